@@ -1,0 +1,173 @@
+//! Addresses and ports as conditions: what is written, and what it matches.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+/// A set of addresses that one value names.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub enum AddressRange {
+    /// Every address of both families.
+    All,
+    /// One address or a prefix.
+    Prefix(IpNet),
+    /// From one address to another of the same family, both included.
+    Range(IpAddr, IpAddr),
+}
+
+impl AddressRange {
+    /// Reads `All`, an address, `address/prefix` or `address-address`.
+    ///
+    /// IPv4 literals follow `inet_addr`: a bare integer or a short dotted form is an address on z/OS too. The caller
+    /// compares [`is_plain`] to warn about them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("all") {
+            return Some(Self::All);
+        }
+        if let Some((address, length)) = text.split_once('/') {
+            let net = IpNet::new(parse_address(address)?, length.parse().ok()?).ok()?;
+            return allowed(net.addr()).then_some(Self::Prefix(net.trunc()));
+        }
+        if let Some((from, to)) = text.split_once('-') {
+            let (from, to) = (parse_address(from)?, parse_address(to)?);
+            let ordered = from.is_ipv4() == to.is_ipv4() && from <= to;
+            return (ordered && allowed(from) && allowed(to)).then_some(Self::Range(from, to));
+        }
+        let address = parse_address(text)?;
+        allowed(address).then(|| Self::Prefix(IpNet::from(address)))
+    }
+
+    /// Whether `address` is in the set.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Prefix(net) => net.contains(&address),
+            Self::Range(from, to) => from.is_ipv4() == address.is_ipv4() && (*from..=*to).contains(&address),
+        }
+    }
+}
+
+/// `All`, `10.1.2.3`, `10.1.0.0/16` or `10.1.2.3-10.1.2.9`.
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("All"),
+            Self::Prefix(net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
+            Self::Prefix(net) => write!(f, "{net}"),
+            Self::Range(from, to) => write!(f, "{from}-{to}"),
+        }
+    }
+}
+
+impl Serialize for AddressRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Whether a written address is a full literal, not one of `inet_addr`'s short forms.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    let address = text.split(['/', '-']).next().unwrap_or(text);
+    text.eq_ignore_ascii_case("all") || address.parse::<IpAddr>().is_ok()
+}
+
+/// IPv4-mapped addresses and `::/96` are not TTLS addresses (IP Configuration Reference, general syntax rules).
+fn allowed(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.to_ipv4().is_none(),
+    }
+}
+
+fn parse_address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| inet_addr(text).map(IpAddr::V4))
+}
+
+/// The classic `inet_addr` short forms, decimal only: `a`, `a.b`, `a.b.c`; the last part fills what is left.
+fn inet_addr(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> =
+        text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>().filter(|parts: &Vec<u32>| parts.len() < 4)?;
+    let (&last, leading) = parts.split_last()?;
+    let free_bits = 32 - 8 * u32::try_from(leading.len()).ok()?;
+    if leading.iter().any(|&part| part > 255) || (free_bits < 32 && last >> free_bits != 0) {
+        return None;
+    }
+    let high = leading.iter().fold(0_u32, |high, &part| (high << 8) | part);
+    let shifted = if free_bits == 32 { 0 } else { high << free_bits };
+    Some(Ipv4Addr::from(shifted | last))
+}
+
+/// Ports, 1–65535, both ends included.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct PortRange(pub RangeInclusive<u16>);
+
+impl PortRange {
+    /// Reads `n`, `n-m` or `n:m`. `0` and `All` are not ranges: the caller takes them as "any".
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (from, to) = text.split_once(['-', ':']).unwrap_or((text, text));
+        let (from, to) = (from.parse::<u16>().ok()?, to.parse::<u16>().ok()?);
+        (from > 0 && from <= to).then_some(Self(from..=to))
+    }
+
+    /// Whether `port` is in the range.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.contains(&port)
+    }
+}
+
+/// `21` or `1024-65535`.
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.start() == self.0.end() {
+            write!(f, "{}", self.0.start())
+        } else {
+            write!(f, "{}-{}", self.0.start(), self.0.end())
+        }
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_inet_addr_reads_them() {
+        for (text, shown) in [
+            ("10.1.2.3", "10.1.2.3"),
+            ("6793", "0.0.26.137"),
+            ("10.1", "10.0.0.1"),
+            ("10.1.0.0/16", "10.1.0.0/16"),
+            ("10.1.2.3-10.1.2.9", "10.1.2.3-10.1.2.9"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("ALL", "All"),
+        ] {
+            assert_eq!(AddressRange::parse(text).expect(text).to_string(), shown);
+        }
+        for text in ["300.1.1.1", "::ffff:1.2.3.4", "::1.2.3.4", "10.1.2.9-10.1.2.3", "10.1.2.3/33", "", "x"] {
+            assert_eq!(AddressRange::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_range_needs_ports_in_order() {
+        assert_eq!(PortRange::parse("21").map(|range| range.to_string()).as_deref(), Some("21"));
+        assert!(PortRange::parse("1024:65535").expect("a range").contains(65535));
+        for text in ["0", "22-21", "70000", "a"] {
+            assert_eq!(PortRange::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Named groups (elliptic curves and key encapsulations) and signature algorithm pairs, as policies write them.
+//!
+//! Source: IANA "TLS Supported Groups" and "TLS SignatureScheme" registries. Policies write group numbers in **decimal**
+//! with four digits (`0023` is secp256r1), signature pairs in hexadecimal (`0403`).
+
+/// A named group.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Group {
+    /// IANA number.
+    pub code: u16,
+    /// IANA name.
+    pub name: &'static str,
+    /// Whether the engine can negotiate it.
+    pub offered: bool,
+}
+
+/// What is offered when a policy codes no groups: the post-quantum hybrid first.
+pub const DEFAULT: &[u16] = &[4588, 29, 23, 24];
+
+/// The group with this number.
+#[must_use]
+pub fn by_code(code: u16) -> Option<&'static Group> {
+    TABLE.iter().find(|group| group.code == code)
+}
+
+/// The name of a group, or its number when it is not in the table.
+#[must_use]
+pub fn name(code: u16) -> String {
+    by_code(code).map_or_else(|| format!("{code:04}"), |group| group.name.to_owned())
+}
+
+/// The group a policy word names: four decimal digits or the IANA name in any case.
+#[must_use]
+pub fn by_word(word: &str) -> Option<&'static Group> {
+    match word.parse() {
+        Ok(code) => by_code(code),
+        Err(_) => TABLE.iter().find(|group| group.name.eq_ignore_ascii_case(word)),
+    }
+}
+
+/// Every group a policy may name.
+pub const TABLE: &[Group] = &[
+    Group { code: 19, name: "secp192r1", offered: false },
+    Group { code: 21, name: "secp224r1", offered: false },
+    Group { code: 23, name: "secp256r1", offered: true },
+    Group { code: 24, name: "secp384r1", offered: true },
+    Group { code: 25, name: "secp521r1", offered: false },
+    Group { code: 26, name: "brainpoolP256r1", offered: false },
+    Group { code: 27, name: "brainpoolP384r1", offered: false },
+    Group { code: 28, name: "brainpoolP512r1", offered: false },
+    Group { code: 29, name: "x25519", offered: true },
+    Group { code: 30, name: "x448", offered: false },
+    Group { code: 4587, name: "SecP256r1MLKEM768", offered: true },
+    Group { code: 4588, name: "X25519MLKEM768", offered: true },
+    Group { code: 4589, name: "SecP384r1MLKEM1024", offered: false },
+];
+
+/// Signature algorithm pairs (hash, signature) with IBM's constant names.
+pub const SIGNATURE_PAIRS: &[(u16, &str)] = &[
+    (0x0601, "TLS_SIGALG_SHA512_WITH_RSA"),
+    (0x0603, "TLS_SIGALG_SHA512_WITH_ECDSA"),
+    (0x0602, "TLS_SIGALG_SHA512_WITH_DSA"),
+    (0x0501, "TLS_SIGALG_SHA384_WITH_RSA"),
+    (0x0503, "TLS_SIGALG_SHA384_WITH_ECDSA"),
+    (0x0502, "TLS_SIGALG_SHA384_WITH_DSA"),
+    (0x0401, "TLS_SIGALG_SHA256_WITH_RSA"),
+    (0x0403, "TLS_SIGALG_SHA256_WITH_ECDSA"),
+    (0x0402, "TLS_SIGALG_SHA256_WITH_DSA"),
+    (0x0301, "TLS_SIGALG_SHA224_WITH_RSA"),
+    (0x0303, "TLS_SIGALG_SHA224_WITH_ECDSA"),
+    (0x0302, "TLS_SIGALG_SHA224_WITH_DSA"),
+    (0x0201, "TLS_SIGALG_SHA1_WITH_RSA"),
+    (0x0203, "TLS_SIGALG_SHA1_WITH_ECDSA"),
+    (0x0202, "TLS_SIGALG_SHA1_WITH_DSA"),
+    (0x0101, "TLS_SIGALG_MD5_WITH_RSA"),
+    (0x0804, "TLS_SIGALG_SHA256_WITH_RSASSA_PSS"),
+    (0x0805, "TLS_SIGALG_SHA384_WITH_RSASSA_PSS"),
+    (0x0806, "TLS_SIGALG_SHA512_WITH_RSASSA_PSS"),
+];

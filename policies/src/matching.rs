@@ -1,0 +1,98 @@
+//! Which rule a connection falls to.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, FixedOffset};
+use serde::{Deserialize, Serialize};
+
+use crate::address::{AddressRange, PortRange};
+use crate::model::{Conditions, Policy, TtlsRule, ZertRule};
+
+/// Who opened the connection, seen from this host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    /// A peer connected to this host.
+    Inbound,
+    /// This host connected.
+    Outbound,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inbound => "Inbound",
+            Self::Outbound => "Outbound",
+        })
+    }
+}
+
+/// What a rule's conditions look at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Connection {
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// Who opened it.
+    pub direction: Direction,
+    /// The job that owns the local socket, when known. A rule that asks for one does not match without.
+    pub jobname: Option<String>,
+    /// The user that owns it, when known.
+    pub userid: Option<String>,
+}
+
+impl Policy {
+    /// The AT-TLS rule of a connection: the first match in search order.
+    #[must_use]
+    pub fn ttls_rule(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<TtlsRule>> {
+        self.ttls.iter().find(|rule| rule.conditions.matches(connection, now))
+    }
+
+    /// The zERT enforcement rule of a connection: the first match in search order.
+    #[must_use]
+    pub fn zert_rule(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<ZertRule>> {
+        self.zert.iter().find(|rule| rule.conditions.matches(connection, now))
+    }
+
+    /// Whether some AT-TLS rule asks who owns the local socket.
+    #[must_use]
+    pub fn asks_for_owner(&self) -> bool {
+        self.ttls.iter().any(|rule| rule.conditions.asks_for_owner())
+    }
+}
+
+impl Conditions {
+    /// Whether the conditions look at the local socket's owner.
+    #[must_use]
+    pub fn asks_for_owner(&self) -> bool {
+        [&self.jobname, &self.userid].into_iter().flatten().any(|pattern| !pattern.is_any())
+    }
+
+    /// Whether every condition holds.
+    #[must_use]
+    pub fn matches(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
+        self.direction.is_none_or(|direction| direction == connection.direction)
+            && address_fits(&self.local, connection.local)
+            && address_fits(&self.remote, connection.remote)
+            && port_fits(&self.local_ports, connection.local)
+            && port_fits(&self.remote_ports, connection.remote)
+            && name_fits(self.jobname.as_ref(), connection.jobname.as_deref())
+            && name_fits(self.userid.as_ref(), connection.userid.as_deref())
+            && self.schedule.as_ref().is_none_or(|schedule| schedule.contains(now))
+    }
+}
+
+fn address_fits(ranges: &[AddressRange], end: SocketAddr) -> bool {
+    let address = end.ip().to_canonical();
+    ranges.is_empty() || ranges.iter().any(|range| range.contains(address))
+}
+
+fn port_fits(ranges: &[PortRange], end: SocketAddr) -> bool {
+    ranges.is_empty() || ranges.iter().any(|range| range.contains(end.port()))
+}
+
+fn name_fits(pattern: Option<&crate::value::NamePattern>, name: Option<&str>) -> bool {
+    pattern.is_none_or(|pattern| pattern.is_any() || name.is_some_and(|name| pattern.matches(name)))
+}

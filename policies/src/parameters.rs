@@ -1,0 +1,315 @@
+//! The effective parameters of a rule: connection action before environment action before group action before default.
+
+use serde::Serialize;
+
+use crate::cipher;
+use crate::group;
+use crate::model::{Action, TtlsRule};
+use crate::source::Origin;
+use crate::table::{Parameter, STATEMENTS};
+use crate::value::{FipsMode, Value};
+
+/// A parameter in effect.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// Its values; empty when nothing is coded and there is no default.
+    pub values: Vec<Value>,
+    /// Where it is coded; `None` for a default.
+    pub origin: Option<Origin>,
+}
+
+/// Which end of the handshake this host plays.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+pub enum Role {
+    /// `HandshakeRole Client`.
+    Client,
+    /// `HandshakeRole Server`, and `ServerWithClientAuth` with what it asks of clients.
+    Server(ClientAuth),
+}
+
+/// What a server asks of its clients.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+pub enum ClientAuth {
+    /// No certificate is asked for.
+    None,
+    /// `ClientAuthType Full`: one is asked for, and checked when it comes.
+    Full,
+    /// `ClientAuthType Required`: none, no connection.
+    Required,
+}
+
+/// `FIPS140` and `FIPSMODE` together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+pub enum Fips {
+    /// Not asked for.
+    Off,
+    /// Asked for, but going on without is allowed (`FAIL OFF`).
+    Report,
+    /// Nothing else will do.
+    Required,
+}
+
+/// What the data plane needs to know of a rule. Two rules with equal values share keys, caches and tickets; the name
+/// of the environment action and its instance number are part of the value so that different actions never share.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize)]
+pub struct SecurityParameters {
+    /// The environment action's name.
+    pub environment: String,
+    /// `EnvironmentUserInstance`: a new number makes a new environment.
+    pub instance: u32,
+    /// The handshake role.
+    pub role: Role,
+    /// Whether TLS 1.2 may be negotiated.
+    pub tls12: bool,
+    /// Whether TLS 1.3 may be negotiated.
+    pub tls13: bool,
+    /// Cipher suites in order of preference; only such as the engine has.
+    pub suites: Vec<u16>,
+    /// Groups in order of preference; only such as the engine has.
+    pub groups: Vec<u16>,
+    /// `Keyring` as written.
+    pub keyring: String,
+    /// `KeyringPw`.
+    #[serde(skip)]
+    pub keyring_password: Option<String>,
+    /// The label of the certificate to send: none coded (the ring's default), or empty (send none).
+    pub certificate_label: Option<String>,
+    /// `ServerCertificateLabel`s.
+    pub server_certificate_labels: Vec<String>,
+    /// `HostReferenceIdDNS`: the names one of which a server's certificate must carry; empty means any.
+    pub host_names: Vec<String>,
+    /// The name a client sends in the SNI extension.
+    pub server_name_indication: Option<String>,
+    /// Seconds the handshake may take; 0 means no limit.
+    pub handshake_timeout: u32,
+    /// Sessions kept for resumption; 0 turns resumption off.
+    pub cache_capacity: u32,
+    /// Seconds a session may be resumed.
+    pub cache_timeout: u32,
+    /// Whether sessions are resumed by tickets.
+    pub tickets: bool,
+    /// Tickets a TLS 1.3 server sends after a full handshake.
+    pub ticket_count: u32,
+    /// Seconds after which a new ticket key is made.
+    pub ticket_key_refresh: u32,
+    /// Seconds a ticket is honoured.
+    pub ticket_timeout: u32,
+    /// FIPS 140-3.
+    pub fips: Fips,
+}
+
+/// What of a coded policy the engine leaves out, for warnings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftOut {
+    pub(crate) suites: Vec<u16>,
+    pub(crate) groups: Vec<u16>,
+    pub(crate) versions: Vec<&'static str>,
+}
+
+impl TtlsRule {
+    /// Whether the rule asks for TLS: `TTLSEnabled On`.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        matches!(self.effective("TTLSEnabled").values.first(), Some(Value::OnOff(true)))
+    }
+
+    /// A parameter in effect, by its name.
+    #[must_use]
+    pub fn effective(&self, name: &str) -> Effective {
+        let coded = self.actions().find_map(|action| action.settings.get(name));
+        match coded {
+            Some(setting) => Effective { values: setting.values.clone(), origin: Some(setting.origin.clone()) },
+            None => Effective { values: default_values(name), origin: None },
+        }
+    }
+
+    /// The actions, the most specific first.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        let specific = [&self.connection, &self.environment].into_iter().flatten();
+        specific.map(AsRef::as_ref).chain(std::iter::once(self.group.as_ref()))
+    }
+
+    /// The rule's treatment; `None` when it leaves connections alone.
+    #[must_use]
+    pub fn security_parameters(&self) -> Option<SecurityParameters> {
+        self.treatment().map(|(parameters, _)| parameters)
+    }
+
+    pub(crate) fn treatment(&self) -> Option<(SecurityParameters, LeftOut)> {
+        if !self.enabled() {
+            return None;
+        }
+        let environment = self.environment.as_ref()?;
+        let mut left_out = LeftOut::default();
+        let suites = self.suites(&mut left_out);
+        let tls12 = self.version("TLSv1.2", suites.iter().any(|&code| !cipher::is_tls13(code)), &mut left_out);
+        let tls13 = self.version("TLSv1.3", suites.iter().any(|&code| cipher::is_tls13(code)), &mut left_out);
+        let role = match (self.choice("HandshakeRole"), self.choice("ClientAuthType")) {
+            (Some("Client"), _) => Role::Client,
+            (Some("ServerWithClientAuth"), Some("Full")) => Role::Server(ClientAuth::Full),
+            (Some("ServerWithClientAuth"), _) => Role::Server(ClientAuth::Required),
+            _ => Role::Server(ClientAuth::None),
+        };
+        let usable = |code: &&u16| if cipher::is_tls13(**code) { tls13 } else { tls12 };
+        let tickets = match role {
+            Role::Client => "GSK_SESSION_TICKET_CLIENT_ENABLE",
+            Role::Server(_) => "GSK_SESSION_TICKET_SERVER_ENABLE",
+        };
+        let sni = match self.choice("ClientHandshakeSNI") {
+            Some("Optional" | "Required") => self
+                .texts("ClientHandshakeSNIList")
+                .into_iter()
+                .next()
+                .or_else(|| self.texts("HostReferenceIdDNS").into_iter().next()),
+            _ => None,
+        };
+        let parameters = SecurityParameters {
+            environment: environment.name.clone(),
+            instance: self.number("EnvironmentUserInstance").unwrap_or(0),
+            role,
+            tls12,
+            tls13,
+            suites: suites.iter().filter(usable).copied().collect(),
+            groups: self.groups(role, &mut left_out),
+            keyring: self.texts("Keyring").into_iter().next().unwrap_or_default(),
+            keyring_password: self.texts("KeyringPw").into_iter().next(),
+            certificate_label: self.texts("CertificateLabel").into_iter().next(),
+            server_certificate_labels: self.texts("ServerCertificateLabel"),
+            host_names: self.texts("HostReferenceIdDNS"),
+            server_name_indication: sni,
+            handshake_timeout: self.number("HandshakeTimeout").unwrap_or(10),
+            cache_capacity: self
+                .number("HandshakeCacheCapacity")
+                .or_else(|| self.number("GSK_V3_SIDCACHE_SIZE"))
+                .unwrap_or(512),
+            cache_timeout: self
+                .number("HandshakeCacheTimeout")
+                .or_else(|| self.number("GSK_V3_SESSION_TIMEOUT"))
+                .unwrap_or(86_400),
+            tickets: self.on(tickets),
+            ticket_count: self.number("GSK_SESSION_TICKET_SERVER_COUNT").unwrap_or(2),
+            ticket_key_refresh: self.number("GSK_SESSION_TICKET_SERVER_KEY_REFRESH").unwrap_or(300),
+            ticket_timeout: self
+                .number("HandshakeCacheTimeout")
+                .or_else(|| self.number("GSK_SESSION_TICKET_SERVER_TIMEOUT"))
+                .unwrap_or(300),
+            fips: self.fips(),
+        };
+        Some((parameters, left_out))
+    }
+
+    /// A version is in effect when it is on and some suite serves it; one that is coded On and has no suite is left out.
+    fn version(&self, name: &'static str, has_suite: bool, left_out: &mut LeftOut) -> bool {
+        let effective = self.effective(name);
+        let on = matches!(effective.values.first(), Some(Value::OnOff(true)));
+        if on && !has_suite && effective.origin.is_some() {
+            left_out.versions.push(name);
+        }
+        on && has_suite
+    }
+
+    /// Coded suites in order, the first of equal ones kept; both keywords concatenate in the order they are written.
+    fn suites(&self, left_out: &mut LeftOut) -> Vec<u16> {
+        let mut coded: Vec<(Origin, Vec<Value>)> = Vec::new();
+        for action in self.actions() {
+            coded = ["V3CipherSuites", "V3CipherSuites4Char"]
+                .into_iter()
+                .filter_map(|name| action.settings.get(name))
+                .map(|setting| (setting.origin.clone(), setting.values.clone()))
+                .collect();
+            if !coded.is_empty() {
+                break;
+            }
+        }
+        if coded.is_empty() {
+            return cipher::DEFAULT.to_vec();
+        }
+        coded.sort_by_key(|(origin, _)| origin.span.start);
+        let codes = coded.into_iter().flat_map(|(_, values)| values).filter_map(|value| match value {
+            Value::Suite(code) => Some(code),
+            _ => None,
+        });
+        let (offered, others) = partition(codes, |code| cipher::by_code(code).is_some_and(|suite| suite.offered));
+        left_out.suites = others;
+        offered
+    }
+
+    fn groups(&self, role: Role, left_out: &mut LeftOut) -> Vec<u16> {
+        let names: &[&str] = match role {
+            Role::Client => &["ClientKeyShareGroups", "ClientECurves"],
+            Role::Server(_) => &["ServerKeyShareGroups", "ServerKexECurves"],
+        };
+        let values: Vec<Value> = names.iter().flat_map(|name| self.effective(name).values).collect();
+        if values.is_empty() || values.contains(&Value::Group(None)) {
+            return group::DEFAULT.to_vec();
+        }
+        let codes = values.into_iter().filter_map(|value| match value {
+            Value::Group(code) => code,
+            _ => None,
+        });
+        let (offered, others) = partition(codes, |code| group::by_code(code).is_some_and(|group| group.offered));
+        left_out.groups = others;
+        offered
+    }
+
+    fn fips(&self) -> Fips {
+        let mode = match self.effective("FIPSMODE").values.first() {
+            Some(Value::FipsMode(FipsMode { fail: true, .. })) => Fips::Required,
+            Some(Value::FipsMode(_)) => Fips::Report,
+            _ => Fips::Off,
+        };
+        match self.choice("FIPS140") {
+            Some("Off") | None => mode,
+            Some(_) => Fips::Required,
+        }
+    }
+
+    fn on(&self, name: &str) -> bool {
+        matches!(self.effective(name).values.first(), Some(Value::OnOff(true)))
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        match self.effective(name).values.first() {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn choice(&self, name: &str) -> Option<&'static str> {
+        match self.effective(name).values.first() {
+            Some(Value::Choice(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn texts(&self, name: &str) -> Vec<String> {
+        let values = self.effective(name).values;
+        values
+            .into_iter()
+            .filter_map(|value| match value {
+                Value::Text(text) => Some(text),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// Splits codes by whether the engine has them, dropping repeats.
+fn partition(codes: impl Iterator<Item = u16>, has: impl Fn(u16) -> bool) -> (Vec<u16>, Vec<u16>) {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for code in codes {
+        let list = if has(code) { &mut with } else { &mut without };
+        if !list.contains(&code) {
+            list.push(code);
+        }
+    }
+    (with, without)
+}
+
+/// The table's default of a parameter, read.
+pub(crate) fn default_values(name: &str) -> Vec<Value> {
+    let rows = STATEMENTS.iter().flat_map(|statement| statement.parameters);
+    rows.filter(|row: &&Parameter| row.name == name)
+        .find_map(|row| row.default.and_then(|default| row.kind.read(default)))
+        .unwrap_or_default()
+}

@@ -1,0 +1,354 @@
+//! The values of parameters: their kinds, and how a word of the policy becomes one.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::address::{AddressRange, PortRange};
+use crate::schedule::{ClockRange, DateRange, Mask};
+use crate::{cipher, group};
+
+/// What a parameter takes. The doc comment of each kind is what an error message says is expected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// `On` or `Off`, in any case.
+    OnOff,
+    /// One of some words, in any case; shown as written here.
+    Choice(&'static [&'static str]),
+    /// A decimal number in a range.
+    Number(u32, u32),
+    /// The name of a statement of this type.
+    Reference(&'static str),
+    /// A sub-statement written in place.
+    Inline(&'static str),
+    /// The rest of the line: labels with blanks, paths, data set names. May be empty when the flag says so.
+    Line {
+        /// Whether nothing is a value too (an empty CertificateLabel: send none).
+        may_be_empty: bool,
+    },
+    /// One word of 1–8 characters A–Z 0–9 @ # $, `*` allowed at the end; folded to upper case.
+    NamePattern,
+    /// An address, prefix, range or `All`.
+    Address,
+    /// One address or prefix.
+    Prefix,
+    /// Ports.
+    Ports,
+    /// Cipher suites: one constant name, or hexadecimal codes of this many digits without blanks.
+    Suites(usize),
+    /// Groups: `Any`, a constant name, or decimal codes of four digits without blanks.
+    Groups,
+    /// Signature pairs: a constant name, or hexadecimal codes of four digits without blanks.
+    SignaturePairs,
+    /// `140-3 [INDICATE] [FAIL ON|OFF]`.
+    FipsMode,
+    /// Ones and zeros.
+    Mask(&'static [usize]),
+    /// `hh:mm-hh:mm`.
+    Clock,
+    /// `yyyymmddhhmmss:yyyymmddhhmmss`.
+    Dates,
+    /// One or more of some words, in any case.
+    Choices(&'static [&'static str]),
+    /// A whole directive: path and words, read by the caller (`TcpImage`).
+    Words,
+}
+
+/// A value, read.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+#[allow(missing_docs, reason = "one variant a kind")]
+pub enum Value {
+    OnOff(bool),
+    Choice(&'static str),
+    Number(u32),
+    Text(String),
+    Pattern(NamePattern),
+    Address(AddressRange),
+    Ports(Option<PortRange>),
+    Suite(u16),
+    Group(Option<u16>),
+    SignaturePair(u16),
+    FipsMode(FipsMode),
+    Mask(Mask),
+    Clock(ClockRange),
+    Dates(DateRange),
+}
+
+/// The seed's FIPSMODE.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+pub struct FipsMode {
+    /// Report use of algorithms that are not approved.
+    pub indicate: bool,
+    /// Refuse (`FAIL ON`) what cannot be done in FIPS mode, or report it (`FAIL OFF`).
+    pub fail: bool,
+}
+
+/// A job name or user id, with an optional `*` at its end.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct NamePattern {
+    stem: String,
+    open: bool,
+}
+
+impl NamePattern {
+    fn parse(word: &str) -> Option<Self> {
+        let upper = word.to_ascii_uppercase();
+        let (stem, open) = upper.strip_suffix('*').map_or((upper.as_str(), false), |stem| (stem, true));
+        let valid = stem.len() <= 8
+            && (open || !stem.is_empty())
+            && stem.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "@#$_-.".contains(c));
+        valid.then(|| Self { stem: stem.to_owned(), open })
+    }
+
+    /// Whether `name` (any case) fits.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let name = name.to_ascii_uppercase();
+        if self.open { name.starts_with(&self.stem) } else { name == self.stem }
+    }
+
+    /// The name, when the pattern is one.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        (!self.open).then_some(self.stem.as_str())
+    }
+
+    /// Whether every name fits.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.open && self.stem.is_empty()
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.stem, if self.open { "*" } else { "" })
+    }
+}
+
+impl Serialize for NamePattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// As policies and pasearch write it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnOff(on) => f.write_str(if *on { "On" } else { "Off" }),
+            Self::Choice(word) => f.write_str(word),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+            Self::Pattern(pattern) => write!(f, "{pattern}"),
+            Self::Address(range) => write!(f, "{range}"),
+            Self::Ports(Some(range)) => write!(f, "{range}"),
+            Self::Ports(None) => f.write_str("All"),
+            Self::Suite(code) => write!(f, "{code:04X}"),
+            Self::Group(Some(code)) => write!(f, "{code:04}"),
+            Self::Group(None) => f.write_str("Any"),
+            Self::SignaturePair(code) => write!(f, "{code:04X}"),
+            Self::FipsMode(mode) => write!(
+                f,
+                "140-3{} FAIL {}",
+                if mode.indicate { " INDICATE" } else { "" },
+                if mode.fail { "ON" } else { "OFF" }
+            ),
+            Self::Mask(mask) => write!(f, "{mask}"),
+            Self::Clock(range) => write!(f, "{range}"),
+            Self::Dates(range) => write!(f, "{range}"),
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::OnOff(on) => serializer.serialize_bool(*on),
+            Self::Number(number) => serializer.serialize_u32(*number),
+            other => serializer.collect_str(other),
+        }
+    }
+}
+
+/// How many of the words after a keyword belong to its value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// One; IBM ignores what follows.
+    One,
+    /// Each word is a value of its own (lists in the brace-less dialect).
+    Each,
+    /// All words together, blanks included.
+    Rest,
+}
+
+impl Kind {
+    /// How far the value reaches. `braces` tells IBM's form from the brace-less one.
+    pub(crate) fn extent(self, braces: bool) -> Extent {
+        match self {
+            Self::Line { .. } | Self::FipsMode | Self::Words => Extent::Rest,
+            Self::Choices(_) => Extent::Each,
+            Self::Ports if braces => Extent::Rest,
+            Self::Ports | Self::Suites(_) | Self::Groups | Self::SignaturePairs if !braces => Extent::Each,
+            _ => Extent::One,
+        }
+    }
+
+    /// Reads one word (or line) as values of this kind: a string of codes gives several.
+    pub(crate) fn read(self, text: &str) -> Option<Vec<Value>> {
+        let one = |value: Option<Value>| value.map(|value| vec![value]);
+        match self {
+            Self::OnOff => one(match_word(text, &["On", "Off"]).map(|word| Value::OnOff(word == "On"))),
+            Self::Choice(words) | Self::Choices(words) => one(match_word(text, words).map(Value::Choice)),
+            Self::Number(low, high) => {
+                one(text.parse().ok().filter(|number| (low..=high).contains(number)).map(Value::Number))
+            }
+            Self::Reference(_) => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
+            Self::Line { may_be_empty } => one((may_be_empty || !text.is_empty()).then(|| Value::Text(text.to_owned()))),
+            Self::NamePattern => one(NamePattern::parse(text).map(Value::Pattern)),
+            Self::Address => one(AddressRange::parse(text).map(Value::Address)),
+            Self::Prefix => one(AddressRange::parse(text)
+                .filter(|range| matches!(range, AddressRange::Prefix(_)))
+                .map(Value::Address)),
+            Self::Ports => one(read_ports(text)),
+            Self::Suites(digits) => read_codes(text, digits, 16, |code| cipher::by_code(code).map(|suite| suite.code))
+                .or_else(|| cipher::by_name(text).map(|suite| vec![suite.code]))
+                .map(|codes| codes.into_iter().map(Value::Suite).collect()),
+            Self::Groups if text.eq_ignore_ascii_case("any") => one(Some(Value::Group(None))),
+            Self::Groups => read_codes(text, 4, 10, |code| group::by_code(code).map(|group| group.code))
+                .or_else(|| group::by_word(text).map(|group| vec![group.code]))
+                .map(|codes| codes.into_iter().map(|code| Value::Group(Some(code))).collect()),
+            Self::SignaturePairs => read_codes(text, 4, 16, |code| {
+                group::SIGNATURE_PAIRS.iter().find(|(pair, _)| *pair == code).map(|(pair, _)| *pair)
+            })
+            .or_else(|| {
+                let pair = group::SIGNATURE_PAIRS.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
+                pair.map(|(pair, _)| vec![*pair])
+            })
+            .map(|codes| codes.into_iter().map(Value::SignaturePair).collect()),
+            Self::FipsMode => one(read_fips_mode(text)),
+            Self::Mask(lengths) => one(Mask::parse(text, lengths).map(Value::Mask)),
+            Self::Clock => one(ClockRange::parse(text).map(Value::Clock)),
+            Self::Dates => one(DateRange::parse(text).map(Value::Dates)),
+            Self::Words | Self::Inline(_) => one(Some(Value::Text(text.to_owned()))),
+        }
+    }
+
+    /// What an error message says was expected.
+    #[must_use]
+    pub fn expected(self) -> String {
+        match self {
+            Self::OnOff => "On or Off".to_owned(),
+            Self::Choice(words) => words.join(", "),
+            Self::Choices(words) => format!("one or more of {}", words.join(", ")),
+            Self::Number(low, high) => format!("a number from {low} to {high}"),
+            Self::Reference(statement) => format!("the name of a {statement}"),
+            Self::Inline(statement) => format!("a {statement} block"),
+            Self::Line { .. } => "text to the end of the line".to_owned(),
+            Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
+            Self::Address => "an address, address/prefix, address-address or All".to_owned(),
+            Self::Prefix => "an address or address/prefix".to_owned(),
+            Self::Ports => "a port (1 to 65535), a range n-m, or All".to_owned(),
+            Self::Suites(digits) => {
+                format!("a cipher suite name, or codes of {digits} hexadecimal digits without blanks")
+            }
+            Self::Groups => "Any, a group name, or group numbers of four decimal digits without blanks".to_owned(),
+            Self::SignaturePairs => "a signature algorithm name, or pairs of four hexadecimal digits".to_owned(),
+            Self::FipsMode => "140-3 [INDICATE] [FAIL ON|OFF]".to_owned(),
+            Self::Mask(lengths) => {
+                let lengths: Vec<String> = lengths.iter().map(ToString::to_string).collect();
+                format!("{} digits, each 0 or 1", lengths.join(" or "))
+            }
+            Self::Clock => "hh:mm-hh:mm".to_owned(),
+            Self::Dates => "yyyymmddhhmmss:yyyymmddhhmmss".to_owned(),
+            Self::Words => "words".to_owned(),
+        }
+    }
+}
+
+fn match_word(text: &str, words: &[&'static str]) -> Option<&'static str> {
+    words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied()
+}
+
+/// `21`, `21-25`, `21:25`, `21 25`, `All`, `0`.
+fn read_ports(text: &str) -> Option<Value> {
+    if text.eq_ignore_ascii_case("all") || text == "0" {
+        return Some(Value::Ports(None));
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let range = match words.as_slice() {
+        [from, to, ..] if from.bytes().all(|b| b.is_ascii_digit()) && to.bytes().all(|b| b.is_ascii_digit()) => {
+            PortRange::parse(&format!("{from}-{to}"))
+        }
+        [range, ..] => PortRange::parse(range),
+        [] => None,
+    };
+    range.map(|range| Value::Ports(Some(range)))
+}
+
+/// A string of codes of equal width, every one of them known.
+fn read_codes(text: &str, width: usize, radix: u32, known: impl Fn(u16) -> Option<u16>) -> Option<Vec<u16>> {
+    if text.is_empty() || !text.is_ascii() || !text.len().is_multiple_of(width) {
+        return None;
+    }
+    text.as_bytes()
+        .chunks(width)
+        .map(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            known(u16::from_str_radix(digits, radix).ok()?)
+        })
+        .collect()
+}
+
+fn read_fips_mode(text: &str) -> Option<Value> {
+    let upper = text.to_ascii_uppercase();
+    let mut words = upper.split_whitespace();
+    if words.next() != Some("140-3") {
+        return None;
+    }
+    let mut mode = FipsMode { indicate: false, fail: true };
+    while let Some(word) = words.next() {
+        match word {
+            "INDICATE" => mode.indicate = true,
+            "FAIL" => mode.fail = match words.next()? {
+                "ON" => true,
+                "OFF" => false,
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    Some(Value::FipsMode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_of_codes_gives_each_suite() {
+        let read = Kind::Suites(4).read("1302C02F").expect("two codes");
+        assert_eq!(read, [Value::Suite(0x1302), Value::Suite(0xC02F)]);
+        assert_eq!(Kind::Suites(2).read("2F35").expect("two codes"), [Value::Suite(0x2F), Value::Suite(0x35)]);
+        assert_eq!(Kind::Suites(4).read("TLS_AES_128_GCM_SHA256").expect("a name"), [Value::Suite(0x1301)]);
+        assert_eq!(Kind::Suites(4).read("13021"), None);
+        assert_eq!(Kind::Suites(4).read("FFFE"), None);
+    }
+
+    #[test]
+    fn a_pattern_is_a_name_or_a_prefix() {
+        let ftpd = NamePattern::parse("ftpd*").expect("a pattern");
+        assert!(ftpd.matches("FTPD1") && !ftpd.matches("XFTPD"));
+        assert!(NamePattern::parse("*").expect("a pattern").is_any());
+        assert_eq!(NamePattern::parse("TOOLONGNAME"), None);
+    }
+
+    #[test]
+    fn fips_mode_is_read_as_the_seed_writes_it() {
+        assert_eq!(
+            Kind::FipsMode.read("140-3 INDICATE FAIL OFF"),
+            Some(vec![Value::FipsMode(FipsMode { indicate: true, fail: false })])
+        );
+        assert_eq!(Kind::FipsMode.read("140-2"), None);
+    }
+}

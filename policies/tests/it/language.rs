@@ -1,0 +1,251 @@
+//! The seed's fragments, both dialects, and what broken policies are told.
+
+use std::net::SocketAddr;
+
+use chrono::{DateTime, FixedOffset};
+use policies::diagnostic::{has_errors, render};
+use policies::parameters::Role;
+use policies::{Connection, Diagnostic, Direction, Policy, Source, parse, resolve};
+
+const SEED_TTLS: &str = "\
+;; pagent rule — TLS 1.3 with cached handshakes
+TTLSEnvironmentAction TLS_ENV_CLIENT
+HandshakeRole Client
+TTLSKeyringParms
+Keyring TCPIP/TCPIP-KEYRING
+TTLSCipherParms
+V3CipherSuites4Char 1302 1303 ;; TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256
+TTLSEnvironmentAdvancedParms
+TLSv1.3 On
+HandshakeCacheCapacity 2048 ;; cache up to 2048 client tickets
+HandshakeCacheTimeout 600 ;; seconds
+FIPSMODE 140-3 INDICATE FAIL OFF ;; z/OS 3.2 only
+";
+
+const SEED_ZERT: &str = "\
+;; pagent fragment — refuse plaintext or TLS <= 1.1 to FTPS port
+zERTPolicyRule REFUSE_WEAK_TLS
+LocalAddrRef ADDR_LOCAL
+LocalPortRange 21 990
+zERTPolicyActionRef zERT_ENFORCE_TLS12_MIN
+zERTPolicyAction zERT_ENFORCE_TLS12_MIN
+Action Reset ;; or Log
+Protocol TLS
+MinimumVersion TLSv1.2
+";
+
+fn load(text: &str) -> (Policy, Vec<Diagnostic>) {
+    let (document, mut diagnostics) = parse(&Source::new("test.policy", text));
+    let (policy, more) = resolve(&[document], false);
+    diagnostics.extend(more);
+    (policy, diagnostics)
+}
+
+fn accepted(text: &str) -> Policy {
+    let (policy, diagnostics) = load(text);
+    assert!(!has_errors(&diagnostics), "{}", render(&diagnostics));
+    policy
+}
+
+fn noon() -> DateTime<FixedOffset> {
+    DateTime::parse_from_rfc3339("2026-05-01T12:00:00Z").expect("a time")
+}
+
+fn connection(local: &str, remote: &str, direction: Direction) -> Connection {
+    let end = |text: &str| text.parse::<SocketAddr>().expect("an address");
+    Connection { local: end(local), remote: end(remote), direction, jobname: None, userid: None }
+}
+
+/// A rule that refers to the seed's environment action.
+const RULE: &str = "
+TTLSRule FTPS_CLIENT
+{
+  RemoteAddr 10.50.60.0/24
+  RemotePortRange 21
+  Direction Outbound
+  TTLSGroupActionRef ON
+  TTLSEnvironmentActionRef TLS_ENV_CLIENT
+}
+TTLSGroupAction ON
+{
+  TTLSEnabled On
+}
+";
+
+#[test]
+fn the_seed_s_environment_action_is_read_without_braces() {
+    let policy = accepted(&format!("{SEED_TTLS}{RULE}"));
+    let parameters = policy.ttls[0].security_parameters().expect("an enabled rule");
+    assert_eq!(parameters.role, Role::Client);
+    assert_eq!(parameters.suites, [0x1302, 0x1303]);
+    assert!(parameters.tls13 && !parameters.tls12);
+    assert_eq!((parameters.cache_capacity, parameters.cache_timeout), (2048, 600));
+    assert_eq!(parameters.keyring, "TCPIP/TCPIP-KEYRING");
+}
+
+#[test]
+fn the_seed_s_ports_are_two_ports_not_a_range() {
+    let policy = accepted(&format!("{SEED_ZERT}\nIpAddr ADDR_LOCAL\n{{\n  Addr 10.20.30.5\n}}\n"));
+    let rule = |port: u16| {
+        let connection = connection(&format!("10.20.30.5:{port}"), "10.50.60.7:52341", Direction::Inbound);
+        policy.zert_rule(&connection, noon()).map(|rule| rule.name.clone())
+    };
+    assert_eq!(rule(21).as_deref(), Some("REFUSE_WEAK_TLS"));
+    assert_eq!(rule(990).as_deref(), Some("REFUSE_WEAK_TLS"));
+    assert_eq!(rule(22), None);
+    assert!(policy.zert[0].action.reset && policy.zert[0].action.minimum == 0x0303);
+}
+
+#[test]
+fn between_braces_a_second_number_makes_a_range_and_a_second_suite_is_ignored() {
+    let text = format!("{SEED_TTLS}{RULE}").replace("RemotePortRange 21", "RemotePortRange 21 990");
+    let policy = accepted(&text);
+    let found = policy.ttls_rule(&connection("10.1.1.1:40000", "10.50.60.7:500", Direction::Outbound), noon());
+    assert!(found.is_some());
+    let braces = "TTLSCipherParms C\n{\n  V3CipherSuites4Char 1302 1303\n}\n";
+    let (_, diagnostics) = load(braces);
+    assert!(diagnostics.iter().any(|found| found.problem.code() == "PAG0202"), "{}", render(&diagnostics));
+}
+
+#[test]
+fn a_reference_coded_before_an_inline_block_is_replaced_as_a_whole() {
+    let text = "
+TTLSRule R
+{
+  RemotePortRange 443
+  Direction Outbound
+  TTLSGroupActionRef G
+  TTLSEnvironmentActionRef E
+}
+TTLSGroupAction G
+{
+  TTLSEnabled On
+}
+TTLSEnvironmentAction E
+{
+  HandshakeRole Client
+  TTLSKeyringParms
+  {
+    Keyring /etc/ring
+  }
+  TTLSEnvironmentAdvancedParmsRef P
+  TTLSEnvironmentAdvancedParms
+  {
+    HandshakeTimeout 30
+  }
+}
+TTLSEnvironmentAdvancedParms P
+{
+  TLSv1.3 Off
+  HandshakeTimeout 5
+}
+";
+    let parameters = accepted(text).ttls[0].security_parameters().expect("an enabled rule");
+    assert!(parameters.tls13, "the referenced block's TLSv1.3 Off did not survive");
+    assert_eq!(parameters.handshake_timeout, 30);
+}
+
+#[test]
+fn a_higher_priority_wins_and_a_disabled_rule_is_a_rule() {
+    let bypass = "
+TTLSRule BYPASS
+{
+  RemoteAddr 10.50.60.7
+  Direction Outbound
+  Priority 200
+  TTLSGroupActionRef OFF
+}
+TTLSGroupAction OFF
+{
+  TTLSEnabled Off
+}
+";
+    let policy = accepted(&format!("{SEED_TTLS}{RULE}{bypass}"));
+    let rule = |remote: &str| {
+        let connection = connection("10.1.1.1:40000", remote, Direction::Outbound);
+        policy.ttls_rule(&connection, noon()).map(|rule| (rule.name.clone(), rule.enabled()))
+    };
+    assert_eq!(rule("10.50.60.7:21"), Some(("BYPASS".to_owned(), false)));
+    assert_eq!(rule("10.50.60.8:21"), Some(("FTPS_CLIENT".to_owned(), true)));
+    assert_eq!(rule("10.50.61.8:21"), None);
+}
+
+#[test]
+fn a_job_condition_does_not_match_an_unknown_job() {
+    let policy = accepted(&format!("{SEED_TTLS}{}", RULE.replace("RemotePortRange 21", "Jobname FTP*")));
+    let mut asked = connection("10.1.1.1:40000", "10.50.60.7:21", Direction::Outbound);
+    assert!(policy.ttls_rule(&asked, noon()).is_none());
+    asked.jobname = Some("ftpbatch".to_owned());
+    assert!(policy.ttls_rule(&asked, noon()).is_some());
+}
+
+/// Each broken policy, and the code and line of its first error.
+#[test]
+fn every_error_names_its_place() {
+    let with = |from: &str, to: &str| format!("{SEED_TTLS}{RULE}").replace(from, to);
+    let cases = [
+        (with("TTLSGroupActionRef ON", "TTLSGroupActionRef ONN"), "PAG0112", 19),
+        (with("Direction Outbound", "Direction Sideways"), "PAG0110", 18),
+        (with("Direction Outbound", "Directoin Outbound"), "PAG0106", 18),
+        (with("  Direction Outbound\n", ""), "PAG0111", 14),
+        (with("RemotePortRange 21", "RemotePortRange 70000"), "PAG0110", 17),
+        (with("RemoteAddr 10.50.60.0/24", "RemoteAddr 10.50.60.0/40"), "PAG0110", 16),
+        (with("TTLSRule FTPS_CLIENT\n{", "TTLSRule FTPS_CLIENT {"), "PAG0101", 14),
+        (with("TTLSGroupAction ON\n{\n  TTLSEnabled On\n}", "TTLSGroupAction ON\n{\n  TTLSEnabled On"), "PAG0103", 22),
+        (with("TTLSGroupAction ON\n", "TTLSGroupActoin ON\n"), "PAG0105", 22),
+        (with("1302 1303", "1302 ZZZZ"), "PAG0110", 7),
+        (with("TLSv1.3 On", "TLSv1.3 Off"), "PAG0115", 14),
+        (with("TLSv1.3 On", "ApplicationControlled On"), "PAG0114", 9),
+        (with("FAIL OFF", "FAIL ON"), "PAG0114", 14),
+        (format!("{SEED_TTLS}{RULE}{RULE}"), "PAG0113", 26),
+        (with("TTLSRule FTPS_CLIENT", "TTLSRule"), "PAG0107", 14),
+        (with("Keyring TCPIP/TCPIP-KEYRING\n", ""), "PAG0111", 4),
+        (with("TTLSGroupAction ON", "}\nTTLSGroupAction ON"), "PAG0102", 22),
+        (with("  RemotePortRange 21", "  {\n  RemotePortRange 21"), "PAG0104", 17),
+    ];
+    for (text, code, line) in cases {
+        let (_, diagnostics) = load(&text);
+        let errors: Vec<(&str, usize)> = diagnostics
+            .iter()
+            .filter(|found| found.problem.code().starts_with("PAG01"))
+            .map(|found| (found.problem.code(), found.origin.source.position(found.origin.span.start).0))
+            .collect();
+        assert!(errors.contains(&(code, line)), "expected {code} at line {line} in\n{text}\n{}", render(&diagnostics));
+    }
+}
+
+#[test]
+fn an_error_shows_the_line_and_suggests_what_was_meant() {
+    let (_, diagnostics) = load(&format!("{SEED_TTLS}{RULE}").replace("TTLSGroupActionRef ON", "TTLSGroupActionRef ONN"));
+    let text = render(&diagnostics);
+    let expected = "error[PAG0112]: no TTLSGroupAction is named `ONN`
+  --> test.policy:18:3
+   |
+18 |   TTLSGroupActionRef ONN
+   |   ^^^^^^^^^^^^^^^^^^^^^^
+   = help: did you mean `ON`?
+";
+    let expected = expected.replace("18", "19");
+    assert!(text.contains(&expected), "{text}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[ \\t\\n{}#;A-Za-z0-9./:*-]{0,400}") {
+        let _ = load(&text);
+    }
+
+    #[test]
+    fn no_arrangement_of_known_words_makes_the_reader_panic(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "TTLSRule", "TTLSGroupAction", "TTLSEnvironmentAction", "R", "{", "}", "\n", "\n", "Direction", "Both",
+                "TTLSGroupActionRef", "IpAddrGroup", "IpAddrRef", "IpAddr", "Addr", "1.2.3.4", "TTLSGskAdvancedParms",
+                "zERTPolicyRule", "PortRange", "Port", "21", "990", "IpTimeCondition", "TcpImage",
+            ]),
+            0..60,
+        )
+    ) {
+        let _ = load(&words.join(" ").replace("\n ", "\n"));
+    }
+}
