@@ -1,0 +1,31 @@
+//! What can be wrong with a ring.
+
+use std::path::PathBuf;
+
+/// Why a ring cannot be used. Every variant names the file or label and what to do.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
+pub enum KeyringError {
+    #[error("key ring {ring}: {path} cannot be read: {source}")]
+    Unreadable { ring: String, path: PathBuf, source: std::io::Error },
+    #[error("key ring {ring} is not there: expected a file or directory {path}")]
+    Missing { ring: String, path: PathBuf },
+    #[error("`{name}` names no key ring: expected a path, or OWNER/RING in letters, digits and . _ - @ # $")]
+    BadName { name: String },
+    #[error("key ring {ring}: {path} holds no PEM or PKCS#12 data that can be read: {reason}")]
+    Malformed { ring: String, path: PathBuf, reason: String },
+    #[error("key ring {ring}: {path} is PKCS#12 and its password is missing or wrong; code KeyringPw")]
+    Password { ring: String, path: PathBuf },
+    #[error("key ring {ring}: the private key in {path} cannot be used: {reason}")]
+    UnusableKey { ring: String, path: PathBuf, reason: String },
+    #[error("key ring {ring} has no certificate labelled `{label}`; it has {have}")]
+    NoSuchLabel { ring: String, label: String, have: String },
+    #[error("key ring {ring}: the certificate labelled `{label}` has no private key beside it")]
+    NoPrivateKey { ring: String, label: String },
+    #[error("key ring {ring} holds no certificate with a private key, and a server needs one")]
+    NoIdentity { ring: String },
+    #[error("key ring {ring} holds no certificate authority, and peers' certificates are checked against it")]
+    NoAuthority { ring: String },
+    #[error("key ring {ring}: the certificate labelled `{label}` expired on {until}")]
+    Expired { ring: String, label: String, until: String },
+}
