@@ -253,11 +253,11 @@ impl<'a> Reader<'a> {
                 }
                 self.statement(statement, keyword, rest);
             }
-            _ => self.unknown(keyword, in_braces),
+            _ => self.unknown(keyword),
         }
     }
 
-    fn unknown(&mut self, keyword: Word<'a>, in_braces: bool) {
+    fn unknown(&mut self, keyword: Word<'a>) {
         let candidates = self
             .open
             .iter()
@@ -274,11 +274,6 @@ impl<'a> Reader<'a> {
                     .map(|other| format!("`{}` belongs into {}", keyword.text, other.name));
                 let problem = Problem::UnknownParameter { statement, keyword: keyword.text.to_owned() };
                 self.report(problem, keyword.span, elsewhere.or(help));
-                // What looks like a block under it is skipped with it.
-                self.header = false;
-                if !in_braces {
-                    return;
-                }
             }
             None => {
                 self.report(Problem::UnknownStatement { keyword: keyword.text.to_owned() }, keyword.span, help);

@@ -1,1 +1,28 @@
-//! ttls
+//! The transparent TLS data plane: which connections the kernel hands over, their handshakes, the relay.
+//!
+//! ```text
+//! program ─plain─> [nft redirect] ─> Engine ═TLS═> network      Direction Outbound
+//! network ═TLS═> [nft tproxy] ─> Engine ─plain─> program        Direction Inbound
+//! ```
+//!
+//! This crate reads no policy file and knows nothing of zERT: it takes a resolved [`policies::Policy`] and tells an
+//! [`Observer`] what it negotiated.
+
+mod capture;
+mod engine;
+mod environment;
+mod error;
+mod install;
+mod marks;
+mod registry;
+mod relay;
+mod sessions;
+mod sys;
+mod verify;
+
+pub use capture::{Observation, Ruleset};
+pub use engine::{Engine, EnvironmentStatus, Prepared, Settings};
+pub use error::{ConnectionError, InstallError};
+pub use install::{Kernel, release};
+pub use marks::Marks;
+pub use registry::{Negotiated, Observer, Session, SessionState};

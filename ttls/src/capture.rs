@@ -1,0 +1,342 @@
+//! The capture rules: one nftables table, made from the policy.
+//!
+//! Only what some rule could match is captured; everything else stays in the kernel. The rules outlive the process, and
+//! without its listeners they refuse: a redirected connection meets a closed port, and a reject follows each tproxy.
+//! Rules are written in the order the policy is searched; a disabled rule whose conditions the kernel can decide ends
+//! the search, one it cannot decide is left to the engine, which then relays the connection unchanged.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use policies::address::{AddressRange, PortRange};
+use policies::model::Conditions;
+use policies::{Direction, Policy, TtlsRule};
+
+use crate::marks::Marks;
+
+/// What the zERT observer wants copied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Observation {
+    /// The NFLOG group.
+    pub group: u16,
+    /// Packets of each connection, both directions together, that are copied.
+    pub packets: u32,
+    /// Bytes of each connection after which no more packets are copied.
+    pub bytes: u32,
+}
+
+/// What the text of the table depends on, beside the policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ruleset {
+    /// Where redirected outbound connections go.
+    pub outbound_port: u16,
+    /// Where inbound connections go.
+    pub inbound_port: u16,
+    /// The engine's marks.
+    pub marks: Marks,
+    /// The zERT observer's share, if it is on.
+    pub observation: Option<Observation>,
+}
+
+impl Ruleset {
+    /// The whole table as `nft -f` reads it: one transaction that replaces the table at once. `uid_of` resolves a
+    /// user id to a uid; a user it does not know is left to the engine.
+    #[must_use]
+    pub fn text(&self, policy: &Policy, uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
+        let Self { marks, outbound_port, inbound_port, .. } = *self;
+        let mask = marks.mask();
+        let keep = !mask;
+        let (inbound, plain, network, outbound) =
+            (marks.inbound(), marks.plain(), marks.network(), marks.outbound());
+        let outbound_rules = rules(policy, Direction::Outbound, "goto redirected", uid_of);
+        let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of);
+        let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
+        format!(
+            "\
+table inet pagent
+delete table inet pagent
+table inet pagent {{
+	chain redirected {{
+		ct mark set ct mark and {keep:#010x} or {outbound:#x}
+		meta l4proto tcp redirect to :{outbound_port}
+	}}
+	chain outbound {{
+		type nat hook output priority -100; policy accept;
+		meta l4proto != tcp accept
+		meta mark and {mask:#x} != 0 accept
+{outbound_rules}	}}
+	chain handed_over {{
+		ct mark set ct mark and {keep:#010x} or {inbound:#x}
+		meta l4proto tcp tproxy to :{inbound_port} meta mark set meta mark and {keep:#010x} or {inbound:#x} accept
+		reject with tcp reset
+	}}
+	chain inbound {{
+		type filter hook prerouting priority -150; policy accept;
+		meta l4proto != tcp accept
+		ct mark and {mask:#x} == {plain:#x} meta mark set meta mark and {keep:#010x} or {plain:#x} accept
+		meta mark and {mask:#x} == {plain:#x} accept
+		ct mark and {mask:#x} == {inbound:#x} ct direction original goto handed_over
+		tcp flags & (syn | ack | rst) != syn accept
+		fib daddr type != local accept
+{inbound_rules}	}}
+	chain legs {{
+		type route hook output priority -150; policy accept;
+		meta l4proto != tcp accept
+		ct mark and {mask:#x} == 0 meta mark and {mask:#x} == {plain:#x} ct mark set ct mark and {keep:#010x} or {plain:#x}
+		ct mark and {mask:#x} == 0 meta mark and {mask:#x} == {network:#x} ct mark set ct mark and {keep:#010x} or {network:#x}
+		ct mark and {mask:#x} == {plain:#x} meta mark set meta mark and {keep:#010x} or {plain:#x}
+	}}
+	chain guard {{
+		type filter hook input priority 0; policy accept;
+		tcp dport {{ {outbound_port}, {inbound_port} }} ct mark and {mask:#x} != {outbound:#x} reject with tcp reset
+	}}
+{observation}}}
+"
+        )
+    }
+}
+
+/// Copies the first packets of each connection, and every FIN and RST, to user space. Our own legs are left out: what
+/// they carry is reported by the engine. On loopback a packet passes output and input; input sees both directions.
+fn observe(observation: Observation, mask: u32) -> String {
+    let Observation { group, packets, bytes } = observation;
+    let mut text = String::new();
+    for (hook, skip) in [("input", ""), ("output", "\t\toifname \"lo\" accept\n")] {
+        let _ = write!(
+            text,
+            "\
+	chain observe_{hook} {{
+		type filter hook {hook} priority 10; policy accept;
+		meta l4proto != tcp accept
+{skip}		ct mark and {mask:#x} != 0 accept
+		ct packets < {packets} ct bytes < {bytes} log group {group} snaplen 65535 queue-threshold 1 accept
+		tcp flags & (fin | rst) != 0 log group {group} snaplen 128 queue-threshold 1
+	}}
+"
+        );
+    }
+    text
+}
+
+/// The rules of one direction, in search order.
+fn rules(policy: &Policy, direction: Direction, capture: &str, uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
+    let mut text = String::new();
+    let for_direction = |rule: &&std::sync::Arc<TtlsRule>| rule.conditions.direction.is_none_or(|own| own == direction);
+    for rule in policy.ttls.iter().filter(for_direction) {
+        let (user, exact) = user_match(&rule.conditions, direction, uid_of);
+        let verdict = match (rule.enabled(), exact) {
+            (true, _) => capture,
+            (false, true) => "accept",
+            (false, false) => continue,
+        };
+        for family in address_matches(&rule.conditions, direction) {
+            let _ = writeln!(text, "\t\t{family}{user}{verdict} comment \"{}\"", comment(&rule.name));
+        }
+    }
+    text
+}
+
+/// The user's part of a match, and whether the kernel decides the whole rule.
+fn user_match(conditions: &Conditions, direction: Direction, uid_of: &dyn Fn(&str) -> Option<u32>) -> (String, bool) {
+    let exact_but_user = conditions.jobname.as_ref().is_none_or(policies::value::NamePattern::is_any)
+        && conditions.schedule.is_none();
+    let Some(pattern) = conditions.userid.as_ref().filter(|pattern| !pattern.is_any()) else {
+        return (String::new(), exact_but_user);
+    };
+    // Inbound, the owner is the listener's: the kernel's rule cannot ask for it.
+    match pattern.exact().filter(|_| direction == Direction::Outbound).and_then(uid_of) {
+        Some(uid) => (format!("meta skuid {uid} "), exact_but_user),
+        None => (String::new(), false),
+    }
+}
+
+/// One match for each family the conditions can meet; one for both when no address is coded.
+fn address_matches(conditions: &Conditions, direction: Direction) -> Vec<String> {
+    let (local, remote) = match direction {
+        Direction::Outbound => ("s", "d"),
+        Direction::Inbound => ("d", "s"),
+    };
+    let ports = ports(local, &conditions.local_ports) + &ports(remote, &conditions.remote_ports);
+    // A rule without ports still needs a TCP match of its own kind.
+    if conditions.local.is_empty() && conditions.remote.is_empty() {
+        return vec![ports];
+    }
+    [("ip", true), ("ip6", false)]
+        .into_iter()
+        .filter_map(|(family, v4)| {
+            let local = addresses(family, v4, local, &conditions.local)?;
+            let remote = addresses(family, v4, remote, &conditions.remote)?;
+            Some(format!("{local}{remote}{ports}"))
+        })
+        .collect()
+}
+
+/// `ip daddr { … } `; empty when no address is coded, `None` when none is of this family.
+fn addresses(family: &str, v4: bool, end: &str, ranges: &[AddressRange]) -> Option<String> {
+    if ranges.is_empty() {
+        return Some(String::new());
+    }
+    let of_family = |range: &&AddressRange| match range {
+        AddressRange::All => true,
+        AddressRange::Prefix(net) => net.addr().is_ipv4() == v4,
+        AddressRange::Range(from, _) => from.is_ipv4() == v4,
+    };
+    let elements: Vec<String> = ranges
+        .iter()
+        .filter(of_family)
+        .map(|range| match range {
+            AddressRange::All if v4 => "0.0.0.0/0".to_owned(),
+            AddressRange::All => "::/0".to_owned(),
+            AddressRange::Prefix(net) if net.prefix_len() == 0 => format!("{net}"),
+            AddressRange::Range(from, to) if from == to => from.to_string(),
+            other => other.to_string(),
+        })
+        .collect();
+    // nft refuses overlapping elements in one set; several matches of one rule are ORed by writing them apart, so
+    // overlapping ranges are merged here.
+    let merged = merge(ranges, v4).unwrap_or(elements);
+    (!merged.is_empty()).then(|| format!("{family} {end}addr {{ {} }} ", merged.join(", ")))
+}
+
+/// The ranges of a family as disjoint `from-to` intervals.
+fn merge(ranges: &[AddressRange], v4: bool) -> Option<Vec<String>> {
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let mut intervals = Vec::new();
+    for range in ranges {
+        let (from, to) = match range {
+            AddressRange::All => return None,
+            AddressRange::Prefix(net) => (net.network(), net.broadcast()),
+            AddressRange::Range(from, to) => (*from, *to),
+        };
+        if from.is_ipv4() == v4 {
+            intervals.push((number(from), number(to)));
+        }
+    }
+    let text = |number: u128| -> String {
+        if v4 {
+            u32::try_from(number).map(std::net::Ipv4Addr::from_bits).map(|v4| v4.to_string()).unwrap_or_default()
+        } else {
+            std::net::Ipv6Addr::from_bits(number).to_string()
+        }
+    };
+    Some(
+        disjoint(intervals)
+            .into_iter()
+            .map(|(from, to)| if from == to { text(from) } else { format!("{}-{}", text(from), text(to)) })
+            .collect(),
+    )
+}
+
+/// `tcp dport { … } `; empty when no port is coded.
+fn ports(end: &str, ranges: &[PortRange]) -> String {
+    if ranges.is_empty() {
+        return String::new();
+    }
+    let intervals = ranges.iter().map(|range| (u128::from(*range.0.start()), u128::from(*range.0.end()))).collect();
+    let elements: Vec<String> = disjoint(intervals)
+        .into_iter()
+        .map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") })
+        .collect();
+    format!("tcp {end}port {{ {} }} ", elements.join(", "))
+}
+
+/// Sorts intervals and joins those that overlap or touch.
+fn disjoint(mut intervals: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
+    intervals.sort_unstable();
+    let mut joined: Vec<(u128, u128)> = Vec::new();
+    for (from, to) in intervals {
+        match joined.last_mut() {
+            Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
+/// A rule's name as an nft comment: names are up to 32 characters, but any character.
+fn comment(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::{Source, parse, resolve};
+
+    use super::*;
+
+    fn ruleset(rules: &str) -> String {
+        let text = format!(
+            "{rules}
+TTLSGroupAction ON
+{{
+  TTLSEnabled On
+}}
+TTLSGroupAction OFF
+{{
+  TTLSEnabled Off
+}}
+TTLSEnvironmentAction E
+{{
+  HandshakeRole Client
+  TTLSKeyringParms
+  {{
+    Keyring /ring
+  }}
+}}
+"
+        );
+        let (document, diagnostics) = parse(&Source::new("t", text));
+        let (policy, more) = resolve(&[document], false);
+        assert!(!policies::diagnostic::has_errors(&diagnostics) && !policies::diagnostic::has_errors(&more));
+        let ruleset =
+            Ruleset { outbound_port: 1015, inbound_port: 1016, marks: Marks::new(16), observation: None };
+        let text = ruleset.text(&policy, &|user| (user == "ALICE").then_some(1001));
+        text.lines().filter(|line| line.contains("comment")).map(str::trim).collect::<Vec<_>>().join("\n")
+    }
+
+    fn rule(name: &str, conditions: &str, group: &str, priority: u32) -> String {
+        format!(
+            "TTLSRule {name}\n{{\n{conditions}\nPriority {priority}\nTTLSGroupActionRef {group}\n\
+             TTLSEnvironmentActionRef E\n}}\n"
+        )
+    }
+
+    #[test]
+    fn a_rule_becomes_one_match_a_family() {
+        let text = ruleset(&rule("R", "RemoteAddr 10.0.0.0/8\nRemotePortRange 21\nDirection Outbound", "ON", 1));
+        assert_eq!(text, "ip daddr { 10.0.0.0-10.255.255.255 } tcp dport { 21 } goto redirected comment \"R\"");
+        let text = ruleset(&rule("R", "LocalPortRange 21\nLocalPortRange 20-22\nDirection Both", "ON", 1));
+        assert_eq!(
+            text,
+            "tcp sport { 20-22 } goto redirected comment \"R\"\ntcp dport { 20-22 } goto handed_over comment \"R\""
+        );
+    }
+
+    #[test]
+    fn rules_keep_their_search_order_and_an_exact_bypass_ends_the_search() {
+        let rules = rule("ALL", "RemotePortRange 1-65535\nDirection Outbound", "ON", 1)
+            + &rule("BYPASS", "RemoteAddr 10.1.1.1\nDirection Outbound", "OFF", 9)
+            + &rule("BYJOB", "RemoteAddr 10.1.1.2\nJobname X\nDirection Outbound", "OFF", 8)
+            + &rule("BYUSER", "Userid ALICE\nDirection Outbound", "OFF", 7);
+        assert_eq!(
+            ruleset(&rules),
+            "ip daddr { 10.1.1.1 } accept comment \"BYPASS\"\n\
+             meta skuid 1001 accept comment \"BYUSER\"\n\
+             tcp dport { 1-65535 } goto redirected comment \"ALL\""
+        );
+    }
+
+    #[test]
+    fn an_unknown_user_is_left_to_the_engine() {
+        let text = ruleset(&rule("R", "Userid NOBODY\nRemotePortRange 21\nDirection Outbound", "ON", 1));
+        assert_eq!(text, "tcp dport { 21 } goto redirected comment \"R\"");
+    }
+
+    #[test]
+    fn overlapping_ranges_are_joined() {
+        assert_eq!(disjoint(vec![(5, 9), (1, 4), (20, 30), (25, 26)]), [(1, 9), (20, 30)]);
+    }
+}

@@ -1,0 +1,582 @@
+//! The engine: listeners, the installed policy, and the life of each captured connection.
+//!
+//! A connection takes the installed policy once, when it is accepted, and keeps it: a refresh changes new connections
+//! only.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use keyrings::{Ring, RingLocation};
+use nix::unistd::User;
+use policies::{Connection, Direction, Policy, TtlsRule};
+use serde::Serialize;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use stack::{Endpoints, State, owner, socket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tracing::{debug, info, warn};
+
+use crate::capture::{Observation, Ruleset};
+use crate::environment::{Environment, Handshake, Key};
+use crate::error::{ConnectionError, InstallError};
+use crate::install::Kernel;
+use crate::marks::Marks;
+use crate::registry::{Negotiated, Observer, Registry, Session, SessionState};
+use crate::relay::{Counted, Network, abort, relay};
+use crate::sys;
+
+/// Connections waiting to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// How the engine is set up; fixed while it runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where redirected outbound connections arrive, on loopback.
+    pub outbound_port: u16,
+    /// Where inbound connections arrive.
+    pub inbound_port: u16,
+    /// The engine's marks.
+    pub marks: Marks,
+    /// The routing table for marked packets.
+    pub route_table: u32,
+    /// The folder of named key rings.
+    pub rings: PathBuf,
+    /// The owner of rings named without one.
+    pub ring_owner: String,
+    /// Where the last ruleset is kept for the boot unit.
+    pub boot_file: PathBuf,
+    /// The zERT observer's share of the ruleset.
+    pub observation: Option<Observation>,
+}
+
+/// The data plane.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "an observer need not have it")]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    installed: ArcSwap<Installed>,
+    registry: Registry,
+    observer: Arc<dyn Observer>,
+}
+
+/// A policy with its environments.
+#[derive(Default)]
+struct Installed {
+    policy: Arc<Policy>,
+    environments: HashMap<String, Arc<Environment>>,
+}
+
+/// A policy that is ready to be installed: every ring is read, every configuration made.
+#[must_use]
+#[allow(missing_debug_implementations, reason = "it holds keys")]
+pub struct Prepared {
+    installed: Installed,
+    ruleset: String,
+}
+
+/// The handshake counts of a rule's environment.
+#[derive(Clone, Debug, Serialize)]
+pub struct EnvironmentStatus {
+    /// The rule.
+    pub rule: String,
+    /// Its environment action.
+    pub environment: String,
+    /// Full handshakes.
+    pub full: u64,
+    /// Resumed handshakes.
+    pub resumed: u64,
+}
+
+impl Engine {
+    /// Opens the capture ports and prepares the kernel; captures nothing until a policy is installed.
+    ///
+    /// # Errors
+    ///
+    /// When a port is taken or unprotected, or the kernel cannot be prepared.
+    pub fn start(settings: Settings, observer: Arc<dyn Observer>) -> Result<Self, InstallError> {
+        check_port_protection(settings.outbound_port)?;
+        let taken = |port| move |source| InstallError::PortTaken { port, source };
+        let outbound = outbound_listeners(settings.outbound_port).map_err(taken(settings.outbound_port))?;
+        let inbound = inbound_listener(settings.inbound_port).map_err(taken(settings.inbound_port))?;
+        kernel(&settings).prepare()?;
+        let shared =
+            Arc::new(Shared { settings, installed: ArcSwap::default(), registry: Registry::default(), observer });
+        for listener in outbound {
+            tokio::spawn(accept(Arc::clone(&shared), listener, Direction::Outbound));
+        }
+        tokio::spawn(accept(Arc::clone(&shared), inbound, Direction::Inbound));
+        Ok(Self { shared })
+    }
+
+    /// Reads the rings of a policy and makes its configurations. Environments whose parameters and ring are unchanged
+    /// are taken over with their caches.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of every rule; nothing has changed then.
+    pub fn prepare(&self, policy: Arc<Policy>) -> Result<Prepared, Vec<InstallError>> {
+        let settings = &self.shared.settings;
+        let current = self.shared.installed.load();
+        let mut known: HashMap<Key, Arc<Environment>> =
+            current.environments.values().map(|one| (one.key.clone(), Arc::clone(one))).collect();
+        let mut environments = HashMap::new();
+        let mut errors = Vec::new();
+        for rule in &policy.ttls {
+            match environment(rule, settings, &mut known) {
+                Ok(Some(found)) => {
+                    environments.insert(rule.name.clone(), found);
+                }
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let ruleset = Ruleset {
+            outbound_port: settings.outbound_port,
+            inbound_port: settings.inbound_port,
+            marks: settings.marks,
+            observation: settings.observation,
+        };
+        let ruleset = ruleset.text(&policy, &|userid| {
+            let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
+            Some(user.uid.as_raw())
+        });
+        Ok(Prepared { installed: Installed { policy, environments }, ruleset })
+    }
+
+    /// Puts a prepared policy in force, in the engine and in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not take the rules; the old policy is then still in force.
+    pub fn install(&self, prepared: Prepared) -> Result<(), InstallError> {
+        let previous = self.shared.installed.swap(Arc::new(prepared.installed));
+        kernel(&self.shared.settings).replace(&prepared.ruleset).inspect_err(|_| {
+            self.shared.installed.store(previous);
+        })
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.shared.installed.load().policy)
+    }
+
+    /// Active connections and the last ended ones, oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.shared.registry.sessions()
+    }
+
+    /// How many connections are being relayed.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.shared.registry.active()
+    }
+
+    /// Handshakes by rule.
+    #[must_use]
+    pub fn environments(&self) -> Vec<EnvironmentStatus> {
+        let installed = self.shared.installed.load();
+        let mut list: Vec<EnvironmentStatus> = installed
+            .environments
+            .iter()
+            .map(|(rule, environment)| {
+                let (full, resumed) = environment.handshakes();
+                let environment = environment.key.parameters.environment.clone();
+                EnvironmentStatus { rule: rule.clone(), environment, full, resumed }
+            })
+            .collect();
+        list.sort_by(|a, b| a.rule.cmp(&b.rule));
+        list
+    }
+}
+
+fn kernel(settings: &Settings) -> Kernel {
+    Kernel { boot_file: settings.boot_file.clone(), route_table: settings.route_table, marks: settings.marks }
+}
+
+/// The environment of a rule, taken over when it is known; none when the rule leaves connections alone.
+fn environment(
+    rule: &Arc<TtlsRule>,
+    settings: &Settings,
+    known: &mut HashMap<Key, Arc<Environment>>,
+) -> Result<Option<Arc<Environment>>, InstallError> {
+    let Some(parameters) = rule.security_parameters() else { return Ok(None) };
+    let keyring = |source| InstallError::Keyring {
+        rule: rule.name.clone(),
+        environment: parameters.environment.clone(),
+        source: Box::new(source),
+    };
+    let location =
+        RingLocation::resolve(&parameters.keyring, &settings.rings, &settings.ring_owner).map_err(keyring)?;
+    let ring = Ring::load(&location, parameters.keyring_password.as_deref()).map_err(keyring)?;
+    let key = Key { parameters: parameters.clone(), ring: ring.fingerprint() };
+    if let Some(found) = known.get(&key) {
+        return Ok(Some(Arc::clone(found)));
+    }
+    let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring)?);
+    known.insert(key, Arc::clone(&made));
+    Ok(Some(made))
+}
+
+/// Without the daemon an ordinary user must not be able to take the port that clear text is redirected to.
+fn check_port_protection(port: u16) -> Result<(), InstallError> {
+    let path = Path::new("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let file = |source| InstallError::File { path: path.to_owned(), source };
+    let start = std::fs::read_to_string(path).map_err(file)?.trim().parse().unwrap_or(0);
+    if u32::from(port) >= start {
+        return Err(InstallError::PortUnprotected { port, start });
+    }
+    Ok(())
+}
+
+/// nftables redirects to the loopback address of each family.
+fn outbound_listeners(port: u16) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = vec![listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), false)?];
+    if Path::new("/proc/net/if_inet6").exists() {
+        listeners.push(listen(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), false)?);
+    }
+    Ok(listeners)
+}
+
+/// One transparent listener for both families.
+fn inbound_listener(port: u16) -> io::Result<TcpListener> {
+    let any: SocketAddr = if Path::new("/proc/net/if_inet6").exists() {
+        (Ipv6Addr::UNSPECIFIED, port).into()
+    } else {
+        (Ipv4Addr::UNSPECIFIED, port).into()
+    };
+    listen(any, true)
+}
+
+fn listen(address: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!transparent)?;
+    }
+    if transparent {
+        set_transparent(&SockRef::from(&socket), address)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+fn set_transparent(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        socket.set_ip_transparent_v6(true)?;
+    }
+    socket.set_ip_transparent_v4(true)
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, direction: Direction) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let work = Captured { shared, stream, peer: canonical(peer), direction };
+                    work.serve().await;
+                });
+            }
+            Err(error) => {
+                // Out of descriptors or memory: connections wait in the backlog until some are free again.
+                warn!(%error, %direction, "no connection can be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// A connection the kernel handed over.
+struct Captured {
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    direction: Direction,
+}
+
+impl Captured {
+    async fn serve(self) {
+        let started = SystemTime::now();
+        let installed = self.shared.installed.load_full();
+        let endpoints = match self.endpoints() {
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                debug!(peer = %self.peer, %error, "connection refused");
+                return abort(&self.stream);
+            }
+        };
+        let _ = self.stream.set_nodelay(true);
+        let rule = match self.rule(&installed.policy, endpoints).await {
+            Ok(rule) => rule,
+            Err(error) => {
+                warn!(local = %endpoints.local, remote = %endpoints.remote, %error, "connection refused");
+                return abort(&self.stream);
+            }
+        };
+        let environment = rule.as_ref().and_then(|rule| installed.environments.get(&rule.name)).cloned();
+        let shared = Arc::clone(&self.shared);
+        let session = Session::new(
+            shared.registry.number(),
+            endpoints,
+            self.direction,
+            rule.as_ref().map(|rule| rule.name.clone()).unwrap_or_default(),
+            environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
+            started,
+        );
+        match (self.direction, environment) {
+            (Direction::Outbound, environment) => self.outbound(session, environment).await,
+            (Direction::Inbound, environment) => self.inbound(session, environment).await,
+        }
+    }
+
+    /// The ends of the connection as program and peer know them.
+    fn endpoints(&self) -> Result<Endpoints, ConnectionError> {
+        let socket = SockRef::from(&self.stream);
+        match self.direction {
+            Direction::Inbound => {
+                let local = canonical(self.stream.local_addr().map_err(|_| ConnectionError::NotCaptured)?);
+                if local.port() == self.shared.settings.inbound_port {
+                    return Err(ConnectionError::NotCaptured);
+                }
+                Ok(Endpoints { local, remote: self.peer })
+            }
+            Direction::Outbound => {
+                let original = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+                let remote = original.ok().as_ref().and_then(SockAddr::as_socket).map(canonical);
+                let remote = remote.filter(|remote| {
+                    !(remote.ip().is_loopback() && remote.port() == self.shared.settings.outbound_port)
+                });
+                Ok(Endpoints { local: self.peer, remote: remote.ok_or(ConnectionError::NotCaptured)? })
+            }
+        }
+    }
+
+    async fn rule(&self, policy: &Policy, endpoints: Endpoints) -> Result<Option<Arc<TtlsRule>>, ConnectionError> {
+        let mut connection = Connection {
+            local: endpoints.local,
+            remote: endpoints.remote,
+            direction: self.direction,
+            jobname: None,
+            userid: None,
+        };
+        if policy.asks_for_owner() {
+            // A program that is gone already has no owner to match; rules that ask for one then do not match, and a
+            // rule that would have to must not be missed: refuse.
+            let socket = self.owner(endpoints).map_err(ConnectionError::OwnerUnknown)?;
+            let unknown = || ConnectionError::OwnerUnknown(stack::StackError::Malformed { what: "a socket's owner" });
+            let socket = socket.ok_or_else(unknown)?;
+            connection.userid = owner::userid(socket.uid);
+            let owners = tokio::task::spawn_blocking(move || owner::of_inodes(&[socket.inode])).await;
+            connection.jobname = owners.ok().and_then(|mut owners| owners.remove(&socket.inode)).map(|own| own.jobname);
+            if connection.jobname.is_none() && policy.ttls.iter().any(|rule| rule.conditions.jobname.is_some()) {
+                return Err(unknown());
+            }
+        }
+        Ok(policy.ttls_rule(&connection, chrono::Local::now().fixed_offset()).cloned())
+    }
+
+    /// The program's socket: its end of an outbound connection, its listener for an inbound one.
+    fn owner(&self, endpoints: Endpoints) -> Result<Option<socket::Socket>, stack::StackError> {
+        match self.direction {
+            Direction::Outbound => socket::lookup(endpoints),
+            Direction::Inbound => socket::listener(endpoints.local),
+        }
+    }
+
+    /// Program first, network second: dial the destination, shake hands there, relay.
+    async fn outbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
+        let endpoints = session.endpoints;
+        let found = socket::lookup(endpoints).ok().flatten().filter(|socket| socket.state != State::Listen);
+        let shared = Arc::clone(&self.shared);
+        session.id = found.map(|socket| socket.id());
+        session.uid = found.map(|socket| socket.uid);
+        session.inode = found.map(|socket| socket.inode);
+        let network = match dial_network(&shared.settings, endpoints).await {
+            Ok(network) => network,
+            Err(error) => return fail(&shared, session, &self.stream, &ConnectionError::Unreachable(error)),
+        };
+        let network = match shake_hands(network, environment.as_deref(), endpoints.remote, &mut session).await {
+            Ok(network) => network,
+            Err(error) => return fail(&shared, session, &self.stream, &error),
+        };
+        carry(&shared, session, self.stream, network).await;
+    }
+
+    /// Network first, program second: shake hands with the peer, then connect to the program from the peer's address.
+    async fn inbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
+        let endpoints = session.endpoints;
+        let shared = Arc::clone(&self.shared);
+        let found = socket::listener(endpoints.local).ok().flatten();
+        session.uid = found.map(|socket| socket.uid);
+        session.inode = found.map(|socket| socket.inode);
+        let network = match shake_hands(self.stream, environment.as_deref(), endpoints.remote, &mut session).await {
+            Ok(network) => network,
+            Err(error) => {
+                report(&session, &error);
+                let session = shared.registry.begin(session);
+                return shared.registry.end(&session, SessionState::Failed(error.to_string()));
+            }
+        };
+        let program = match dial_program(&shared.settings, endpoints).await {
+            Ok(program) => program,
+            Err(error) => {
+                let error = ConnectionError::ProgramUnreachable(error);
+                return fail(&shared, session, network.as_ref(), &error);
+            }
+        };
+        let ours = program.local_addr().map(canonical);
+        let seen_by_program = ours.map(|ours| Endpoints { local: endpoints.local, remote: ours });
+        let found = seen_by_program.ok().and_then(|ends| socket::lookup(ends).ok().flatten());
+        session.id = found.map(|socket| socket.id());
+        carry(&shared, session, program, network).await;
+    }
+}
+
+/// Shakes hands as the environment says; without one the stream passes unchanged. A failed handshake resets the stream.
+async fn shake_hands(
+    stream: TcpStream,
+    environment: Option<&Environment>,
+    destination: SocketAddr,
+    session: &mut Session,
+) -> Result<Network, ConnectionError> {
+    let Some(environment) = environment else { return Ok(Network::Unchanged(stream)) };
+    let seconds = environment.key.parameters.handshake_timeout;
+    let handshake = async {
+        match environment.handshake(destination) {
+            Handshake::Client(config, name) => {
+                let connect = TlsConnector::from(config).connect(name, stream).into_fallible();
+                connect.await.map(TlsStream::from)
+            }
+            Handshake::Server(config) => {
+                TlsAcceptor::from(config).accept(stream).into_fallible().await.map(TlsStream::from)
+            }
+        }
+    };
+    let limit = if seconds == 0 { Duration::from_secs(u64::from(u32::MAX)) } else { Duration::from_secs(seconds.into()) };
+    let stream = match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err((error, _stream))) => return Err(ConnectionError::Handshake(error)),
+        Err(_) => return Err(ConnectionError::HandshakeTimeout(seconds)),
+    };
+    let state = stream.get_ref().1;
+    let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    environment.count(resumed);
+    session.negotiated = Some(Negotiated {
+        version: state.protocol_version().map(u16::from).unwrap_or_default(),
+        suite: state.negotiated_cipher_suite().map(|suite| u16::from(suite.suite())).unwrap_or_default(),
+        group: state.negotiated_key_exchange_group().map(|group| u16::from(group.name())),
+        resumed,
+        client: matches!(stream, TlsStream::Client(_)),
+        peer_certificates: state
+            .peer_certificates()
+            .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
+            .unwrap_or_default(),
+    });
+    Ok(Network::Tls(Box::new(stream)))
+}
+
+/// Relays a session to its end.
+async fn carry(shared: &Shared, session: Session, program: TcpStream, mut network: Network) {
+    let session = shared.registry.begin(session);
+    let wrapped = session.negotiated.is_some();
+    if wrapped {
+        shared.observer.established(&session);
+    }
+    debug!(
+        rule = session.rule,
+        local = %session.endpoints.local,
+        remote = %session.endpoints.remote,
+        direction = %session.direction,
+        resumed = session.negotiated.as_ref().is_some_and(|negotiated| negotiated.resumed),
+        "EZD1281I TTLS Map"
+    );
+    let mut program = Counted {
+        stream: program,
+        bytes_in: Arc::clone(&session.bytes_in),
+        bytes_out: Arc::clone(&session.bytes_out),
+    };
+    let state = match relay(&mut program, &mut network).await {
+        Ok(()) => SessionState::Closed,
+        Err(error) => {
+            debug!(rule = session.rule, remote = %session.endpoints.remote, %error, "connection ended");
+            SessionState::Failed(error.to_string())
+        }
+    };
+    shared.registry.end(&session, state);
+    if wrapped {
+        shared.observer.ended(&session);
+    }
+}
+
+/// Ends a session that never got to its relay; the other side is reset.
+fn fail(shared: &Shared, session: Session, other: &TcpStream, error: &ConnectionError) {
+    report(&session, error);
+    abort(other);
+    let session = shared.registry.begin(session);
+    shared.registry.end(&session, SessionState::Failed(error.to_string()));
+}
+
+fn report(session: &Session, error: &ConnectionError) {
+    let Endpoints { local, remote } = session.endpoints;
+    info!(
+        "EZD1286I TTLS Error CONNID: {} LOCAL: {}..{} REMOTE: {}..{} RULE: {} RC: {} Initial Handshake: {error}",
+        session.id.map_or_else(|| "00000000".to_owned(), |id| id.to_string()),
+        local.ip(),
+        local.port(),
+        remote.ip(),
+        remote.port(),
+        session.rule,
+        error.return_code(),
+    );
+}
+
+/// Connects to the original destination from the program's own address.
+async fn dial_network(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
+    let socket = new_socket(endpoints.remote)?;
+    let options = SockRef::from(&socket);
+    options.set_mark(settings.marks.network())?;
+    sys::bind_address_no_port(std::os::fd::AsFd::as_fd(&socket))?;
+    if endpoints.local.is_ipv4() == endpoints.remote.is_ipv4() {
+        socket.bind(SocketAddr::new(endpoints.local.ip(), 0))?;
+    }
+    let stream = socket.connect(endpoints.remote).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Connects to the local program from the peer's address, so that it sees who its client is.
+async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
+    let socket = new_socket(endpoints.local)?;
+    let options = SockRef::from(&socket);
+    options.set_mark(settings.marks.plain())?;
+    set_transparent(&options, endpoints.local)?;
+    sys::bind_address_no_port(std::os::fd::AsFd::as_fd(&socket))?;
+    socket.bind(SocketAddr::new(endpoints.remote.ip(), 0))?;
+    let stream = socket.connect(endpoints.local).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn new_socket(towards: SocketAddr) -> io::Result<TcpSocket> {
+    if towards.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
+/// IPv4-mapped addresses of the dual-stack listener as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

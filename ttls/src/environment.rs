@@ -1,0 +1,240 @@
+//! A TLS environment: rustls configurations, keys and handshake caches for one set of security parameters.
+//!
+//! An environment is reused across a refresh when its parameters and its key ring are unchanged, so that its caches
+//! live on; otherwise a new one is made and connections of the old one keep what they began with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use keyrings::{Ring, RingLocation};
+use policies::TtlsRule;
+use policies::parameters::{ClientAuth, Role, SecurityParameters};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls_pki_types::{DnsName, ServerName, UnixTime};
+
+use crate::error::InstallError;
+use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
+use crate::verify::RingVerifier;
+
+/// What makes two environments the same.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Key {
+    pub(crate) parameters: SecurityParameters,
+    pub(crate) ring: [u8; 32],
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) key: Key,
+    side: Side,
+    full: AtomicU64,
+    resumed: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Side {
+    Client { config: Arc<ClientConfig>, sessions: Arc<ClientSessions> },
+    Server(Arc<ServerConfig>),
+}
+
+/// How a connection shakes hands.
+pub(crate) enum Handshake {
+    Client(Arc<ClientConfig>, ServerName<'static>),
+    Server(Arc<ServerConfig>),
+}
+
+impl Environment {
+    /// Builds the environment of a rule from its ring.
+    pub(crate) fn new(rule: &TtlsRule, key: Key, location: &RingLocation, ring: &Ring) -> Result<Self, InstallError> {
+        let builder = Builder { rule: &rule.name, parameters: &key.parameters, location, ring };
+        let side = match key.parameters.role {
+            Role::Client => builder.client()?,
+            Role::Server(auth) => builder.server(auth)?,
+        };
+        Ok(Self { key, side, full: AtomicU64::new(0), resumed: AtomicU64::new(0) })
+    }
+
+    /// What a connection to `destination` does; for a server the destination plays no part.
+    pub(crate) fn handshake(&self, destination: SocketAddr) -> Handshake {
+        match &self.side {
+            Side::Server(config) => Handshake::Server(Arc::clone(config)),
+            Side::Client { config, sessions } => {
+                let mut config = ClientConfig::clone(config);
+                if self.key.parameters.cache_capacity > 0 && self.key.parameters.tickets {
+                    config.resumption = Resumption::store(sessions.of(destination));
+                }
+                let name = self
+                    .key
+                    .parameters
+                    .server_name_indication
+                    .as_ref()
+                    .and_then(|name| DnsName::try_from(name.clone()).ok())
+                    .map_or_else(|| ServerName::IpAddress(destination.ip().into()), ServerName::DnsName);
+                Handshake::Client(Arc::new(config), name)
+            }
+        }
+    }
+
+    /// Counts a finished handshake.
+    pub(crate) fn count(&self, resumed: bool) {
+        let counter = if resumed { &self.resumed } else { &self.full };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Full and resumed handshakes so far.
+    pub(crate) fn handshakes(&self) -> (u64, u64) {
+        (self.full.load(Ordering::Relaxed), self.resumed.load(Ordering::Relaxed))
+    }
+}
+
+struct Builder<'a> {
+    rule: &'a str,
+    parameters: &'a SecurityParameters,
+    location: &'a RingLocation,
+    ring: &'a Ring,
+}
+
+impl Builder<'_> {
+    fn client(&self) -> Result<Side, InstallError> {
+        let provider = self.provider();
+        let mut names = Vec::new();
+        for name in &self.parameters.host_names {
+            let parsed = DnsName::try_from(name.clone()).map_err(|_| {
+                self.tls(rustls::Error::General(format!("HostReferenceIdDNS `{name}` is no DNS name")))
+            })?;
+            names.push(ServerName::DnsName(parsed));
+        }
+        let verifier = RingVerifier { authorities: self.authorities()?, provider: Arc::clone(&provider), names };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&self.versions())
+            .map_err(|error| self.tls(error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match self.parameters.certificate_label.as_deref() {
+            // An empty label: never send a certificate. None coded: the ring's default, if it has one.
+            Some("") => builder.with_no_client_auth(),
+            Some(label) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity(Some(label))?))),
+            None => match self.ring.identity(None, UnixTime::now()) {
+                Ok(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
+                Err(_) => builder.with_no_client_auth(),
+            },
+        };
+        config.enable_sni = self.parameters.server_name_indication.is_some();
+        config.resumption = Resumption::disabled();
+        let timeout = Duration::from_secs(self.parameters.cache_timeout.into());
+        let sessions = ClientSessions::new(self.parameters.cache_capacity as usize, timeout);
+        Ok(Side::Client { config: Arc::new(config), sessions })
+    }
+
+    fn server(&self, auth: ClientAuth) -> Result<Side, InstallError> {
+        let provider = self.provider();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&self.versions())
+            .map_err(|error| self.tls(error))?;
+        let builder = match auth {
+            ClientAuth::None => builder.with_no_client_auth(),
+            ClientAuth::Full | ClientAuth::Required => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(self.authorities()?, provider);
+                let verifier =
+                    if auth == ClientAuth::Full { verifier.allow_unauthenticated() } else { verifier };
+                let verifier = verifier.build().map_err(|error| self.bad_authorities(&error.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let labels = &self.parameters.server_certificate_labels;
+        let identities = if labels.is_empty() {
+            vec![self.identity(self.parameters.certificate_label.as_deref().filter(|label| !label.is_empty()))?]
+        } else {
+            labels.iter().map(|label| self.identity(Some(label))).collect::<Result<_, _>>()?
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(ByKeyType(identities)));
+        config.ignore_client_order = true; // the policy's order counts
+        let parameters = self.parameters;
+        if parameters.cache_capacity == 0 {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            let timeout = Duration::from_secs(parameters.cache_timeout.into());
+            config.session_storage = ServerSessions::new(parameters.cache_capacity as usize, timeout);
+            config.send_tls13_tickets = parameters.ticket_count as usize;
+            if parameters.tickets {
+                let refresh = Duration::from_secs(parameters.ticket_key_refresh.into());
+                let timeout = Duration::from_secs(parameters.ticket_timeout.into());
+                config.ticketer = TicketKeys::new(refresh, timeout).map_err(|error| self.tls(error))?;
+            }
+        }
+        Ok(Side::Server(Arc::new(config)))
+    }
+
+    /// aws-lc with the policy's suites and groups, in the policy's order.
+    fn provider(&self) -> Arc<CryptoProvider> {
+        let suites = self.parameters.suites.iter().filter_map(|&code| {
+            aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|suite| u16::from(suite.suite()) == code).copied()
+        });
+        let groups = self.parameters.groups.iter().filter_map(|&code| {
+            let mut all = aws_lc_rs::ALL_KX_GROUPS.iter();
+            all.find(|group| u16::from(group.name()) == code).copied()
+        });
+        Arc::new(CryptoProvider {
+            cipher_suites: suites.collect(),
+            kx_groups: groups.collect(),
+            ..aws_lc_rs::default_provider()
+        })
+    }
+
+    fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        let tls13 = self.parameters.tls13.then_some(&TLS13);
+        let tls12 = self.parameters.tls12.then_some(&TLS12);
+        [tls13, tls12].into_iter().flatten().collect()
+    }
+
+    fn authorities(&self) -> Result<Arc<RootCertStore>, InstallError> {
+        let mut store = RootCertStore::empty();
+        let authorities = self.ring.authorities().map_err(|source| self.keyring(source))?;
+        for authority in authorities {
+            store.add(authority.clone()).map_err(|error| self.bad_authorities(&error.to_string()))?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    fn identity(&self, label: Option<&str>) -> Result<Arc<CertifiedKey>, InstallError> {
+        self.ring.identity(label, UnixTime::now()).map_err(|source| self.keyring(source))
+    }
+
+    fn keyring(&self, source: keyrings::KeyringError) -> InstallError {
+        let environment = self.parameters.environment.clone();
+        InstallError::Keyring { rule: self.rule.to_owned(), environment, source: Box::new(source) }
+    }
+
+    fn tls(&self, source: rustls::Error) -> InstallError {
+        let environment = self.parameters.environment.clone();
+        InstallError::Tls { rule: self.rule.to_owned(), environment, source }
+    }
+
+    fn bad_authorities(&self, reason: &str) -> InstallError {
+        InstallError::Authorities {
+            rule: self.rule.to_owned(),
+            environment: self.parameters.environment.clone(),
+            reason: format!("{reason} (ring {})", self.location),
+        }
+    }
+}
+
+/// Several certificates of one server, one for each kind of key: the first the client can verify is sent.
+#[derive(Debug)]
+struct ByKeyType(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByKeyType {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        self.0.iter().find(|identity| identity.key.choose_scheme(schemes).is_some()).cloned()
+    }
+}

@@ -1,0 +1,77 @@
+//! Why a policy cannot be installed, and why a connection failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use keyrings::KeyringError;
+
+/// Why nothing was installed. The policy in force stays in force.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
+pub enum InstallError {
+    #[error("rule {rule}, environment action {environment}: {source}")]
+    Keyring { rule: String, environment: String, source: Box<KeyringError> },
+    #[error("rule {rule}, environment action {environment}: {source}")]
+    Tls { rule: String, environment: String, source: rustls::Error },
+    #[error("rule {rule}, environment action {environment}: the key ring's authorities cannot be used: {reason}")]
+    Authorities { rule: String, environment: String, reason: String },
+    #[error("{program} cannot be started: {source}; install the package {package}")]
+    MissingProgram { program: &'static str, package: &'static str, source: io::Error },
+    #[error("the kernel did not take the capture rules: {stderr}")]
+    Rejected { stderr: String },
+    #[error("{command} failed: {stderr}")]
+    Command { command: String, stderr: String },
+    #[error("the capture port {port} is taken: {source}; another program listens there, or choose another in pagent.toml")]
+    PortTaken { port: u16, source: io::Error },
+    #[error(
+        "the capture port {port} is not below net.ipv4.ip_unprivileged_port_start ({start}): without the daemon any \
+         user could take it and read clear text; choose a lower port in pagent.toml or raise the limit"
+    )]
+    PortUnprotected { port: u16, start: u32 },
+    #[error("{path} cannot be written: {source}")]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// Why a connection was ended before or during its relay.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
+pub enum ConnectionError {
+    #[error("it came to the capture port directly and has no original destination")]
+    NotCaptured,
+    #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
+    OwnerUnknown(#[source] stack::StackError),
+    #[error("the destination cannot be reached: {0}")]
+    Unreachable(#[source] io::Error),
+    #[error("the local program cannot be reached: {0}")]
+    ProgramUnreachable(#[source] io::Error),
+    #[error("the handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+    #[error("the handshake did not complete within {0} seconds")]
+    HandshakeTimeout(u32),
+    #[error("the peer ended TLS without close_notify; the program was told by a reset")]
+    Truncated,
+    #[error("the connection was aborted: {0}")]
+    Aborted(#[source] io::Error),
+}
+
+impl ConnectionError {
+    /// AT-TLS's return code: 5003 clear text where TLS was expected, 5004 time-out, 406 I/O, 420 closed by the peer.
+    #[must_use]
+    pub fn return_code(&self) -> u32 {
+        match self {
+            Self::HandshakeTimeout(_) => 5004,
+            Self::Handshake(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(rustls::Error::InvalidMessage(_)) => 5003,
+                Some(rustls::Error::InvalidCertificate(_)) => 8,
+                Some(rustls::Error::NoCertificatesPresented) => 5001,
+                Some(rustls::Error::PeerIncompatible(_)) => 402,
+                Some(rustls::Error::AlertReceived(_)) => 438,
+                Some(_) => 412,
+                None if error.kind() == io::ErrorKind::UnexpectedEof => 420,
+                None => 406,
+            },
+            Self::Truncated => 420,
+            _ => 406,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Bringing the capture rules into the kernel, and taking them out on purpose.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::InstallError;
+use crate::marks::Marks;
+
+/// The kernel's side of the engine in this network namespace.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Where the last ruleset is kept for the boot unit.
+    pub boot_file: PathBuf,
+    /// The routing table that delivers marked packets locally.
+    pub route_table: u32,
+    /// The engine's marks.
+    pub marks: Marks,
+}
+
+impl Kernel {
+    /// Replaces the capture table in one transaction and keeps the text for the next boot.
+    ///
+    /// The file is written first: if the machine stops between the two, the next boot captures what is about to be
+    /// captured, not less.
+    ///
+    /// # Errors
+    ///
+    /// When nft is missing or refuses, or the file cannot be written; the table in the kernel is then unchanged.
+    pub fn replace(&self, text: &str) -> Result<(), InstallError> {
+        let file = |source| InstallError::File { path: self.boot_file.clone(), source };
+        let previous = fs::read(&self.boot_file).ok();
+        let temporary = self.boot_file.with_extension("nft.new");
+        let write = || -> io::Result<()> {
+            let mut new = fs::File::create(&temporary)?;
+            new.write_all(text.as_bytes())?;
+            new.sync_all()?;
+            fs::rename(&temporary, &self.boot_file)
+        };
+        write().map_err(file)?;
+        nft(text).inspect_err(|_| {
+            let _ = match &previous {
+                Some(previous) => fs::write(&self.boot_file, previous),
+                None => fs::remove_file(&self.boot_file),
+            };
+        })
+    }
+
+    /// Makes the kernel deliver marked packets to local sockets, and count connections' packets.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` is missing or refuses.
+    pub fn prepare(&self) -> Result<(), InstallError> {
+        let table = self.route_table.to_string();
+        for family in ["-4", "-6"] {
+            if family == "-6" && !Path::new("/proc/net/if_inet6").exists() {
+                continue; // a kernel without IPv6
+            }
+            for mark in [self.marks.inbound(), self.marks.plain()] {
+                let mark = format!("{mark:#x}/{:#x}", self.marks.mask());
+                ip(&[family, "rule", "add", "fwmark", &mark, "lookup", &table, "priority", "100"])?;
+            }
+            ip(&[family, "route", "replace", "local", "default", "dev", "lo", "table", &table])?;
+        }
+        ip(&["link", "set", "lo", "up"])?;
+        let accounting = Path::new("/proc/sys/net/netfilter/nf_conntrack_acct");
+        fs::write(accounting, "1").map_err(|source| InstallError::File { path: accounting.to_owned(), source })
+    }
+}
+
+/// Removes the capture rules from the kernel and from the next boot: connections the policy would protect travel in
+/// clear text afterwards. The one deliberate way to open again.
+///
+/// # Errors
+///
+/// When nft is missing or refuses, or the boot file stays.
+pub fn release(boot_file: &Path) -> Result<(), InstallError> {
+    match fs::remove_file(boot_file) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(InstallError::File { path: boot_file.to_owned(), source });
+        }
+        _ => {}
+    }
+    nft("table inet pagent\ndelete table inet pagent\n")
+}
+
+fn nft(text: &str) -> Result<(), InstallError> {
+    let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(missing)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // An nft that died early says why on stderr.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(missing)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(InstallError::Rejected { stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+}
+
+fn ip(arguments: &[&str]) -> Result<(), InstallError> {
+    let missing = |source| InstallError::MissingProgram { program: "ip", package: "iproute2", source };
+    let output = Command::new("ip").args(arguments).output().map_err(missing)?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || stderr.contains("File exists") {
+        return Ok(());
+    }
+    Err(InstallError::Command { command: format!("ip {}", arguments.join(" ")), stderr: stderr.trim().to_owned() })
+}

@@ -1,0 +1,48 @@
+//! The marks that tell the engine's own packets from others'.
+//!
+//! Other software uses packet marks too, so the four values live in bits of their own, chosen in pagent.toml, and every
+//! comparison is masked.
+
+/// Which bits of packet and connection marks are ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Marks {
+    shift: u32,
+}
+
+impl Marks {
+    /// Marks in the three bits above `shift` (0–29).
+    #[must_use]
+    pub fn new(shift: u32) -> Self {
+        Self { shift: shift.min(29) }
+    }
+
+    /// The bits that are ours.
+    #[must_use]
+    pub fn mask(self) -> u32 {
+        7 << self.shift
+    }
+
+    /// An inbound connection from the network that was handed to the engine.
+    #[must_use]
+    pub fn inbound(self) -> u32 {
+        1 << self.shift
+    }
+
+    /// The engine's leg to a local program, from the client's address.
+    #[must_use]
+    pub fn plain(self) -> u32 {
+        2 << self.shift
+    }
+
+    /// The engine's leg to the network.
+    #[must_use]
+    pub fn network(self) -> u32 {
+        3 << self.shift
+    }
+
+    /// A local program's connection that was handed to the engine.
+    #[must_use]
+    pub fn outbound(self) -> u32 {
+        4 << self.shift
+    }
+}

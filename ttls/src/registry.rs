@@ -1,0 +1,175 @@
+//! The connections the engine carries, for displays and records.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use policies::Direction;
+use serde::{Serialize, Serializer};
+use stack::{ConnectionId, Endpoints};
+
+/// Ended connections that displays still show.
+const REMEMBERED: usize = 1000;
+
+/// What became of a connection.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub enum SessionState {
+    /// It is being relayed.
+    Active,
+    /// Both ends closed it in order.
+    Closed,
+    /// It was cut, and why.
+    Failed(String),
+}
+
+/// What was negotiated for a connection.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Negotiated {
+    /// Wire number, 0x0303 or 0x0304.
+    pub version: u16,
+    /// IANA number of the suite.
+    pub suite: u16,
+    /// IANA number of the group; none for a TLS 1.2 resumption.
+    pub group: Option<u16>,
+    /// Whether a cached session was resumed.
+    pub resumed: bool,
+    /// Whether this host played the client.
+    pub client: bool,
+    /// The peer's certificate chain, DER, end entity first; empty when it sent none.
+    #[serde(skip)]
+    pub peer_certificates: Vec<Vec<u8>>,
+}
+
+/// A connection the engine carries or carried.
+#[derive(Debug, Serialize)]
+pub struct Session {
+    /// Its number here, counting up.
+    pub number: u64,
+    /// The program's socket, when it could be found.
+    pub id: Option<ConnectionId>,
+    /// Its ends as the program and the peer know them.
+    pub endpoints: Endpoints,
+    /// Who opened it.
+    pub direction: Direction,
+    /// Uid of the program's socket, when it could be found.
+    pub uid: Option<u32>,
+    /// Inode of the program's socket, or of its listener.
+    pub inode: Option<u32>,
+    /// The AT-TLS rule.
+    pub rule: String,
+    /// Its environment action.
+    pub environment: String,
+    /// What was negotiated; none while a rule that is off or does not match lets it pass unchanged.
+    pub negotiated: Option<Negotiated>,
+    /// When it was accepted.
+    #[serde(serialize_with = "as_seconds")]
+    pub started: SystemTime,
+    /// Bytes the program received.
+    #[serde(serialize_with = "as_count")]
+    pub bytes_in: Arc<AtomicU64>,
+    /// Bytes the program sent.
+    #[serde(serialize_with = "as_count")]
+    pub bytes_out: Arc<AtomicU64>,
+    #[serde(serialize_with = "as_state")]
+    state: Mutex<SessionState>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        number: u64,
+        endpoints: Endpoints,
+        direction: Direction,
+        rule: String,
+        environment: String,
+        started: SystemTime,
+    ) -> Self {
+        Self {
+            number,
+            id: None,
+            endpoints,
+            direction,
+            uid: None,
+            inode: None,
+            rule,
+            environment,
+            negotiated: None,
+            started,
+            bytes_in: Arc::default(),
+            bytes_out: Arc::default(),
+            state: Mutex::new(SessionState::Active),
+        }
+    }
+
+    /// What became of it.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        lock(&self.state).clone()
+    }
+}
+
+fn as_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+fn as_count<S: Serializer>(count: &Arc<AtomicU64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(count.load(Ordering::Relaxed))
+}
+
+fn as_state<S: Serializer>(state: &Mutex<SessionState>, serializer: S) -> Result<S::Ok, S::Error> {
+    lock(state).serialize(serializer)
+}
+
+/// Hears what the engine negotiated. Called on the engine's threads: it must not block.
+pub trait Observer: Send + Sync {
+    /// A handshake is complete, and relaying begins.
+    fn established(&self, session: &Arc<Session>);
+    /// The connection ended.
+    fn ended(&self, session: &Arc<Session>);
+}
+
+/// All connections, active ones and the last ended ones.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    next: AtomicU64,
+    active: Mutex<BTreeMap<u64, Arc<Session>>>,
+    ended: Mutex<VecDeque<Arc<Session>>>,
+}
+
+impl Registry {
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn begin(&self, session: Session) -> Arc<Session> {
+        let session = Arc::new(session);
+        lock(&self.active).insert(session.number, Arc::clone(&session));
+        session
+    }
+
+    pub(crate) fn end(&self, session: &Arc<Session>, state: SessionState) {
+        *lock(&session.state) = state;
+        lock(&self.active).remove(&session.number);
+        let mut ended = lock(&self.ended);
+        if ended.len() == REMEMBERED {
+            ended.pop_front();
+        }
+        ended.push_back(Arc::clone(session));
+    }
+
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        let ended: Vec<_> = lock(&self.ended).iter().cloned().collect();
+        let mut sessions: Vec<_> = ended.into_iter().chain(lock(&self.active).values().cloned()).collect();
+        sessions.sort_by_key(|session| session.number);
+        sessions.dedup_by_key(|session| session.number);
+        sessions
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        lock(&self.active).len()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

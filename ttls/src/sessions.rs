@@ -1,0 +1,292 @@
+//! The handshake caches: sessions and tickets kept for resumption, bounded in number and time.
+//!
+//! Each environment has its own, so a session made under one action or key ring is never resumed under another.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{ProducesTickets, StoresServerSessions};
+use rustls_pki_types::ServerName;
+
+/// TLS 1.3 tickets kept for one server; each is used once.
+const TICKETS_PER_SERVER: usize = 4;
+
+/// A map of bounded size whose entries expire. The oldest entry makes room.
+#[derive(Debug)]
+struct Cache<K, V> {
+    capacity: usize,
+    timeout: Duration,
+    entries: HashMap<K, (Instant, V)>,
+    order: VecDeque<K>,
+}
+
+impl<K: Clone + Eq + Hash, V> Cache<K, V> {
+    fn new(capacity: usize, timeout: Duration) -> Self {
+        Self { capacity, timeout, entries: HashMap::new(), order: VecDeque::new() }
+    }
+
+    fn get_mut(&mut self, key: &K, now: Instant) -> Option<&mut V> {
+        let timeout = self.timeout;
+        let expired = self.entries.get(key).is_some_and(|(made, _)| now.duration_since(*made) > timeout);
+        if expired {
+            self.entries.remove(key);
+        }
+        self.entries.get_mut(key).map(|(_, value)| value)
+    }
+
+    /// The value of a key, made new when it is missing or has expired.
+    fn entry(&mut self, key: &K, now: Instant, make: impl FnOnce() -> V) -> Option<&mut V> {
+        if self.capacity == 0 {
+            return None;
+        }
+        if self.get_mut(key, now).is_none() {
+            while self.entries.len() >= self.capacity {
+                let Some(oldest) = self.order.pop_front() else { break };
+                self.entries.remove(&oldest);
+            }
+            self.entries.insert(key.clone(), (now, make()));
+            self.order.push_back(key.clone());
+            // Keys of expired or taken entries pile up in the order; drop them when they outnumber the entries.
+            if self.order.len() > 2 * self.capacity {
+                let entries = &self.entries;
+                let mut seen = std::collections::HashSet::new();
+                self.order.retain(|key| entries.contains_key(key) && seen.insert(key.clone()));
+            }
+        }
+        self.entries.get_mut(key).map(|(_, value)| value)
+    }
+
+    fn remove(&mut self, key: &K, now: Instant) -> Option<V> {
+        let (made, value) = self.entries.remove(key)?;
+        (now.duration_since(made) <= self.timeout).then_some(value)
+    }
+}
+
+/// What a client remembers of one server.
+#[derive(Debug, Default)]
+struct Remembered {
+    group: Option<NamedGroup>,
+    tls12: Option<(Instant, Tls12ClientSessionValue)>,
+    tls13: VecDeque<(Instant, Tls13ClientSessionValue)>,
+}
+
+/// A server as sessions are kept for it: where it is, and the name its certificate was checked for.
+type ServerKey = (SocketAddr, ServerName<'static>);
+
+/// The client sessions of an environment.
+#[derive(Debug)]
+pub(crate) struct ClientSessions {
+    timeout: Duration,
+    servers: Mutex<Cache<ServerKey, Remembered>>,
+}
+
+impl ClientSessions {
+    /// A cache of this many servers; sessions older than `timeout` are not resumed.
+    pub(crate) fn new(capacity: usize, timeout: Duration) -> Arc<Self> {
+        // What is remembered of a server outlives its sessions: the group it chose stays good.
+        let servers = Cache::new(capacity, Duration::from_secs(86_400).max(timeout));
+        Arc::new(Self { timeout, servers: Mutex::new(servers) })
+    }
+
+    /// The store a connection to `server` uses.
+    pub(crate) fn of(self: &Arc<Self>, server: SocketAddr) -> Arc<dyn ClientSessionStore> {
+        Arc::new(OneServer { sessions: Arc::clone(self), server })
+    }
+}
+
+/// The sessions of one destination, as rustls asks for them.
+#[derive(Debug)]
+struct OneServer {
+    sessions: Arc<ClientSessions>,
+    server: SocketAddr,
+}
+
+impl OneServer {
+    fn with<T>(&self, name: &ServerName<'_>, work: impl FnOnce(&mut Remembered) -> Option<T>) -> Option<T> {
+        let key = (self.server, name.to_owned());
+        let mut servers = lock(&self.sessions.servers);
+        servers.get_mut(&key, Instant::now()).and_then(work)
+    }
+
+    fn remember(&self, name: ServerName<'static>, work: impl FnOnce(&mut Remembered)) {
+        let key = (self.server, name);
+        if let Some(remembered) = lock(&self.sessions.servers).entry(&key, Instant::now(), Remembered::default) {
+            work(remembered);
+        }
+    }
+}
+
+impl ClientSessionStore for OneServer {
+    fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
+        self.remember(server_name, |remembered| remembered.group = Some(group));
+    }
+
+    fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.with(server_name, |remembered| remembered.group)
+    }
+
+    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.remember(server_name, |remembered| remembered.tls12 = Some((Instant::now(), value)));
+    }
+
+    fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        let timeout = self.sessions.timeout;
+        self.with(server_name, |remembered| {
+            remembered.tls12.take_if(|(made, _)| made.elapsed() > timeout);
+            remembered.tls12.as_ref().map(|(_, value)| value.clone())
+        })
+    }
+
+    fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
+        self.with(server_name, |remembered| remembered.tls12.take());
+    }
+
+    fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.remember(server_name, |remembered| {
+            if remembered.tls13.len() == TICKETS_PER_SERVER {
+                remembered.tls13.pop_front();
+            }
+            remembered.tls13.push_back((Instant::now(), value));
+        });
+    }
+
+    fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        let timeout = self.sessions.timeout;
+        self.with(server_name, |remembered| {
+            // The newest is the last; when it is too old all are.
+            remembered.tls13.retain(|(made, _)| made.elapsed() <= timeout);
+            remembered.tls13.pop_back().map(|(_, value)| value)
+        })
+    }
+}
+
+/// The server sessions of an environment, for session ids and for TLS 1.3 without tickets.
+#[derive(Debug)]
+pub(crate) struct ServerSessions {
+    sessions: Mutex<Cache<Vec<u8>, Vec<u8>>>,
+}
+
+impl ServerSessions {
+    pub(crate) fn new(capacity: usize, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self { sessions: Mutex::new(Cache::new(capacity, timeout)) })
+    }
+}
+
+impl StoresServerSessions for ServerSessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let mut sessions = lock(&self.sessions);
+        match sessions.entry(&key, Instant::now(), Vec::new) {
+            Some(stored) => {
+                *stored = value;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        lock(&self.sessions).get_mut(&key.to_vec(), Instant::now()).cloned()
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        lock(&self.sessions).remove(&key.to_vec(), Instant::now())
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// Ticket keys: a new one every `refresh`; a key seals no ticket after that and opens none after `timeout` more.
+#[derive(Debug)]
+pub(crate) struct TicketKeys {
+    refresh: Duration,
+    timeout: Duration,
+    keys: Mutex<VecDeque<(Instant, Arc<dyn ProducesTickets>)>>,
+}
+
+impl TicketKeys {
+    pub(crate) fn new(refresh: Duration, timeout: Duration) -> Result<Arc<Self>, rustls::Error> {
+        let first = (Instant::now(), Ticketer::new()?);
+        Ok(Arc::new(Self { refresh, timeout, keys: Mutex::new(VecDeque::from([first])) }))
+    }
+
+    /// The keys in use, the newest last.
+    fn keys(&self, now: Instant) -> Vec<Arc<dyn ProducesTickets>> {
+        let mut keys = lock(&self.keys);
+        let newest = keys.back().map(|(made, _)| *made);
+        if newest.is_none_or(|made| now.duration_since(made) > self.refresh)
+            && let Ok(key) = Ticketer::new()
+        {
+            keys.push_back((now, key));
+        }
+        keys.retain(|(made, _)| now.duration_since(*made) <= self.refresh + self.timeout);
+        keys.iter().map(|(_, key)| Arc::clone(key)).collect()
+    }
+}
+
+impl ProducesTickets for TicketKeys {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.keys(Instant::now()).last()?.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.keys(Instant::now()).iter().rev().find_map(|key| key.decrypt(cipher))
+    }
+}
+
+/// A poisoned cache is still a cache: its entries are whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_session_makes_room_and_old_ones_expire() {
+        let mut cache = Cache::new(2, Duration::from_secs(600));
+        let now = Instant::now();
+        for key in ["a", "b", "c"] {
+            cache.entry(&key, now, || key);
+        }
+        assert!(cache.get_mut(&"a", now).is_none());
+        assert!(cache.get_mut(&"c", now + Duration::from_secs(600)).is_some());
+        assert!(cache.get_mut(&"c", now + Duration::from_secs(601)).is_none());
+        assert!(cache.remove(&"b", now + Duration::from_secs(601)).is_none());
+    }
+
+    #[test]
+    fn a_cache_of_size_zero_keeps_nothing() {
+        let sessions = ServerSessions::new(0, Duration::from_secs(600));
+        assert!(!sessions.put(vec![1], vec![2]));
+        assert_eq!(sessions.get(&[1]), None);
+    }
+
+    #[test]
+    fn a_ticket_is_opened_by_its_key_until_the_key_is_too_old() {
+        let keys = TicketKeys::new(Duration::from_secs(300), Duration::from_secs(600)).expect("keys");
+        let ticket = keys.encrypt(b"session").expect("a ticket");
+        let open = |keys: &TicketKeys, after: u64| {
+            let now = Instant::now() + Duration::from_secs(after);
+            keys.keys(now).iter().find_map(|key| key.decrypt(&ticket))
+        };
+        assert_eq!(open(&keys, 301).as_deref(), Some(b"session".as_slice()));
+        assert_eq!(open(&keys, 901), None);
+    }
+}
