@@ -1,1 +1,25 @@
-//! saf
+//! Who may do what: a RACF stand-in.
+//!
+//! ```text
+//! commands ─> database (SQLite) ─ RACLIST, REFRESH ─> Snapshot ─ auth ─> Decision
+//! ```
+//!
+//! Decisions come from an immutable snapshot in memory; commands change the database. What RC 4 ("no decision") means
+//! is for the caller to say. This crate prints nothing: commands return their lines.
+
+mod access;
+mod class;
+mod command;
+mod database;
+mod decision;
+mod error;
+mod profile;
+mod snapshot;
+
+pub use access::{Access, NotAccess, Userid};
+pub use command::CommandResult;
+pub use database::Saf;
+pub use decision::{Authorized, Decision, NoDecision, Refusal};
+pub use error::SafError;
+pub use profile::ProfileName;
+pub use snapshot::Snapshot;

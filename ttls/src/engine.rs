@@ -71,6 +71,9 @@ struct Shared {
 /// A policy with its environments.
 #[derive(Default)]
 struct Installed {
+    /// Whether it was ever installed. Before, the kernel may hold the rules of an earlier run: what they capture is
+    /// refused, not relayed.
+    in_force: bool,
     policy: Arc<Policy>,
     environments: HashMap<String, Arc<Environment>>,
 }
@@ -152,7 +155,7 @@ impl Engine {
             let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
             Some(user.uid.as_raw())
         });
-        Ok(Prepared { installed: Installed { policy, environments }, ruleset })
+        Ok(Prepared { installed: Installed { in_force: true, policy, environments }, ruleset })
     }
 
     /// Puts a prepared policy in force, in the engine and in the kernel.
@@ -313,7 +316,8 @@ impl Captured {
     async fn serve(self) {
         let started = SystemTime::now();
         let installed = self.shared.installed.load_full();
-        let endpoints = match self.endpoints() {
+        let captured = if installed.in_force { self.endpoints() } else { Err(ConnectionError::NoPolicy) };
+        let endpoints = match captured {
             Ok(endpoints) => endpoints,
             Err(error) => {
                 debug!(peer = %self.peer, %error, "connection refused");
@@ -338,9 +342,9 @@ impl Captured {
             environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
             started,
         );
-        match (self.direction, environment) {
-            (Direction::Outbound, environment) => self.outbound(session, environment).await,
-            (Direction::Inbound, environment) => self.inbound(session, environment).await,
+        match self.direction {
+            Direction::Outbound => self.outbound(session, environment).await,
+            Direction::Inbound => self.inbound(session, environment).await,
         }
     }
 

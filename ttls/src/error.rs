@@ -36,6 +36,8 @@ pub enum InstallError {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ConnectionError {
+    #[error("no policy has been installed since the daemon started")]
+    NoPolicy,
     #[error("it came to the capture port directly and has no original destination")]
     NotCaptured,
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]

@@ -1,1 +1,24 @@
-//! zert
+//! What protects each TCP connection, and what to do about it.
+//!
+//! ```text
+//! packets ─ flow ─> ordered bytes ─ observer ─> Protection ─ judge ─> Verdict      pure: bytes and times come in
+//! NFLOG, sock_diag ─ monitor ─> the same, live; records out; SOCK_DESTROY          I/O
+//! ```
+//!
+//! TLS is read, never terminated: keys and application data are not looked at.
+
+mod codes;
+mod dialogue;
+pub mod flow;
+pub mod judge;
+mod monitor;
+mod nflog;
+pub mod observer;
+mod packet;
+pub mod record;
+pub mod replay;
+pub mod tls;
+
+pub use monitor::{Monitor, MonitorSettings, Statistics, Wrapped};
+pub use observer::{Observer, Protection, Side};
+pub use record::RecordContext;

@@ -1,0 +1,84 @@
+//! Clear-text dialogues that lead to TLS: FTP's AUTH TLS (RFC 4217).
+//!
+//! Until the client has asked for TLS and the server has agreed, what the client sends is looked at line by line: the
+//! few commands that come before a login are let pass, a login makes the connection clear text.
+
+/// What a client may say before it asks for TLS and still mean to.
+const HARMLESS: [&str; 10] = ["FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT"];
+/// No command or reply line is longer.
+const MAX_LINE: usize = 4096;
+
+/// Where an FTP control connection stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ftp {
+    client: Vec<u8>,
+    server: Vec<u8>,
+    asked: bool,
+}
+
+/// What the last bytes brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Step {
+    /// Nothing decided.
+    Wait,
+    /// The client logged in, or spoke something else, in clear text.
+    Clear,
+    /// The server agreed: TLS begins with the client's next bytes.
+    Upgraded,
+}
+
+/// Whether a server's first bytes are an FTP greeting, as far as they go.
+pub(crate) fn is_greeting(bytes: &[u8]) -> bool {
+    b"220".starts_with(bytes.get(..3).unwrap_or(bytes)) && bytes.get(3).is_none_or(|&next| next == b' ' || next == b'-')
+}
+
+impl Ftp {
+    /// Takes bytes of the client.
+    pub(crate) fn client(&mut self, bytes: &[u8]) -> Step {
+        if self.asked {
+            // Nothing may follow AUTH before the answer; what does is kept for nobody.
+            return Step::Wait;
+        }
+        self.client.extend_from_slice(bytes);
+        while let Some(line) = take_line(&mut self.client) {
+            let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
+            let command = line.split_whitespace().next().unwrap_or_default();
+            if line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") {
+                self.asked = true;
+                self.server.clear();
+                return Step::Wait;
+            }
+            if !HARMLESS.contains(&command) && command != "AUTH" {
+                return Step::Clear;
+            }
+        }
+        if self.client.len() > MAX_LINE { Step::Clear } else { Step::Wait }
+    }
+
+    /// Takes bytes of the server.
+    pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
+        if !self.asked {
+            return Step::Wait;
+        }
+        self.server.extend_from_slice(bytes);
+        while let Some(line) = take_line(&mut self.server) {
+            // The last line of a reply has a blank after its code.
+            match line.first_chunk::<4>() {
+                Some(b"234 ") => return Step::Upgraded,
+                Some([b'3'..=b'5', _, _, b' ']) => {
+                    self.asked = false;
+                    self.client.clear();
+                }
+                _ => {}
+            }
+        }
+        if self.server.len() > MAX_LINE { Step::Clear } else { Step::Wait }
+    }
+}
+
+/// Cuts the first whole line off.
+fn take_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = buffer.iter().position(|&byte| byte == b'\n')?;
+    let rest = buffer.split_off(end + 1);
+    Some(std::mem::replace(buffer, rest))
+}

@@ -1,0 +1,220 @@
+//! Packets to connections: segments put in order, each connection's bytes given to its observer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::observer::{Observer, Protection, Side};
+use crate::packet::Segment;
+
+/// Out-of-order bytes kept for one direction.
+const MAX_OUT_OF_ORDER: usize = 256 * 1024;
+/// Connections watched at once; beyond it new ones are counted, not watched.
+const MAX_FLOWS: usize = 200_000;
+
+/// A connection: who opened it, who accepted it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+pub struct FlowKey {
+    /// The end that sent the SYN.
+    pub client: SocketAddr,
+    /// The other end.
+    pub server: SocketAddr,
+}
+
+/// What a segment brought.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The first SYN.
+    Opened(FlowKey),
+    /// Both ends know of the connection: its sockets can be looked up.
+    Established(FlowKey),
+    /// The kind of protection became known.
+    Determined(FlowKey),
+    /// Both FINs, or a RST.
+    Closed(FlowKey),
+}
+
+/// A connection being watched.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    observer: Observer,
+    client: Stream,
+    server: Stream,
+    established: bool,
+    closed: bool,
+}
+
+impl Flow {
+    /// What protects it, as far as is known.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        self.observer.protection()
+    }
+
+    /// Payload bytes of each side by sequence numbers, once its FIN was seen: client's, server's.
+    #[must_use]
+    pub fn bytes(&self) -> (Option<u64>, Option<u64>) {
+        (self.client.length, self.server.length)
+    }
+
+    /// Whether a side's FIN was seen.
+    #[must_use]
+    pub fn has_fin(&self, side: Side) -> bool {
+        match side {
+            Side::Client => self.client.length.is_some(),
+            Side::Server => self.server.length.is_some(),
+        }
+    }
+}
+
+/// One direction.
+#[derive(Clone, Debug, Default)]
+struct Stream {
+    /// Sequence number of the first payload byte.
+    start: Option<u32>,
+    /// Payload bytes delivered so far.
+    delivered: u64,
+    /// Bytes ahead of a gap, by position from `start`.
+    ahead: BTreeMap<u64, Vec<u8>>,
+    ahead_bytes: usize,
+    /// Payload bytes in all, once the FIN was seen.
+    length: Option<u64>,
+}
+
+/// The connections being watched.
+#[derive(Debug, Default)]
+pub struct Flows {
+    flows: HashMap<FlowKey, Flow>,
+    /// Connections not watched because there were too many.
+    pub overflowed: u64,
+}
+
+impl Flows {
+    /// Takes a TCP segment. Segments of connections whose SYN was not seen are ignored.
+    pub(crate) fn segment(&mut self, segment: &Segment<'_>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let forward = FlowKey { client: segment.from, server: segment.to };
+        if segment.syn && !segment.ack {
+            self.open(forward, segment.sequence, &mut events);
+            return events;
+        }
+        let backward = FlowKey { client: segment.to, server: segment.from };
+        let (key, side) = if self.flows.contains_key(&forward) {
+            (forward, Side::Client)
+        } else if self.flows.contains_key(&backward) {
+            (backward, Side::Server)
+        } else {
+            return events;
+        };
+        let Some(flow) = self.flows.get_mut(&key) else { return events };
+        let stream = match side {
+            Side::Client => &mut flow.client,
+            Side::Server => &mut flow.server,
+        };
+        if segment.syn {
+            stream.start = Some(segment.sequence.wrapping_add(1));
+        } else if side == Side::Client && !flow.established && flow.server.start.is_some() {
+            flow.established = true;
+            events.push(Event::Established(key));
+        }
+        flow.carry(side, segment, key, &mut events);
+        let ended = segment.rst || (flow.client.length.is_some() && flow.server.length.is_some());
+        if ended && !flow.closed {
+            flow.closed = true;
+            events.push(Event::Closed(key));
+        }
+        events
+    }
+
+    /// A connection being watched.
+    #[must_use]
+    pub fn get(&self, key: &FlowKey) -> Option<&Flow> {
+        self.flows.get(key)
+    }
+
+    /// Forgets a connection and gives what is known of it.
+    pub fn remove(&mut self, key: &FlowKey) -> Option<Flow> {
+        self.flows.remove(key)
+    }
+
+    /// All of them, in no order.
+    pub fn drain(&mut self) -> impl Iterator<Item = (FlowKey, Flow)> {
+        self.flows.drain()
+    }
+
+    fn open(&mut self, key: FlowKey, sequence: u32, events: &mut Vec<Event>) {
+        let start = Some(sequence.wrapping_add(1));
+        if self.flows.get(&key).is_some_and(|flow| flow.client.start == start) {
+            return; // a retransmitted SYN
+        }
+        if self.flows.len() >= MAX_FLOWS {
+            self.overflowed += 1;
+            return;
+        }
+        let flow = Flow {
+            observer: Observer::default(),
+            client: Stream { start, ..Stream::default() },
+            server: Stream::default(),
+            established: false,
+            closed: false,
+        };
+        self.flows.insert(key, flow);
+        events.push(Event::Opened(key));
+    }
+}
+
+impl Flow {
+    fn carry(&mut self, side: Side, segment: &Segment<'_>, key: FlowKey, events: &mut Vec<Event>) {
+        let stream = match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        };
+        let Some(start) = stream.start else { return };
+        // Positions count from the first payload byte; connections of more than 2 GiB no longer carry handshakes.
+        let position = u64::from(segment.sequence.wrapping_sub(start));
+        if segment.fin {
+            stream.length = Some(position + segment.payload.len() as u64);
+        }
+        if segment.payload.is_empty() || self.observer.is_done() || position > u64::from(u32::MAX / 2) {
+            return;
+        }
+        for bytes in stream.accept(position, segment.payload) {
+            if self.observer.observe(side, &bytes) {
+                events.push(Event::Determined(key));
+            }
+        }
+        if self.observer.is_done() {
+            (self.client.ahead, self.server.ahead) = (BTreeMap::new(), BTreeMap::new());
+        }
+    }
+}
+
+impl Stream {
+    /// The bytes that are in order now, old ones and repetitions left out.
+    fn accept(&mut self, position: u64, payload: &[u8]) -> Vec<Vec<u8>> {
+        if position > self.delivered {
+            if self.ahead_bytes + payload.len() <= MAX_OUT_OF_ORDER {
+                self.ahead_bytes += payload.len();
+                self.ahead.entry(position).or_insert_with(|| payload.to_vec());
+            }
+            return Vec::new();
+        }
+        let mut ready = Vec::new();
+        self.deliver(position, payload, &mut ready);
+        while let Some(entry) = self.ahead.first_entry().filter(|entry| *entry.key() <= self.delivered) {
+            let (position, bytes) = entry.remove_entry();
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(bytes.len());
+            self.deliver(position, &bytes, &mut ready);
+        }
+        ready
+    }
+
+    fn deliver(&mut self, position: u64, bytes: &[u8], ready: &mut Vec<Vec<u8>>) {
+        let known = usize::try_from(self.delivered - position).unwrap_or(usize::MAX);
+        if let Some(new) = bytes.get(known..).filter(|new| !new.is_empty()) {
+            self.delivered += new.len() as u64;
+            ready.push(new.to_vec());
+        }
+    }
+}

@@ -1,0 +1,647 @@
+//! Watching the host: every new TCP connection, its protection, its end; enforcement; records.
+//!
+//! One task owns all state. Packets come from NFLOG, ends with their counters from sock_diag, the wrapped connections
+//! from the AT-TLS engine through [`Monitor::established`] and [`Monitor::ended`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Local, Utc};
+use policies::{Connection, Direction, Policy};
+use serde::Serialize;
+use smf::ConnectionDetail;
+use smf::detail::{Enforcement, Event as RecordEvent};
+use stack::socket::{self, Ends, Socket, State};
+use stack::{ConnectionId, Counters, Endpoints, StackError, owner};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use crate::flow::{Event, FlowKey, Flows};
+use crate::judge::{Verdict, judge, version_name};
+use crate::nflog::Packets;
+use crate::observer::{Protection, Side};
+use crate::packet;
+use crate::record::{Facts, RecordContext, Source};
+use crate::tls::Handshake;
+
+/// A connection that lives this long gets an initiation record (zERT's timer).
+const INITIATION: Duration = Duration::from_secs(10);
+/// How long the end of a socket is waited for after its connection was seen to close.
+const END_WAIT: Duration = Duration::from_secs(1);
+/// Job names kept.
+const MAX_JOBS: usize = 100_000;
+const TICK: Duration = Duration::from_millis(200);
+
+/// How the monitor is set up.
+pub struct MonitorSettings {
+    /// The NFLOG group its packets come from.
+    pub group: u16,
+    /// What records say of their writer.
+    pub context: RecordContext,
+    /// Where records go.
+    pub sink: Box<dyn Fn(ConnectionDetail) + Send + Sync>,
+}
+
+/// The observer and enforcer. Clones share one task, which ends with the last of them.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "the sink is a closure")]
+pub struct Monitor {
+    shared: Arc<Shared>,
+    wrapped: mpsc::UnboundedSender<Report>,
+}
+
+struct Shared {
+    settings: MonitorSettings,
+    policy: RwLock<Arc<Policy>>,
+    observed: AtomicU64,
+    reset: AtomicU64,
+    logged: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// The counters of the zERT display.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Connections whose protection was recorded or is being watched.
+    pub observed: u64,
+    /// Connections reset by enforcement.
+    pub reset: u64,
+    /// Connections logged by enforcement.
+    pub logged: u64,
+    /// Times the kernel dropped packets or ends because they were not read in time, and connections beyond the limit.
+    pub lost: u64,
+}
+
+/// A connection the AT-TLS engine wrapped.
+#[derive(Clone, Debug)]
+pub struct Wrapped {
+    /// The engine's number for it.
+    pub number: u64,
+    /// The program's socket.
+    pub id: Option<ConnectionId>,
+    /// Its ends as program and peer know them.
+    pub endpoints: Endpoints,
+    /// Who opened it.
+    pub direction: Direction,
+    /// The program's uid.
+    pub uid: Option<u32>,
+    /// The inode of the program's socket or listener.
+    pub inode: Option<u32>,
+    /// When it was accepted.
+    pub started: DateTime<Utc>,
+    /// What was negotiated.
+    pub handshake: Handshake,
+}
+
+enum Report {
+    Established(Box<Wrapped>),
+    Ended { number: u64, bytes_in: u64, bytes_out: u64 },
+}
+
+impl Monitor {
+    /// Starts watching.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the subscriptions.
+    pub fn start(settings: MonitorSettings) -> Result<Self, StackError> {
+        let packets = Packets::subscribe(settings.group)?;
+        let ends = Ends::subscribe()?;
+        let shared = Arc::new(Shared {
+            settings,
+            policy: RwLock::default(),
+            observed: AtomicU64::new(0),
+            reset: AtomicU64::new(0),
+            logged: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        });
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (resolver, resolved) = start_resolver();
+        let watch = Watch {
+            shared: Arc::clone(&shared),
+            flows: Flows::default(),
+            tracked: HashMap::new(),
+            by_cookie: HashMap::new(),
+            wrapped: HashMap::new(),
+            jobs: HashMap::new(),
+            resolver,
+        };
+        tokio::spawn(watch.run(packets, ends, receiver, resolved));
+        Ok(Self { shared, wrapped: sender })
+    }
+
+    /// Puts the enforcement rules of a policy in force for connections whose protection is determined from now on.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        *self.shared.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let shared = &self.shared;
+        Statistics {
+            observed: read(&shared.observed),
+            reset: read(&shared.reset),
+            logged: read(&shared.logged),
+            lost: read(&shared.lost),
+        }
+    }
+
+    /// The engine wrapped a connection.
+    pub fn established(&self, wrapped: Wrapped) {
+        // The task ends only with the process.
+        let _ = self.wrapped.send(Report::Established(Box::new(wrapped)));
+    }
+
+    /// A wrapped connection ended, having carried this many bytes of clear text.
+    pub fn ended(&self, number: u64, bytes_in: u64, bytes_out: u64) {
+        let _ = self.wrapped.send(Report::Ended { number, bytes_in, bytes_out });
+    }
+}
+
+/// One local end of a connection: what records are written about.
+struct End {
+    side: Side,
+    endpoints: Endpoints,
+    started: DateTime<Utc>,
+    opened: Instant,
+    id: ConnectionId,
+    socket: Option<Socket>,
+    uid: Option<u32>,
+    inode: u32,
+    /// Whether the initiation record is written.
+    initiated: bool,
+    enforcement: Option<Enforcement>,
+}
+
+/// A connection seen on the wire.
+struct Tracked {
+    started: DateTime<Utc>,
+    opened: Instant,
+    closed: Option<Instant>,
+    ends: Vec<End>,
+}
+
+struct Watch {
+    shared: Arc<Shared>,
+    flows: Flows,
+    tracked: HashMap<FlowKey, Tracked>,
+    by_cookie: HashMap<u64, FlowKey>,
+    wrapped: HashMap<u64, (End, Protection)>,
+    /// Job names by inode, as they are found.
+    jobs: HashMap<u32, String>,
+    resolver: mpsc::UnboundedSender<u32>,
+}
+
+/// Finds job names in batches: one walk through /proc for all sockets that came up during the last one.
+fn start_resolver() -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<HashMap<u32, owner::Owner>>) {
+    let (ask, mut asked) = mpsc::unbounded_channel();
+    let (answer, answers) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut inodes = Vec::new();
+        while asked.recv_many(&mut inodes, 10_000).await > 0 {
+            let batch = std::mem::take(&mut inodes);
+            let found = tokio::task::spawn_blocking(move || owner::of_inodes(&batch)).await;
+            if answer.send(found.unwrap_or_default()).is_err() {
+                break;
+            }
+        }
+    });
+    (ask, answers)
+}
+
+impl Watch {
+    async fn run(
+        mut self,
+        mut packets: Packets,
+        mut ends: Ends,
+        mut reports: mpsc::UnboundedReceiver<Report>,
+        mut resolved: mpsc::UnboundedReceiver<HashMap<u32, owner::Owner>>,
+    ) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                found = packets.next() => match found {
+                    Ok(found) => found.iter().for_each(|packet| self.packet(packet)),
+                    Err(error) => self.count_loss("packets", &error),
+                },
+                found = ends.next() => match found {
+                    Ok(found) => found.iter().for_each(|socket| self.socket_ended(socket)),
+                    Err(error) => self.count_loss("ends of connections", &error),
+                },
+                Some(found) = resolved.recv() => {
+                    self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
+                }
+                report = reports.recv() => match report {
+                    Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
+                    Some(Report::Ended { number, bytes_in, bytes_out }) => self.wrapped_ended(number, bytes_in, bytes_out),
+                    None => return,
+                },
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    fn count_loss(&self, what: &str, error: &std::io::Error) {
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        warn!(%error, "zERT lost {what}");
+    }
+
+    fn packet(&mut self, bytes: &[u8]) {
+        let Some(segment) = packet::from_ip(bytes) else { return };
+        for event in self.flows.segment(&segment) {
+            match event {
+                Event::Opened(key) => {
+                    self.shared.observed.fetch_add(1, Ordering::Relaxed);
+                    let tracked =
+                        Tracked { started: Utc::now(), opened: Instant::now(), closed: None, ends: Vec::new() };
+                    // A reused pair of ends: the earlier connection is over, whatever was missed of its end.
+                    if let Some(earlier) = self.tracked.insert(key, tracked) {
+                        for end in earlier.ends {
+                            self.by_cookie.remove(&end.socket.map(|socket| socket.cookie).unwrap_or_default());
+                        }
+                    }
+                }
+                Event::Established(key) => self.find_ends(key),
+                Event::Determined(key) => self.determined(key),
+                Event::Closed(key) => {
+                    self.find_ends(key);
+                    if let Some(tracked) = self.tracked.get_mut(&key) {
+                        tracked.closed = Some(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks up the local sockets of a connection, those not found yet.
+    fn find_ends(&mut self, key: FlowKey) {
+        let Some(tracked) = self.tracked.get_mut(&key) else { return };
+        for side in [Side::Client, Side::Server] {
+            if tracked.ends.iter().any(|end| end.side == side) {
+                continue;
+            }
+            let endpoints = endpoints(key, side);
+            let found = match socket::lookup(endpoints) {
+                Ok(found) => found.filter(|socket| !matches!(socket.state, State::Listen | State::TimeWait)),
+                Err(error) => {
+                    debug!(%error, "a socket could not be looked up");
+                    None
+                }
+            };
+            let Some(socket) = found else { continue };
+            // Server sockets have no file before they are accepted; their listener's owner is theirs.
+            let inode = match socket.inode {
+                0 => socket::listener(endpoints.local).ok().flatten().map_or(0, |listener| listener.inode),
+                inode => inode,
+            };
+            if inode != 0 && !self.jobs.contains_key(&inode) {
+                let _ = self.resolver.send(inode);
+            }
+            self.by_cookie.insert(socket.cookie, key);
+            tracked.ends.push(End {
+                side,
+                endpoints,
+                started: tracked.started,
+                opened: tracked.opened,
+                id: socket.id(),
+                socket: Some(socket),
+                uid: Some(socket.uid),
+                inode,
+                initiated: false,
+                enforcement: None,
+            });
+        }
+    }
+
+    fn determined(&mut self, key: FlowKey) {
+        self.find_ends(key);
+        let Some(protection) = self.flows.get(&key).map(crate::flow::Flow::protection) else { return };
+        let Some(mut tracked) = self.tracked.remove(&key) else { return };
+        for end in &mut tracked.ends {
+            self.enforce(end, &protection);
+            if end.initiated {
+                let counters = end.socket.map(|socket| socket.counters).unwrap_or_default();
+                self.write(end, RecordEvent::Change, &protection, Source::Observed, counters);
+            }
+        }
+        self.tracked.insert(key, tracked);
+    }
+
+    /// Judges an end by its rule and acts.
+    fn enforce(&self, end: &mut End, protection: &Protection) {
+        let policy = Arc::clone(&self.shared.policy.read().unwrap_or_else(PoisonError::into_inner));
+        if policy.zert.is_empty() {
+            return;
+        }
+        let jobname = if policy.zert.iter().any(|rule| rule.conditions.asks_for_owner()) {
+            self.jobs.get(&end.inode).cloned().or_else(|| {
+                // A rule asks for the job and it is not known yet: this connection waits for the walk.
+                owner::of_inodes(&[end.inode]).remove(&end.inode).map(|owner| owner.jobname)
+            })
+        } else {
+            None
+        };
+        let direction = match end.side {
+            Side::Client => Direction::Outbound,
+            Side::Server => Direction::Inbound,
+        };
+        let connection = Connection {
+            local: end.endpoints.local,
+            remote: end.endpoints.remote,
+            direction,
+            jobname,
+            userid: end.uid.and_then(owner::userid),
+        };
+        let Some(rule) = policy.zert_rule(&connection, Local::now().fixed_offset()) else { return };
+        if judge(protection, &rule.action) == Verdict::Sufficient {
+            return;
+        }
+        let action = &rule.action;
+        let mut enforcement = Enforcement {
+            rule: rule.name.clone(),
+            action: action.name.clone(),
+            reset: false,
+            logged: action.log,
+            audited: action.audit,
+        };
+        if action.reset {
+            match self.reset(end) {
+                Ok(true) => {
+                    enforcement.reset = true;
+                    self.shared.reset.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(false) => debug!("the connection to reset had ended"),
+                Err(error) => error!(%error, rule = rule.name, "a connection could not be reset"),
+            }
+        }
+        if action.log {
+            self.shared.logged.fetch_add(1, Ordering::Relaxed);
+        }
+        if action.log || enforcement.reset {
+            self.message(end, &connection, protection, &enforcement);
+        }
+        let audited = enforcement.audited;
+        end.enforcement = Some(enforcement);
+        if audited {
+            self.write(end, RecordEvent::Enforcement, protection, Source::Observed, Counters::default());
+        }
+    }
+
+    fn reset(&self, end: &End) -> Result<bool, StackError> {
+        let socket = match end.socket {
+            Some(socket) => Some(socket),
+            // A wrapped connection: the program's socket, by its number.
+            None => socket::list(&[State::Established, State::CloseWait, State::FinWait2])?
+                .into_iter()
+                .find(|socket| socket.id() == end.id),
+        };
+        socket.map_or(Ok(false), |socket| socket::destroy(&socket))
+    }
+
+    fn message(&self, end: &End, connection: &Connection, protection: &Protection, enforcement: &Enforcement) {
+        let (code, done) = if enforcement.reset { ("EZZ8584I", "reset") } else { ("EZZ8583I", "logged") };
+        let (protocol, version, suite) = match protection {
+            Protection::Tls(handshake) => {
+                ("TLS", version_name(handshake.version), policies::cipher::name(handshake.suite))
+            }
+            Protection::Ssh => ("SSH", "2", String::new()),
+            Protection::None | Protection::Undetermined => ("NONE", "", String::new()),
+        };
+        info!(
+            "{code} Connection {done} by ZERT Policy Enforcement: {} connid= {} localipaddr= {} localport= {} \
+             remoteipaddr= {} remoteport= {} transproto= TCP jobname= {} userid= {} conndir= {} secproto= {protocol} \
+             secprotoversion= {version} ciphersuite= {suite} rule= {} action= {}",
+            Local::now().format("%m/%d/%Y %H:%M:%S"),
+            end.id,
+            connection.local.ip(),
+            connection.local.port(),
+            connection.remote.ip(),
+            connection.remote.port(),
+            self.jobs.get(&end.inode).map(String::as_str).unwrap_or_default(),
+            connection.userid.as_deref().unwrap_or_default(),
+            connection.direction,
+            enforcement.rule,
+            enforcement.action,
+        );
+    }
+
+    /// A socket was freed: its final counters are known.
+    fn socket_ended(&mut self, socket: &Socket) {
+        let Some(key) = self.by_cookie.remove(&socket.cookie) else { return };
+        let Some(tracked) = self.tracked.get_mut(&key) else { return };
+        let cookie = |end: &End| end.socket.map(|socket| socket.cookie);
+        let Some(index) = tracked.ends.iter().position(|end| cookie(end) == Some(socket.cookie)) else { return };
+        let end = tracked.ends.remove(index);
+        let finished = tracked.ends.is_empty();
+        let Some(flow) = self.flows.get(&key) else { return };
+        let peer = match end.side {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        };
+        let counters = if flow.has_fin(peer) { socket.counters.without_fin() } else { socket.counters };
+        let protection = settled(flow.protection());
+        self.write_end(&end, &protection, Source::Observed, counters);
+        if finished {
+            self.forget(key);
+        }
+    }
+
+    fn forget(&mut self, key: FlowKey) {
+        self.flows.remove(&key);
+        self.tracked.remove(&key);
+    }
+
+    fn tick(&mut self) {
+        // Inodes of sockets are not used again while the system runs; their names are dropped now and then.
+        if self.jobs.len() > MAX_JOBS {
+            self.jobs.clear();
+        }
+        let keys: Vec<FlowKey> = self.tracked.keys().copied().collect();
+        for key in keys {
+            let Some(flow) = self.flows.get(&key) else { continue };
+            let protection = flow.protection();
+            let bytes = flow.bytes();
+            let Some(mut tracked) = self.tracked.remove(&key) else { continue };
+            if tracked.closed.is_some_and(|closed| closed.elapsed() > END_WAIT) {
+                // Sockets that were gone before they could be looked up: what the wire showed must do.
+                let missed = if tracked.ends.is_empty() { missed_ends(key, &tracked) } else { Vec::new() };
+                let ends: Vec<End> = tracked.ends.drain(..).chain(missed).collect();
+                for end in ends {
+                    // An end whose socket lives on (half closed by its program) ends when the socket does.
+                    if end.socket.is_some_and(|socket| is_alive(&socket)) {
+                        tracked.ends.push(end);
+                        continue;
+                    }
+                    let (sent, received) = match end.side {
+                        Side::Client => (bytes.0, bytes.1),
+                        Side::Server => (bytes.1, bytes.0),
+                    };
+                    let counters = Counters {
+                        bytes_out: sent.unwrap_or_default(),
+                        bytes_in: received.unwrap_or_default(),
+                        ..Counters::default()
+                    };
+                    self.write_end(&end, &settled(protection.clone()), Source::Observed, counters);
+                }
+                if tracked.ends.is_empty() {
+                    self.flows.remove(&key);
+                    continue;
+                }
+            }
+            let handshaking = matches!(&protection, Protection::Tls(handshake) if handshake.version == 0 && !handshake.complete);
+            if !handshaking && tracked.closed.is_none() {
+                for end in &mut tracked.ends {
+                    self.initiate(end, &settled(protection.clone()), Source::Observed);
+                }
+            }
+            self.tracked.insert(key, tracked);
+        }
+        let mut wrapped = std::mem::take(&mut self.wrapped);
+        for (end, protection) in wrapped.values_mut() {
+            self.initiate(end, protection, Source::Engine);
+        }
+        self.wrapped = wrapped;
+        if self.flows.overflowed > 0 {
+            self.shared.lost.fetch_add(std::mem::take(&mut self.flows.overflowed), Ordering::Relaxed);
+        }
+    }
+
+    fn initiate(&self, end: &mut End, protection: &Protection, source: Source) {
+        if end.initiated || end.opened.elapsed() < INITIATION {
+            return;
+        }
+        end.initiated = true;
+        let counters = end
+            .socket
+            .and_then(|_| socket::lookup(end.endpoints).ok().flatten())
+            .map(|socket| socket.counters)
+            .unwrap_or_default();
+        self.write(end, RecordEvent::Initiation, protection, source, counters);
+    }
+
+    fn wrapped_established(&mut self, wrapped: Wrapped) {
+        self.shared.observed.fetch_add(1, Ordering::Relaxed);
+        let inode = wrapped.inode.unwrap_or_default();
+        if inode != 0 && !self.jobs.contains_key(&inode) {
+            let _ = self.resolver.send(inode);
+        }
+        let mut end = End {
+            side: match wrapped.direction {
+                Direction::Outbound => Side::Client,
+                Direction::Inbound => Side::Server,
+            },
+            endpoints: wrapped.endpoints,
+            started: wrapped.started,
+            opened: Instant::now(),
+            id: wrapped.id.unwrap_or(ConnectionId(0)),
+            socket: None,
+            uid: wrapped.uid,
+            inode,
+            initiated: false,
+            enforcement: None,
+        };
+        let protection = Protection::Tls(wrapped.handshake);
+        self.enforce(&mut end, &protection);
+        self.wrapped.insert(wrapped.number, (end, protection));
+    }
+
+    fn wrapped_ended(&mut self, number: u64, bytes_in: u64, bytes_out: u64) {
+        let Some((end, protection)) = self.wrapped.remove(&number) else { return };
+        let counters = Counters { bytes_in, bytes_out, ..Counters::default() };
+        self.write_end(&end, &protection, Source::Engine, counters);
+    }
+
+    fn write_end(&self, end: &End, protection: &Protection, source: Source, counters: Counters) {
+        let event = if end.initiated { RecordEvent::Termination } else { RecordEvent::ShortTermination };
+        self.write(end, event, protection, source, counters);
+    }
+
+    fn write(&self, end: &End, event: RecordEvent, protection: &Protection, source: Source, counters: Counters) {
+        // A short connection may end before the walk through /proc did.
+        let jobname = self.jobs.get(&end.inode).cloned().unwrap_or_default();
+        let record = self.shared.settings.context.record(Facts {
+            event,
+            local: end.endpoints.local,
+            remote: end.endpoints.remote,
+            side: end.side,
+            jobname,
+            userid: end.uid.and_then(owner::userid).unwrap_or_default(),
+            started: end.started,
+            ended: Some(Utc::now()),
+            id: end.id,
+            counters,
+            protection: protection.clone(),
+            source,
+            enforcement: end.enforcement.clone(),
+        });
+        (self.shared.settings.sink)(record);
+    }
+}
+
+/// What an ended or initiated connection is recorded as: nothing determined means nothing protects it.
+fn settled(protection: Protection) -> Protection {
+    match protection {
+        Protection::Undetermined => Protection::None,
+        Protection::Tls(mut handshake) => {
+            handshake.complete = true;
+            Protection::Tls(handshake)
+        }
+        other => other,
+    }
+}
+
+fn endpoints(key: FlowKey, side: Side) -> Endpoints {
+    match side {
+        Side::Client => Endpoints { local: key.client, remote: key.server },
+        Side::Server => Endpoints { local: key.server, remote: key.client },
+    }
+}
+
+fn is_alive(socket: &Socket) -> bool {
+    let found = socket::lookup(socket.endpoints).ok().flatten();
+    found.is_some_and(|found| found.cookie == socket.cookie && found.state != State::TimeWait)
+}
+
+/// The local ends of a connection whose sockets were never found.
+fn missed_ends(key: FlowKey, tracked: &Tracked) -> Vec<End> {
+    let local = local_addresses();
+    let is_local = |end: SocketAddr| end.ip().is_loopback() || local.contains(&end.ip());
+    [(Side::Client, key.client), (Side::Server, key.server)]
+        .into_iter()
+        .filter(|(_, end)| is_local(*end))
+        .map(|(side, _)| {
+            let endpoints = endpoints(key, side);
+            let listener = match side {
+                Side::Server => socket::listener(endpoints.local).ok().flatten(),
+                Side::Client => None,
+            };
+            End {
+                side,
+                endpoints,
+                started: tracked.started,
+                opened: tracked.opened,
+                id: ConnectionId(0),
+                socket: None,
+                uid: listener.map(|listener| listener.uid),
+                inode: listener.map_or(0, |listener| listener.inode),
+                initiated: false,
+                enforcement: None,
+            }
+        })
+        .collect()
+}
+
+fn local_addresses() -> Vec<IpAddr> {
+    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|interface| interface.address);
+    addresses
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! From what is known of a connection to its SMF 119-11 record.
+
+use std::net::SocketAddr;
+
+use chrono::{DateTime, Local, Utc};
+use smf::detail::{
+    self, AttributeSource, Certificate, Common, ConnectionDetail, Enforcement, Event, HandshakeType, LocalRole, Tls,
+};
+use smf::{Header, Identification};
+use stack::{ConnectionId, Counters};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+use crate::codes;
+use crate::observer::{Protection, Side};
+
+const TLS: u8 = 0x80;
+const SSH: u8 = 0x40;
+
+/// What every record of this host says of its writer.
+#[derive(Clone, Debug)]
+pub struct RecordContext {
+    /// The system's name, at most 8 characters; its first four are the system id.
+    pub system: String,
+    /// The sysplex name.
+    pub sysplex: String,
+    /// The stack's name.
+    pub stack: String,
+    /// The daemon's user id.
+    pub userid: String,
+}
+
+/// Where the attributes of a protection come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// Read from the wire.
+    Observed,
+    /// Said by the AT-TLS engine of this host.
+    Engine,
+}
+
+/// What a record says.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) event: Event,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) side: Side,
+    pub(crate) jobname: String,
+    pub(crate) userid: String,
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) ended: Option<DateTime<Utc>>,
+    pub(crate) id: ConnectionId,
+    pub(crate) counters: Counters,
+    pub(crate) protection: Protection,
+    pub(crate) source: Source,
+    pub(crate) enforcement: Option<Enforcement>,
+}
+
+impl RecordContext {
+    pub(crate) fn record(&self, facts: Facts) -> ConnectionDetail {
+        let tls = match &facts.protection {
+            Protection::Tls(_) => tls(&facts),
+            _ => None,
+        };
+        let terminated = matches!(facts.event, Event::Termination | Event::ShortTermination);
+        ConnectionDetail {
+            header: Header {
+                written: hundredths(Local::now().naive_local()),
+                system: self.system.chars().take(4).collect(),
+                subsystem: "TCP".to_owned(),
+                subtype: detail::SUBTYPE,
+            },
+            identification: Identification {
+                system: self.system.clone(),
+                sysplex: self.sysplex.clone(),
+                stack: self.stack.clone(),
+                release: concat!("PAG", env!("CARGO_PKG_VERSION")).to_owned(),
+                component: "STACK".to_owned(),
+                address_space: "PAGENT".to_owned(),
+                userid: self.userid.clone(),
+                asid: 0,
+                reason: 0x08,
+            },
+            common: Common {
+                event: facts.event,
+                protocols: match facts.protection {
+                    Protection::Tls(_) => TLS,
+                    Protection::Ssh => SSH,
+                    Protection::Undetermined | Protection::None => 0,
+                },
+                reset: terminated && facts.enforcement.as_ref().is_some_and(|enforcement| enforcement.reset),
+                role: match facts.side {
+                    Side::Client => LocalRole::Client,
+                    Side::Server => LocalRole::Server,
+                },
+                jobname: facts.jobname,
+                jobid: String::new(),
+                userid: facts.userid,
+                started: facts.started,
+                ended: facts.ended.filter(|_| terminated),
+                remote: facts.remote,
+                local: facts.local,
+                connection_id: facts.id.0,
+                bytes_in: facts.counters.bytes_in,
+                bytes_out: facts.counters.bytes_out,
+                segments_in: facts.counters.segments_in.into(),
+                segments_out: facts.counters.segments_out.into(),
+            },
+            tls,
+            enforcement: facts.enforcement,
+        }
+    }
+}
+
+/// SMF counts hundredths of a second; a record read back must equal the one written.
+fn hundredths(time: chrono::NaiveDateTime) -> chrono::NaiveDateTime {
+    use chrono::Timelike as _;
+    time.with_nanosecond(time.nanosecond() / 10_000_000 * 10_000_000).unwrap_or(time)
+}
+
+fn tls(facts: &Facts) -> Option<Tls> {
+    let Protection::Tls(handshake) = &facts.protection else { return None };
+    let failed = handshake.version == 0 && handshake.complete;
+    let (encryption, authentication, key_exchange) = codes::of_suite(handshake.suite);
+    let known = handshake.version != 0;
+    Some(Tls {
+        version: handshake.version,
+        source: match facts.source {
+            Source::Observed => AttributeSource::Observation,
+            Source::Engine => AttributeSource::Provider,
+        },
+        handshake: match handshake.resumed {
+            _ if failed => HandshakeType::Failed,
+            Some(true) => HandshakeType::Abbreviated,
+            Some(false) => HandshakeType::Full,
+            None => HandshakeType::Unknown,
+        },
+        role: match facts.side {
+            Side::Client => 1,
+            Side::Server => 2,
+        },
+        session_id: handshake.session_id.clone(),
+        provider: match facts.source {
+            Source::Observed => "Observation".to_owned(),
+            Source::Engine => "Pagent AT-TLS".to_owned(),
+        },
+        cipher: match handshake.version {
+            0 => "FFFFFF".to_owned(),
+            0x0200 => "000000".to_owned(),
+            _ => format!("{:04X}", handshake.suite),
+        },
+        encryption: if known { encryption } else { 0 },
+        authentication: if known { authentication } else { 0 },
+        key_exchange: if known { key_exchange } else { 0 },
+        encrypt_then_mac: handshake.encrypt_then_mac,
+        group: handshake.group.unwrap_or_default(),
+        server_certificate: handshake.server_certificate.as_deref().and_then(certificate),
+        client_certificate: None,
+    })
+}
+
+/// Tables D, E, F and G.
+fn certificate(der: &[u8]) -> Option<Certificate> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let signature_oid = parsed.signature_algorithm.algorithm.to_id_string();
+    let (signature, encryption, digest) = match signature_oid.as_str() {
+        "1.2.840.113549.1.1.5" => (0x04, 2, 4),
+        "1.2.840.113549.1.1.14" => (0x06, 2, 5),
+        "1.2.840.113549.1.1.11" => (0x07, 2, 6),
+        "1.2.840.113549.1.1.12" => (0x08, 2, 7),
+        "1.2.840.113549.1.1.13" => (0x09, 2, 8),
+        "1.2.840.10045.4.1" => (0x0A, 4, 4),
+        "1.2.840.10045.4.3.1" => (0x0B, 4, 5),
+        "1.2.840.10045.4.3.2" => (0x0C, 4, 6),
+        "1.2.840.10045.4.3.3" => (0x0D, 4, 7),
+        "1.2.840.10045.4.3.4" => (0x0E, 4, 8),
+        _ => (0, 0, 0),
+    };
+    let (key_type, key_length) = match parsed.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => (2, key.key_size()),
+        Ok(PublicKey::DSA(_)) => (3, 0),
+        Ok(PublicKey::EC(point)) => (5, point.key_size()),
+        _ => (0, 0),
+    };
+    let not_after = DateTime::<Utc>::from_timestamp(parsed.validity().not_after.timestamp(), 0)?;
+    Some(Certificate {
+        signature,
+        encryption,
+        digest,
+        serial: parsed.raw_serial().iter().copied().take(20).collect(),
+        not_after: not_after.format("%Y%m%d%H%M%SZ").to_string(),
+        key_type,
+        key_length: u16::try_from(key_length).unwrap_or(u16::MAX),
+    })
+}

@@ -1,0 +1,115 @@
+//! Reading a capture file through the same code that watches live connections.
+
+use std::io::Read;
+
+use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
+use serde::Serialize;
+
+use crate::flow::{FlowKey, Flows};
+use crate::observer::Protection;
+use crate::packet;
+
+/// Why a capture cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file is no capture.
+    #[error("it is neither a pcap nor a pcapng file, or is damaged at byte {offset}: {reason}")]
+    Format {
+        /// Bytes read before.
+        offset: usize,
+        /// What the reader says.
+        reason: String,
+    },
+    /// Packets of a kind this program cannot read.
+    #[error("link type {0} is not read; capture with Ethernet or raw IP")]
+    LinkType(i32),
+}
+
+/// A connection found in a capture.
+#[derive(Debug, Serialize)]
+pub struct Replayed {
+    /// Its ends.
+    #[serde(flatten)]
+    pub key: FlowKey,
+    /// What protects it.
+    #[serde(flatten)]
+    pub protection: Protection,
+}
+
+/// The connections of a capture, in the order their first SYN appears. Connections whose SYN is not in the capture are
+/// left out.
+///
+/// # Errors
+///
+/// When the file is no capture or its link type is not known; a file cut at its end gives what came before.
+pub fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
+    let format = |offset: usize, reason: String| ReplayError::Format { offset, reason };
+    let mut reader =
+        create_reader(1 << 20, capture).map_err(|error| format(0, describe(&error)))?;
+    let mut flows = Flows::default();
+    let mut order: Vec<FlowKey> = Vec::new();
+    let mut links: Vec<Linktype> = Vec::new();
+    let mut offset = 0;
+    loop {
+        match reader.next() {
+            Ok((length, block)) => {
+                let (link, data) = match &block {
+                    PcapBlockOwned::LegacyHeader(header) => {
+                        links = vec![header.network];
+                        (None, None)
+                    }
+                    PcapBlockOwned::Legacy(packet) => (links.first(), Some(packet.data)),
+                    PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+                        links.clear();
+                        (None, None)
+                    }
+                    PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
+                        links.push(interface.linktype);
+                        (None, None)
+                    }
+                    PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+                        let link = usize::try_from(packet.if_id).ok().and_then(|index| links.get(index));
+                        // Block data is padded to four bytes.
+                        (link, packet.data.get(..packet.caplen as usize))
+                    }
+                    PcapBlockOwned::NG(Block::SimplePacket(packet)) => (links.first(), Some(packet.data)),
+                    PcapBlockOwned::NG(_) => (None, None),
+                };
+                if let (Some(&link), Some(data)) = (link, data) {
+                    let segment = match link {
+                        Linktype::ETHERNET => packet::from_ethernet(data),
+                        Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => packet::from_ip(data),
+                        Linktype(other) => return Err(ReplayError::LinkType(other)),
+                    };
+                    if let Some(segment) = segment {
+                        for event in flows.segment(&segment) {
+                            if let crate::flow::Event::Opened(key) = event {
+                                order.push(key);
+                            }
+                        }
+                    }
+                }
+                offset += length;
+                reader.consume(length);
+            }
+            Err(PcapError::Eof | PcapError::UnexpectedEof) => break,
+            Err(PcapError::Incomplete(_)) => {
+                reader.refill().map_err(|error| format(offset, describe(&error)))?;
+            }
+            Err(error) => return Err(format(offset, describe(&error))),
+        }
+    }
+    let mut found = Vec::new();
+    for key in order {
+        if let Some(flow) = flows.remove(&key) {
+            found.push(Replayed { key, protection: flow.protection() });
+        }
+    }
+    Ok(found)
+}
+
+/// pcap-parser's errors borrow its buffer; their text does not need it.
+fn describe<E: std::fmt::Debug>(error: &E) -> String {
+    let text = format!("{error:?}");
+    text.chars().take(80).collect()
+}
