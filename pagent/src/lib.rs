@@ -1,1 +1,13 @@
-//! pagent
+//! The Policy Agent: the daemon, its control API, and the commands.
+//!
+//! This crate wires the others and prints; it decides nothing about TLS, profiles or bytes.
+
+mod client;
+pub mod command;
+mod configuration;
+mod control;
+mod daemon;
+pub mod lab;
+mod policy_files;
+mod report;
+mod smf_file;

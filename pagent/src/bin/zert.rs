@@ -1,0 +1,7 @@
+//! See `pagent::command::zert`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pagent::command::zert::main()
+}

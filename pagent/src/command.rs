@@ -1,0 +1,118 @@
+//! The commands, one module a program. Each is a thin shell: flags, a request, lines.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "only commands print")]
+
+pub mod console;
+mod demo;
+pub mod pagent;
+pub mod pasearch;
+pub mod smf;
+pub mod tso;
+pub mod zert;
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ::saf::CommandResult;
+use clap::Args;
+
+use crate::client::{self, Refused};
+use crate::configuration::Configuration;
+use crate::control::Line;
+
+/// Exit code of a command that was refused by SAF.
+const REFUSED: u8 = 8;
+/// Exit code of a command that failed.
+const FAILED: u8 = 12;
+
+/// The flag every command has.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// The configuration file [default: /etc/pagent/pagent.toml, if it is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+impl Common {
+    fn configuration(&self) -> anyhow::Result<Configuration> {
+        Configuration::load(self.config.as_deref())
+    }
+}
+
+/// Runs a command's body: messages to stderr, 8 for a refusal, 12 for a failure.
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(refused) => {
+                eprintln!("{}", refused.message);
+                ExitCode::from(if refused.forbidden { REFUSED } else { FAILED })
+            }
+            // A reader that went away is no error.
+            None if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) => {
+                ExitCode::SUCCESS
+            }
+            None => {
+                eprintln!("{error:#}");
+                ExitCode::from(FAILED)
+            }
+        },
+    }
+}
+
+/// Prints lines to stdout.
+fn print_lines(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Sends command lines to the daemon: the one on the command line, else those of stdin, with a prompt on a terminal.
+/// The highest code wins.
+fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> anyhow::Result<ExitCode> {
+    let socket = common.configuration()?.socket;
+    let send = |line: &str| -> anyhow::Result<u8> {
+        let answer = client::post(&socket, path, &Line { line: line.to_owned() })?;
+        let lines: Vec<String> = serde_json::from_value(answer.get("lines").cloned().unwrap_or_default())?;
+        let result = CommandResult {
+            code: answer.get("code").and_then(serde_json::Value::as_u64).and_then(|code| code.try_into().ok()).unwrap_or(0),
+            lines,
+        };
+        print_lines(&result.lines)?;
+        Ok(result.code)
+    };
+    if !words.is_empty() {
+        return send(&words.join(" ")).map(ExitCode::from);
+    }
+    let mut code = 0;
+    let terminal = io::stdin().is_terminal();
+    loop {
+        if terminal {
+            eprint!("{prompt}");
+            io::stderr().flush()?;
+        }
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line)? == 0 {
+            return Ok(ExitCode::from(code));
+        }
+        let line = line.trim();
+        if line.eq_ignore_ascii_case("logoff") || line.eq_ignore_ascii_case("end") {
+            return Ok(ExitCode::from(code));
+        }
+        if line.is_empty() || line.starts_with("/*") {
+            continue;
+        }
+        match send(line) {
+            Ok(answer) => code = code.max(answer),
+            // At a prompt a refusal is an answer; the session goes on.
+            Err(error) if error.downcast_ref::<Refused>().is_some() => {
+                eprintln!("{error}");
+                code = code.max(REFUSED);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `smf`: SMF dumps.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ::smf::{ConnectionDetail, Frames, Header, RecordError, detail};
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use super::{Common, finish, print_lines};
+use crate::report;
+
+/// Reads SMF type 119 records.
+#[derive(Parser)]
+#[command(name = "smf", version)]
+struct Flags {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Prints records in words
+    Show(Input),
+    /// Prints one JSON object a record and line
+    Json(Input),
+}
+
+#[derive(clap::Args)]
+struct Input {
+    /// The dump [default: smf119.dump in the state folder]
+    file: Option<PathBuf>,
+}
+
+/// Runs the program. Exit code 4 when the dump's end is cut or a record could not be read.
+#[must_use]
+pub fn main() -> ExitCode {
+    finish(run(&Flags::parse()))
+}
+
+fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let (input, json) = match &flags.verb {
+        Verb::Show(input) => (input, false),
+        Verb::Json(input) => (input, true),
+    };
+    let path = match &input.file {
+        Some(file) => file.clone(),
+        None => flags.common.configuration()?.smf_dump(),
+    };
+    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut code = ExitCode::SUCCESS;
+    for frame in Frames::new(&bytes) {
+        match frame.and_then(read) {
+            Ok(Some(record)) if json => print_lines(&[serde_json::to_string(&record)?])?,
+            Ok(Some(record)) => print_lines(&[report::record(&record)])?,
+            // Other types and subtypes are none of ours.
+            Ok(None) => {}
+            Err(error) => {
+                eprintln!("{}: {error}", path.display());
+                code = ExitCode::from(4);
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn read(record: &[u8]) -> Result<Option<ConnectionDetail>, RecordError> {
+    match Header::decode(record) {
+        Ok(header) if header.subtype == detail::SUBTYPE => ConnectionDetail::decode(record).map(Some),
+        _ => Ok(None),
+    }
+}

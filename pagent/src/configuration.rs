@@ -1,0 +1,174 @@
+//! `pagent.toml`: where things are. What connections get is the policy's business, not this file's.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use ttls::Marks;
+
+/// The file that is read when none is named.
+pub(crate) const DEFAULT_PATH: &str = "/etc/pagent/pagent.toml";
+
+/// The daemon's configuration. Every field has a default; an unknown field is an error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Configuration {
+    /// The main policy file (IBM's pagent.conf), or a policy file.
+    pub(crate) policy: PathBuf,
+    /// The state folder: key rings, SAF database, SMF dump, the boot unit's ruleset.
+    pub(crate) state: PathBuf,
+    /// The control socket.
+    pub(crate) socket: PathBuf,
+    /// The system's name in resource names and records, at most 8 characters; the host name by default.
+    pub(crate) sysname: String,
+    /// The stack's name (TcpImage).
+    pub(crate) image: String,
+    /// The SAF database by URL; `saf.db` in the state folder by default.
+    pub(crate) saf: Option<String>,
+    /// The owner of key rings that policies name without one.
+    pub(crate) ring_owner: String,
+    /// What is logged: `error`, `warn`, `info`, `debug`, or tracing's filter syntax.
+    pub(crate) log: String,
+    /// The capture of connections.
+    pub(crate) capture: Capture,
+    /// The zERT observer.
+    pub(crate) zert: Zert,
+}
+
+/// `[capture]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Capture {
+    /// Where redirected outbound connections arrive; below net.ipv4.ip_unprivileged_port_start.
+    pub(crate) outbound_port: u16,
+    /// Where inbound connections arrive.
+    pub(crate) inbound_port: u16,
+    /// The three bits of packet marks that are ours begin here, 0–29.
+    pub(crate) mark_shift: u32,
+    /// The routing table that delivers marked packets locally.
+    pub(crate) route_table: u32,
+}
+
+/// `[zert]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Zert {
+    /// Whether connections are observed.
+    pub(crate) enabled: bool,
+    /// The NFLOG group.
+    pub(crate) group: u16,
+    /// Packets of each connection that are copied to the observer.
+    pub(crate) packets: u32,
+    /// Bytes of each connection after which no more are copied.
+    pub(crate) bytes: u32,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            policy: PathBuf::from("/etc/pagent/pagent.conf"),
+            state: PathBuf::from("/var/lib/pagent"),
+            socket: PathBuf::from("/run/pagent/pagent.sock"),
+            sysname: host_name(),
+            image: "TCPIP".to_owned(),
+            saf: None,
+            ring_owner: "TCPIP".to_owned(),
+            log: "info".to_owned(),
+            capture: Capture::default(),
+            zert: Zert::default(),
+        }
+    }
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self { outbound_port: 1015, inbound_port: 1016, mark_shift: 16, route_table: 1015 }
+    }
+}
+
+impl Default for Zert {
+    fn default() -> Self {
+        Self { enabled: true, group: 119, packets: 64, bytes: 131_072 }
+    }
+}
+
+impl Configuration {
+    /// Reads a file; without a name the default file, which need not be there.
+    ///
+    /// # Errors
+    ///
+    /// When a named file is missing, or a file is not what it should be.
+    pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        let (path, required) = path.map_or((Path::new(DEFAULT_PATH), false), |path| (path, true));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(Self::default()),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        };
+        let configuration: Self = toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
+        configuration.check().with_context(|| format!("{} is not right", path.display()))?;
+        Ok(configuration)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        for (field, name) in [("sysname", &self.sysname), ("image", &self.image), ("ring_owner", &self.ring_owner)] {
+            let valid = (1..=8).contains(&name.len())
+                && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "@#$".contains(c));
+            if !valid {
+                bail!("{field} is `{name}`; expected 1 to 8 characters A-Z 0-9 @ # $");
+            }
+        }
+        if self.capture.outbound_port == self.capture.inbound_port || self.capture.inbound_port == 0 {
+            bail!("capture.outbound_port and capture.inbound_port must be two different ports");
+        }
+        if self.capture.mark_shift > 29 {
+            bail!("capture.mark_shift is {}; expected 0 to 29", self.capture.mark_shift);
+        }
+        Ok(())
+    }
+
+    /// The SAF database's URL.
+    #[must_use]
+    pub(crate) fn saf_url(&self) -> String {
+        self.saf.clone().unwrap_or_else(|| format!("sqlite:{}", self.state.join("saf.db").display()))
+    }
+
+    /// The dump that SMF records are written to.
+    #[must_use]
+    pub(crate) fn smf_dump(&self) -> PathBuf {
+        self.state.join("smf119.dump")
+    }
+
+    /// The ruleset the boot unit loads.
+    #[must_use]
+    pub(crate) fn boot_file(&self) -> PathBuf {
+        self.state.join("capture.nft")
+    }
+
+    /// The folder of named key rings.
+    #[must_use]
+    pub(crate) fn rings(&self) -> PathBuf {
+        self.state.join("rings")
+    }
+
+    /// The engine's marks.
+    #[must_use]
+    pub(crate) fn marks(&self) -> Marks {
+        Marks::new(self.capture.mark_shift)
+    }
+}
+
+/// The host's name up to the first dot, as a system name.
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let name: String = name
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_uppercase()
+        .chars()
+        .filter(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+        .take(8)
+        .collect();
+    if name.is_empty() { "LINUX".to_owned() } else { name }
+}

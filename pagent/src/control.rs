@@ -1,0 +1,245 @@
+//! The control API: HTTP and JSON on a Unix socket. Who calls is known by SO_PEERCRED; SAF is asked for every request.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use saf::{Access, Authorized, CommandResult, Decision, NoDecision, Userid};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use stack::{ConnectionId, StackError, owner, socket};
+use tokio::net::UnixListener;
+use tracing::{info, warn};
+
+use crate::daemon::Daemon;
+use crate::report;
+
+/// The caller's uid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|credentials| credentials.uid()))
+    }
+}
+
+type Shared = State<Arc<Daemon>>;
+
+/// A command line for `tso` or `console`.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Line {
+    pub(crate) line: String,
+}
+
+/// Options of `pagent stop`.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Stop {
+    pub(crate) release: bool,
+}
+
+pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/connections", get(connections))
+        .route("/v1/policy/ttls", get(ttls_policy))
+        .route("/v1/refresh", post(refresh))
+        .route("/v1/stop", post(stop))
+        .route("/v1/tso", post(tso))
+        .route("/v1/console", post(console))
+        .with_state(daemon)
+}
+
+/// A request that was not carried out.
+pub(crate) struct Denied {
+    status: StatusCode,
+    message: String,
+}
+
+impl Denied {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.message }))).into_response()
+    }
+}
+
+async fn status(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+    let resource = format!("EZB.NETSTAT.{}.{}.CONFIG", daemon.configuration.sysname, daemon.configuration.image);
+    let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
+    Ok(Json(daemon.status()))
+}
+
+async fn connections(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+    let resource = format!("EZB.NETSTAT.{}.{}.TTLS", daemon.configuration.sysname, daemon.configuration.image);
+    let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
+    let sessions = daemon.engine.sessions();
+    Ok(Json(json!(sessions.iter().map(|session| session.as_ref()).collect::<Vec<_>>())))
+}
+
+async fn ttls_policy(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+    let resource = format!("EZB.PAGENT.{}.{}.TTLS", daemon.configuration.sysname, daemon.configuration.image);
+    let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
+    let policy = daemon.engine.policy();
+    Ok(Json(json!(policy.ttls.iter().map(|rule| report::RuleView::of(rule)).collect::<Vec<_>>())))
+}
+
+async fn refresh(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+    let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.MODIFY.STC.PAGENT.PAGENT", Access::Update)?;
+    match daemon.refresh().await {
+        Ok(messages) => Ok(Json(json!({ "messages": messages }))),
+        Err(message) => Err(Denied::new(StatusCode::UNPROCESSABLE_ENTITY, message)),
+    }
+}
+
+async fn stop(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(options): Json<Stop>,
+) -> Result<impl IntoResponse, Denied> {
+    let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.STOP.STC.PAGENT.PAGENT", Access::Update)?;
+    if options.release {
+        daemon
+            .release()
+            .map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    }
+    daemon.stop.notify_one();
+    Ok(Json(json!({ "stopping": true, "released": options.release })))
+}
+
+async fn tso(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(Line { line }): Json<Line>,
+) -> Result<Json<CommandResult>, Denied> {
+    // RACF commands decide by the issuer's attributes and the profiles they touch.
+    let issuer = caller(peer.0)?;
+    let result = daemon.saf.command(&issuer, &line).await;
+    let result = result.map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    info!(target: "audit", userid = %issuer, command = line, code = result.code, "RACF command");
+    Ok(Json(result))
+}
+
+async fn console(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(Line { line }): Json<Line>,
+) -> Result<Json<CommandResult>, Denied> {
+    let upper = line.trim().to_ascii_uppercase();
+    let words: Vec<&str> = upper.split(',').map(str::trim).collect();
+    let answer = |code: u8, lines: Vec<String>| Ok(Json(CommandResult { code, lines }));
+    match words.as_slice() {
+        ["V TCPIP" | "VARY TCPIP", stack, "DROP", connection] if is_this_stack(&daemon, stack) => {
+            let id = connection.strip_prefix("CONNECTION=").or_else(|| connection.strip_prefix("CONN=")).unwrap_or(connection);
+            drop_connection(&daemon, peer.0, id)
+        }
+        ["D TCPIP" | "DISPLAY TCPIP", stack, "NETSTAT" | "N", rest @ ..] if is_this_stack(&daemon, stack) => {
+            let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.DISPLAY.TCPIP", Access::Read)?;
+            match rest {
+                ["STATS", "PROTOCOL=ZERT"] => match &daemon.monitor {
+                    Some(monitor) => answer(0, report::zert_statistics(&monitor.statistics())),
+                    None => answer(4, vec!["zERT is not enabled: [zert] enabled = false in pagent.toml".to_owned()]),
+                },
+                ["CONN"] => {
+                    let found = tokio::task::spawn_blocking(report::connections_of_host).await;
+                    let lines = found
+                        .map_err(|error| error.to_string())
+                        .and_then(|lines| lines.map_err(|error: StackError| error.to_string()))
+                        .map_err(|message| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, message))?;
+                    answer(0, lines)
+                }
+                _ => answer(8, vec![format!("EZZ0059I COMMAND D TCPIP,,NETSTAT FAILED: {} IS NOT KNOWN; EXPECTED CONN OR STATS,PROTOCOL=ZERT", rest.join(","))]),
+            }
+        }
+        _ => answer(
+            8,
+            vec![format!(
+                "EZZ0059I COMMAND {upper} FAILED: EXPECTED V TCPIP,,DROP,CONNECTION=id, D TCPIP,,NETSTAT,CONN \
+                 OR D TCPIP,,NETSTAT,STATS,PROTOCOL=ZERT"
+            )],
+        ),
+    }
+}
+
+fn is_this_stack(daemon: &Daemon, name: &str) -> bool {
+    name.is_empty() || name == daemon.configuration.image
+}
+
+fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<CommandResult>, Denied> {
+    let answer = |code: u8, lines: &[String]| Ok(Json(CommandResult { code, lines: lines.to_vec() }));
+    let processing = "EZZ0060I PROCESSING COMMAND: VARY TCPIP,,DROP".to_owned();
+    // Authority first: whether a connection exists is not told to those who may not ask.
+    let _authorized = match authorize(daemon, peer, "OPERCMDS", "MVS.VARY.TCPIP.DROP", Access::Control) {
+        Ok(authorized) => authorized,
+        Err(denied) => {
+            let message = format!("EZZ0500I VARY TCPIP,,DROP ACCESS DENIED\n{}", denied.message);
+            return Err(Denied { message, ..denied });
+        }
+    };
+    let failed = "EZZ0059I COMMAND VARY DROP FAILED: SEE PREVIOUS MESSAGES".to_owned();
+    let Some(wanted) = ConnectionId::parse(id) else {
+        return answer(8, &[processing, format!("CONNECTION ID {id} IS NOT VALID: EXPECTED 1 TO 8 HEXADECIMAL DIGITS"), failed]);
+    };
+    let kernel = |error: StackError| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let sockets = socket::list(&report::CONNECTED).map_err(kernel)?;
+    let found = sockets.into_iter().find(|socket| socket.id() == wanted);
+    let dropped = found.map(|socket| socket::destroy(&socket)).transpose().map_err(kernel)?.unwrap_or(false);
+    if !dropped {
+        return answer(8, &[processing, format!("CONNECTION {wanted} DOES NOT EXIST"), failed]);
+    }
+    info!(target: "audit", userid = ?caller(peer).ok().map(|user| user.to_string()), connection = %wanted, "connection dropped");
+    answer(
+        0,
+        &[
+            processing,
+            format!("EZZ2500I CONNECTION {wanted} DROPPED"),
+            "EZZ0053I COMMAND VARY DROP COMPLETED SUCCESSFULLY".to_owned(),
+        ],
+    )
+}
+
+/// The caller as a RACF user.
+fn caller(peer: Peer) -> Result<Userid, Denied> {
+    let userid = peer.0.and_then(owner::userid).and_then(|name| Userid::parse(&name));
+    userid.ok_or_else(|| {
+        let uid = peer.0.map_or_else(|| "?".to_owned(), |uid| uid.to_string());
+        let message = format!("ICH408I JOB(UID {uid}) HAS NO USER ID: A LOGIN NAME OF 1 TO 8 LETTERS AND DIGITS IS NEEDED");
+        Denied::new(StatusCode::FORBIDDEN, message)
+    })
+}
+
+/// Asks SAF. No decision (RC 4) is a refusal for everything this API offers.
+fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: Access) -> Result<Authorized, Denied> {
+    let userid = caller(peer)?;
+    let refused = |message: String| {
+        warn!(target: "audit", %userid, class, resource, %intent, "refused");
+        Err(Denied::new(StatusCode::FORBIDDEN, message))
+    };
+    match daemon.saf.snapshot().auth(&userid, class, resource, intent) {
+        Decision::Permitted(authorized) => {
+            info!(target: "audit", %userid, class, resource, %intent, warning = authorized.by_warning(), "permitted");
+            Ok(authorized)
+        }
+        Decision::Refused(refusal) => refused(refusal.to_string()),
+        Decision::NoDecision(reason) => {
+            let reason = match reason {
+                NoDecision::UnknownClass => "THE CLASS IS NOT DEFINED",
+                NoDecision::ClassInactive => "THE CLASS IS NOT ACTIVE OR NOT RACLISTED",
+                NoDecision::NoProfile => "NO PROFILE COVERS THE RESOURCE",
+            };
+            let mut message = format!("ICH408I USER({userid:8}) GROUP(        ) NAME({})\n", "#".repeat(20));
+            let _ = write!(message, "  {resource} CL({class:8})\n  {reason}, AND ACCESS IS REFUSED WITHOUT ONE");
+            refused(message)
+        }
+    }
+}

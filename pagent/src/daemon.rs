@@ -1,0 +1,312 @@
+//! `pagent run`: everything started, wired, refreshed and stopped in order.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use policies::diagnostic;
+use saf::Saf;
+use serde::Serialize;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, Notify};
+use tracing::{error, info, warn};
+use ttls::{Engine, Observation, Observer, Session, Settings};
+use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
+
+use crate::configuration::Configuration;
+use crate::control;
+use crate::policy_files;
+use crate::smf_file::SmfFile;
+
+/// The running daemon, as the control API sees it.
+pub(crate) struct Daemon {
+    pub(crate) configuration: Configuration,
+    pub(crate) engine: Engine,
+    pub(crate) monitor: Option<Monitor>,
+    pub(crate) saf: Saf,
+    pub(crate) stop: Notify,
+    smf: SmfFile,
+    policy: RwLock<PolicyState>,
+    /// Refreshes run one at a time.
+    refreshing: Mutex<()>,
+}
+
+/// What `pagent status` says of the policy.
+#[derive(Clone, Debug, Default, Serialize)]
+struct PolicyState {
+    /// Seconds since the epoch of the last installation; none when nothing was installed.
+    installed: Option<u64>,
+    files: Vec<String>,
+    /// Why the last refresh installed nothing.
+    refused: Option<String>,
+}
+
+/// `pagent status`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    version: &'static str,
+    pid: u32,
+    sysname: String,
+    image: String,
+    policy: PolicyState,
+    ttls_rules: usize,
+    zert_rules: usize,
+    active_connections: usize,
+    handshakes: Vec<ttls::EnvironmentStatus>,
+    zert: Option<zert::Statistics>,
+    smf_written: u64,
+    smf_lost: u64,
+}
+
+/// What the engine negotiated goes to the monitor.
+struct ToMonitor(Option<Monitor>);
+
+impl Observer for ToMonitor {
+    fn established(&self, session: &Arc<Session>) {
+        if let (Some(monitor), Some(wrapped)) = (&self.0, wrapped(session)) {
+            monitor.established(wrapped);
+        }
+    }
+
+    fn ended(&self, session: &Arc<Session>) {
+        use std::sync::atomic::Ordering;
+        if let Some(monitor) = &self.0 {
+            let (bytes_in, bytes_out) = (&session.bytes_in, &session.bytes_out);
+            monitor.ended(session.number, bytes_in.load(Ordering::Relaxed), bytes_out.load(Ordering::Relaxed));
+        }
+    }
+}
+
+fn wrapped(session: &Session) -> Option<Wrapped> {
+    let negotiated = session.negotiated.as_ref()?;
+    Some(Wrapped {
+        number: session.number,
+        id: session.id,
+        endpoints: session.endpoints,
+        direction: session.direction,
+        uid: session.uid,
+        inode: session.inode,
+        started: session.started.into(),
+        handshake: zert::tls::Handshake {
+            version: negotiated.version,
+            suite: negotiated.suite,
+            group: negotiated.group,
+            resumed: Some(negotiated.resumed),
+            server_certificate: if negotiated.client { negotiated.peer_certificates.first().cloned() } else { None },
+            complete: true,
+            ..zert::tls::Handshake::default()
+        },
+    })
+}
+
+/// Runs the daemon until it is told to stop.
+pub(crate) async fn run(configuration: Configuration) -> anyhow::Result<()> {
+    info!("EZZ8431I PAGENT STARTING");
+    fs::create_dir_all(&configuration.state)
+        .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
+    raise_descriptor_limit();
+    let saf = Saf::open(&configuration.saf_url()).await?;
+    let dump = configuration.smf_dump();
+    let smf = SmfFile::open(&dump).with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
+    let monitor = start_monitor(&configuration, &smf)?;
+    let observation = configuration.zert.enabled.then_some(Observation {
+        group: configuration.zert.group,
+        packets: configuration.zert.packets,
+        bytes: configuration.zert.bytes,
+    });
+    let settings = Settings {
+        outbound_port: configuration.capture.outbound_port,
+        inbound_port: configuration.capture.inbound_port,
+        marks: configuration.marks(),
+        route_table: configuration.capture.route_table,
+        rings: configuration.rings(),
+        ring_owner: configuration.ring_owner.clone(),
+        boot_file: configuration.boot_file(),
+        observation,
+    };
+    let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())))?;
+    let listener = listen(&configuration.socket)?;
+    let daemon = Arc::new(Daemon {
+        configuration,
+        engine,
+        monitor,
+        saf,
+        stop: Notify::new(),
+        smf,
+        policy: RwLock::default(),
+        refreshing: Mutex::new(()),
+    });
+    // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
+    if let Err(message) = daemon.refresh().await {
+        error!("{message}");
+    }
+    let api = axum::serve(
+        listener,
+        control::router(Arc::clone(&daemon)).into_make_service_with_connect_info::<control::Peer>(),
+    );
+    let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    info!("EZZ8432I PAGENT INITIALIZATION COMPLETE");
+    notify_systemd("READY=1");
+    tokio::spawn(async move { api.await });
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                if let Err(message) = daemon.refresh().await {
+                    error!("{message}");
+                }
+            }
+            _ = terminate.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+            () = daemon.stop.notified() => break,
+        }
+    }
+    notify_systemd("STOPPING=1");
+    // The capture rules stay: what the policy protects is refused from now on, not let through.
+    info!(active = daemon.engine.active(), "EZZ8433I PAGENT STOPPING");
+    // The API's last answer is on its way; records are in their writer's hands.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let _ = fs::remove_file(&daemon.configuration.socket);
+    Ok(())
+}
+
+fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result<Option<Monitor>> {
+    if !configuration.zert.enabled {
+        return Ok(None);
+    }
+    let context = RecordContext {
+        system: configuration.sysname.clone(),
+        sysplex: "LOCAL".to_owned(),
+        stack: configuration.image.clone(),
+        userid: stack::owner::userid(nix::unistd::getuid().as_raw()).unwrap_or_default(),
+    };
+    let smf = smf.clone();
+    let settings = MonitorSettings {
+        group: configuration.zert.group,
+        context,
+        sink: Box::new(move |record| smf.write(&record)),
+    };
+    Monitor::start(settings).map(Some).context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
+}
+
+impl Daemon {
+    /// Loads the policy files and puts them in force, or changes nothing and says why.
+    pub(crate) async fn refresh(&self) -> Result<Vec<String>, String> {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let result = self.install().await;
+        let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok((files, messages)) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                *state = PolicyState { installed: Some(now.as_secs()), files, refused: None };
+                Ok(messages)
+            }
+            Err(message) => {
+                state.refused = Some(message.clone());
+                Err(message)
+            }
+        }
+    }
+
+    async fn install(&self) -> Result<(Vec<String>, Vec<String>), String> {
+        let image = &self.configuration.image;
+        let errors = format!("EZZ8438I PAGENT POLICY DEFINITIONS CONTAIN ERRORS FOR {image} : TTLS");
+        let (path, name) = (self.configuration.policy.clone(), image.clone());
+        let loaded = tokio::task::spawn_blocking(move || policy_files::load(&path, &name)).await;
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        let loaded = loaded.map_err(|error| format!("{errors}\n{error}"))?;
+        let findings = diagnostic::render(&loaded.diagnostics);
+        if loaded.has_errors() {
+            return Err(format!("{errors}\n{findings}"));
+        }
+        if !findings.is_empty() {
+            warn!("the policy has warnings\n{findings}");
+        }
+        let engine = self.engine.clone();
+        let policy = Arc::clone(&loaded.policy);
+        let installed = tokio::task::spawn_blocking(move || {
+            let prepared = engine.prepare(policy).map_err(|errors| {
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+            })?;
+            engine.install(prepared).map_err(|error| error.to_string())
+        });
+        installed.await.map_err(|error| error.to_string())?.map_err(|error| format!("{errors}\n{error}"))?;
+        if let Some(monitor) = &self.monitor {
+            monitor.set_policy(Arc::clone(&loaded.policy));
+        }
+        let mut messages = vec![format!("EZZ8771I PAGENT CONFIG POLICY PROCESSING COMPLETE FOR {image} : TTLS")];
+        if loaded.policy.ttls.is_empty() {
+            messages.push(format!("EZZ4249I {image} INSTALLED TTLS POLICY HAS NO RULES"));
+        }
+        messages.push(format!("EZD1586I PAGENT HAS INSTALLED ALL LOCAL POLICIES FOR {image}"));
+        for message in &messages {
+            info!("{message}");
+        }
+        Ok((loaded.files.iter().map(|file| file.display().to_string()).collect(), messages))
+    }
+
+    pub(crate) fn release(&self) -> Result<(), ttls::InstallError> {
+        warn!("the capture rules are removed: connections the policy protects travel in clear text from now on");
+        ttls::release(&self.configuration.boot_file())
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let policy = self.engine.policy();
+        let (smf_written, smf_lost) = self.smf.counts();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            sysname: self.configuration.sysname.clone(),
+            image: self.configuration.image.clone(),
+            policy: self.policy.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            ttls_rules: policy.ttls.len(),
+            zert_rules: policy.zert.len(),
+            active_connections: self.engine.active(),
+            handshakes: self.engine.environments(),
+            zert: self.monitor.as_ref().map(Monitor::statistics),
+            smf_written,
+            smf_lost,
+        }
+    }
+}
+
+/// The control socket: everybody may connect, SAF decides what they may ask.
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    let context = || format!("the control socket {} cannot be made", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(context)?;
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        anyhow::bail!("another pagent answers on {}", path.display());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(context),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(context)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).with_context(context)?;
+    Ok(listener)
+}
+
+/// Two descriptors a wrapped connection: the soft limit goes up to the hard one.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        warn!(%error, "the descriptor limit could not be raised");
+    }
+}
+
+/// Tells systemd (`Type=notify`) how far we are.
+fn notify_systemd(state: &str) {
+    #[allow(clippy::disallowed_methods, reason = "systemd says in the environment where it listens")]
+    let Ok(path) = std::env::var("NOTIFY_SOCKET") else { return };
+    let send = || std::os::unix::net::UnixDatagram::unbound()?.send_to(state.as_bytes(), &path);
+    if let Err(error) = send() {
+        warn!(%error, "systemd could not be told");
+    }
+}

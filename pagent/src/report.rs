@@ -1,0 +1,324 @@
+//! What commands print, as lines.
+
+use std::fmt::Write as _;
+
+use policies::TtlsRule;
+use policies::address::{AddressRange, PortRange};
+use policies::cipher;
+use policies::model::Conditions;
+use policies::value::Value;
+use serde::{Deserialize, Serialize};
+use smf::ConnectionDetail;
+use smf::detail::{Event, HandshakeType, LocalRole};
+use stack::{Socket, StackError, State, owner, socket};
+use zert::Statistics;
+
+/// States of a connection, listeners left out.
+pub(crate) const CONNECTED: [State; 9] = [
+    State::Established,
+    State::SynSent,
+    State::SynReceived,
+    State::FinWait1,
+    State::FinWait2,
+    State::TimeWait,
+    State::CloseWait,
+    State::LastAck,
+    State::Closing,
+];
+
+/// A TTLS rule as `pasearch` shows it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct RuleView {
+    rule: String,
+    origin: String,
+    priority: u32,
+    direction: String,
+    local_address: String,
+    local_ports: String,
+    remote_address: String,
+    remote_ports: String,
+    jobname: Option<String>,
+    userid: Option<String>,
+    enabled: bool,
+    group_action: String,
+    environment_action: Option<String>,
+    connection_action: Option<String>,
+    role: Option<String>,
+    version: String,
+    cipher_suites: Vec<String>,
+    keyring: Option<String>,
+}
+
+impl RuleView {
+    pub(crate) fn of(rule: &TtlsRule) -> Self {
+        let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, .. } = &rule.conditions;
+        let parameters = rule.security_parameters();
+        let version = parameters.as_ref().map(|parameters| {
+            let versions = [(parameters.tls12, "TLS 1.2"), (parameters.tls13, "TLS 1.3")];
+            let on: Vec<&str> = versions.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+            on.join(", ")
+        });
+        let role = match rule.effective("HandshakeRole").values.first() {
+            Some(Value::Choice(role)) => Some((*role).to_owned()),
+            _ => None,
+        };
+        Self {
+            rule: rule.name.clone(),
+            origin: rule.origin.short(),
+            priority: rule.priority,
+            direction: direction.map_or_else(|| "Both".to_owned(), |direction| direction.to_string()),
+            local_address: addresses(local),
+            local_ports: ports(local_ports),
+            remote_address: addresses(remote),
+            remote_ports: ports(remote_ports),
+            jobname: jobname.as_ref().map(ToString::to_string),
+            userid: userid.as_ref().map(ToString::to_string),
+            enabled: rule.enabled(),
+            group_action: rule.group.name.clone(),
+            environment_action: rule.environment.as_ref().map(|action| action.name.clone()),
+            connection_action: rule.connection.as_ref().map(|action| action.name.clone()),
+            role: role.filter(|_| parameters.is_some()),
+            version: version.unwrap_or_else(|| "None (TTLSEnabled Off)".to_owned()),
+            cipher_suites: parameters
+                .as_ref()
+                .map(|parameters| parameters.suites.iter().map(|&code| cipher::name(code)).collect())
+                .unwrap_or_default(),
+            keyring: parameters.map(|parameters| parameters.keyring),
+        }
+    }
+
+    /// Whether the rule or one of its actions has this name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        let actions = [Some(&self.group_action), self.environment_action.as_ref(), self.connection_action.as_ref()];
+        self.rule == name || actions.into_iter().flatten().any(|action| action == name)
+    }
+
+    /// The seed's layout: the address and ports of the end that accepts connections. What else is coded follows as
+    /// lines of the same kind.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let inbound = self.direction == "Inbound";
+        let (server, client) = (
+            (&self.remote_address, &self.remote_ports),
+            (&self.local_address, &self.local_ports),
+        );
+        let ((address, port), (other, other_port)) = if inbound { (client, server) } else { (server, client) };
+        let mut lines = vec![
+            format!("TTLS Rule: {}", self.rule),
+            format!("Address: {address}"),
+            format!("PortRange: {port}"),
+        ];
+        let other_end = if inbound { "Remote" } else { "Local" };
+        for (label, value) in [("Address", other), ("PortRange", other_port)] {
+            if value != "All" {
+                lines.push(format!("{other_end}{label}: {value}"));
+            }
+        }
+        lines.extend(self.jobname.iter().map(|name| format!("Jobname: {name}")));
+        lines.extend(self.userid.iter().map(|name| format!("Userid: {name}")));
+        lines.push(format!("Direction: {}", self.direction));
+        lines.push("Status: Active".to_owned());
+        lines.push(format!("TTLS Action: {}", self.environment_action.as_ref().unwrap_or(&self.group_action)));
+        lines.push(format!("Version: {}", self.version));
+        lines.extend(self.keyring.iter().map(|keyring| format!("KeyringName: {keyring}")));
+        lines
+    }
+}
+
+fn addresses(ranges: &[AddressRange]) -> String {
+    if ranges.is_empty() { "All".to_owned() } else { joined(ranges) }
+}
+
+fn ports(ranges: &[PortRange]) -> String {
+    if ranges.is_empty() { "All".to_owned() } else { joined(ranges) }
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The seed's `D TCPIP,,NETSTAT,STATS,PROTOCOL=ZERT`.
+pub(crate) fn zert_statistics(statistics: &Statistics) -> Vec<String> {
+    vec![
+        "ZERT STATISTICS:".to_owned(),
+        format!("CONNECTIONS OBSERVED = {:08}", statistics.observed),
+        format!("CONNECTIONS RESET = {:08}", statistics.reset),
+        format!("CONNECTIONS LOGGED = {:08}", statistics.logged),
+        "END OF THE REPORT".to_owned(),
+    ]
+}
+
+/// `D TCPIP,,NETSTAT,CONN`: the host's connections in the seed's layout.
+pub(crate) fn connections_of_host() -> Result<Vec<String>, StackError> {
+    let sockets = socket::list(&CONNECTED)?;
+    let inodes: Vec<u32> = sockets.iter().map(|socket| socket.inode).collect();
+    let owners = owner::of_inodes(&inodes);
+    let mut lines = vec!["USER ID  CONN     LOCAL SOCKET           FOREIGN SOCKET         STATE".to_owned()];
+    lines.extend(sockets.iter().map(|socket| {
+        let job = owners.get(&socket.inode).map(|owner| owner.jobname.as_str()).unwrap_or_default();
+        connection_line(socket, job)
+    }));
+    lines.push(format!("{0} OF {0} RECORDS DISPLAYED", sockets.len()));
+    lines.push("END OF THE REPORT".to_owned());
+    Ok(lines)
+}
+
+fn connection_line(socket: &Socket, job: &str) -> String {
+    let state = match socket.state {
+        State::Established => "ESTBLSH",
+        State::SynSent => "SYNSENT",
+        State::SynReceived => "SYNRCVD",
+        State::FinWait1 => "FIN-WT1",
+        State::FinWait2 => "FIN-WT2",
+        State::TimeWait => "TIMEWAT",
+        State::Close => "CLOSED",
+        State::CloseWait => "CLSWT",
+        State::LastAck => "LASTACK",
+        State::Listen => "LISTEN",
+        State::Closing => "CLOSING",
+    };
+    let end = |end: std::net::SocketAddr| format!("{}..{}", end.ip(), end.port());
+    let (local, remote) = (end(socket.endpoints.local), end(socket.endpoints.remote));
+    format!("{job:8} {} {local:22} {remote:22} {state}", socket.id())
+}
+
+/// A connection of the engine, as the API gives it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SessionView {
+    id: Option<String>,
+    direction: String,
+    endpoints: EndpointsView,
+    rule: String,
+    negotiated: Option<NegotiatedView>,
+    state: serde_json::Value,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct EndpointsView {
+    local: String,
+    remote: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct NegotiatedView {
+    version: u16,
+    suite: u16,
+    group: Option<u16>,
+    resumed: bool,
+}
+
+/// `pagent connections`.
+pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:8} {:8} {:21} {:21} {:16} {:7} {:28} {:18} {:7} {:>9} {:>9} {}",
+        "CONN", "DIR", "LOCAL", "REMOTE", "RULE", "VERSION", "CIPHER", "GROUP", "RESUMED", "IN", "OUT", "STATE"
+    )];
+    for session in sessions {
+        let negotiated = session.negotiated.as_ref();
+        let version = negotiated.map_or_else(
+            || "clear".to_owned(),
+            |found| zert::judge::version_name(found.version).to_owned(),
+        );
+        let suite = negotiated.map(|found| cipher::name(found.suite)).unwrap_or_default();
+        let group = negotiated.and_then(|found| found.group).map(policies::group::name).unwrap_or_default();
+        let resumed = negotiated.map_or("", |found| if found.resumed { "yes" } else { "no" });
+        let state = match &session.state {
+            serde_json::Value::String(state) => state.clone(),
+            other => other.get("Failed").and_then(|reason| reason.as_str()).unwrap_or_default().to_owned(),
+        };
+        let version = if matches!(session.state, serde_json::Value::Object(_)) && negotiated.is_none() {
+            "-".to_owned()
+        } else {
+            version
+        };
+        let id = session.id.as_deref().unwrap_or("-");
+        lines.push(
+            format!(
+                "{id:8} {:8} {:21} {:21} {:16} {version:7} {suite:28} {group:18} {resumed:7} {:>9} {:>9} {state}",
+                session.direction,
+                session.endpoints.local,
+                session.endpoints.remote,
+                session.rule,
+                session.bytes_in,
+                session.bytes_out,
+            )
+            .trim_end()
+            .to_owned(),
+        );
+    }
+    lines
+}
+
+/// `smf show`: a record in words.
+pub(crate) fn record(record: &ConnectionDetail) -> String {
+    let common = &record.common;
+    let event = match common.event {
+        Event::Initiation => "connection initiation",
+        Event::Change => "protection change",
+        Event::Termination => "connection termination",
+        Event::ShortTermination => "short connection termination",
+        Event::Enabled => "zERT enabled",
+        Event::Disabled => "zERT disabled",
+        Event::Enforcement => "zERT enforcement",
+        Event::Other(_) => "unknown event",
+    };
+    let role = match common.role {
+        LocalRole::Server => "server",
+        LocalRole::Client => "client",
+        LocalRole::Unknown => "unknown",
+    };
+    let mut text = format!(
+        "SMF 119-11 zERT connection detail  {}  system {}  stack {}\n",
+        record.header.written.format("%Y-%m-%d %H:%M:%S%.3f"),
+        record.identification.system,
+        record.identification.stack
+    );
+    let _ = writeln!(text, "  event       {event}");
+    let _ = writeln!(
+        text,
+        "  connection  {:08X}  local {}  remote {}  local is {role}",
+        common.connection_id, common.local, common.remote
+    );
+    let _ = writeln!(text, "  owner       job {}  user {}", common.jobname, common.userid);
+    let _ = writeln!(
+        text,
+        "  carried     in {} bytes, out {} bytes, from {} {}",
+        common.bytes_in,
+        common.bytes_out,
+        common.started.format("%H:%M:%S%.3f UTC"),
+        common.ended.map(|ended| format!("to {}", ended.format("%H:%M:%S%.3f UTC"))).unwrap_or_default()
+    );
+    match (&record.tls, common.protocols) {
+        (Some(tls), _) => {
+            let suite = u16::from_str_radix(&tls.cipher, 16).map(cipher::name).unwrap_or_else(|_| tls.cipher.clone());
+            let handshake = match tls.handshake {
+                HandshakeType::Full => "full handshake",
+                HandshakeType::Abbreviated => "resumed",
+                HandshakeType::Failed => "handshake failed",
+                _ => "handshake unknown",
+            };
+            let group = if tls.group == 0 { String::new() } else { format!("  {}", policies::group::name(tls.group)) };
+            let _ = writeln!(
+                text,
+                "  protection  {}  {suite}{group}  {handshake}  source {}",
+                zert::judge::version_name(tls.version),
+                tls.provider
+            );
+        }
+        (None, 0x40) => text.push_str("  protection  SSH\n"),
+        (None, _) => text.push_str("  protection  none recognized\n"),
+    }
+    if let Some(enforcement) = &record.enforcement {
+        let actions = [(enforcement.reset, "reset"), (enforcement.logged, "logged"), (enforcement.audited, "audited")];
+        let done: Vec<&str> = actions.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+        let _ = writeln!(
+            text,
+            "  enforced    {} by rule {} action {}",
+            done.join(", "),
+            enforcement.rule,
+            enforcement.action
+        );
+    }
+    text
+}
