@@ -1,0 +1,228 @@
+//! A pagent daemon on a host of the laboratory, and the commands beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::Signal;
+
+use super::host::{Host, Running, wait_until};
+
+/// A daemon with a state folder of its own.
+#[derive(Debug)]
+pub struct Agent {
+    host: Host,
+    folder: PathBuf,
+    programs: PathBuf,
+    running: Option<Running>,
+}
+
+impl Agent {
+    /// Sets up state folder and database for a host and writes its configuration; starts nothing. `programs` is the
+    /// folder of the pagent binaries.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written or `pagent init` fails.
+    pub fn new(host: &Host, folder: &Path, programs: &Path) -> anyhow::Result<Self> {
+        let folder = folder.join(format!("agent-{}", host.namespace()));
+        fs::create_dir_all(&folder)?;
+        let agent = Self { host: host.clone(), folder, programs: programs.to_owned(), running: None };
+        agent.configure("")?;
+        let output = agent.pagent(&["init"])?;
+        if !output.status.success() {
+            bail!("pagent init: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(agent)
+    }
+
+    /// Writes pagent.toml with further lines.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn configure(&self, more: &str) -> anyhow::Result<()> {
+        let folder = self.folder.display();
+        let text = format!(
+            "policy = \"{folder}/pagent.conf\"\nstate = \"{folder}/state\"\nsocket = \"{folder}/pagent.sock\"\n\
+             sysname = \"SYSA\"\nlog = \"info\"\n{more}\n"
+        );
+        Ok(fs::write(self.folder.join("pagent.toml"), text)?)
+    }
+
+    /// The folder of its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of a named key ring.
+    #[must_use]
+    pub fn ring(&self, owner: &str, name: &str) -> PathBuf {
+        self.folder.join("state/rings").join(owner).join(name)
+    }
+
+    /// The file the boot unit loads.
+    #[must_use]
+    pub fn boot_file(&self) -> PathBuf {
+        self.folder.join("state/capture.nft")
+    }
+
+    /// Writes the policy file; [`Agent::refresh`] puts it in force.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn policy(&self, text: &str) -> anyhow::Result<()> {
+        // A refresh under way sees the old file or the new one, never half of one.
+        let temporary = self.folder.join("pagent.conf.new");
+        fs::write(&temporary, text)?;
+        Ok(fs::rename(temporary, self.folder.join("pagent.conf"))?)
+    }
+
+    /// Starts the daemon and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or does not answer in time, with its log.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        let mut running = self.host.start_command("pagent", self.command("pagent", &["run"]))?;
+        running.wait_for("EZZ8432I PAGENT INITIALIZATION COMPLETE")?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Starts the daemon where it must not come up, and gives its log.
+    ///
+    /// # Errors
+    ///
+    /// When it comes up or does not end.
+    pub fn start_in_vain(&self) -> anyhow::Result<String> {
+        let mut running = self.host.start_command("pagent", self.command("pagent", &["run"]))?;
+        let status = running.wait()?;
+        if status.success() {
+            bail!("the daemon ended without an error:\n{}", running.said());
+        }
+        Ok(running.said())
+    }
+
+    /// Reads the policy again.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon refuses it, with its reasons.
+    pub fn refresh(&self) -> anyhow::Result<()> {
+        let output = self.pagent(&["refresh"])?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// Kills the daemon with SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut running = self.running.take().context("the daemon is not running")?;
+        running.signal(Signal::SIGKILL)?;
+        running.wait().map(drop)
+    }
+
+    /// Stops the daemon in order.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let mut running = self.running.take().context("the daemon is not running")?;
+        running.signal(Signal::SIGTERM)?;
+        let status = running.wait()?;
+        if !status.success() {
+            bail!("the daemon ended with {status}:\n{}", running.said());
+        }
+        Ok(())
+    }
+
+    /// The daemon's log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running.as_ref().map(Running::said).unwrap_or_default()
+    }
+
+    /// The daemon's process id.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.running.as_ref().map(Running::pid)
+    }
+
+    /// A command of this project on the agent's host, with the agent's configuration.
+    #[must_use]
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = self.host.command(self.programs.join(program));
+        command.arg("--config").arg(self.folder.join("pagent.toml")).args(arguments);
+        command
+    }
+
+    /// The same as another user.
+    #[must_use]
+    pub fn command_as(&self, uid: u32, program: &str, arguments: &[&str]) -> Command {
+        let mut command = self.host.command_as(uid, self.programs.join(program));
+        command.arg("--config").arg(self.folder.join("pagent.toml")).args(arguments);
+        command
+    }
+
+    /// Runs `pagent`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn pagent(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        Ok(self.command("pagent", arguments).output()?)
+    }
+
+    /// Runs a command that must succeed, and gives what it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, with what it said.
+    pub fn succeed(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command(program, arguments).output()?;
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            bail!("{program} {}: {}\n{stdout}{stderr}", arguments.join(" "), output.status);
+        }
+        Ok(stdout.into_owned())
+    }
+
+    /// The SMF records written so far.
+    ///
+    /// # Errors
+    ///
+    /// When the dump cannot be read.
+    pub fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        let text = self.succeed("smf", &["json"])?;
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// Waits until records fulfil a condition, and gives them.
+    ///
+    /// # Errors
+    ///
+    /// When they do not in time.
+    pub fn records_when(
+        &self,
+        what: &str,
+        holds: impl Fn(&[serde_json::Value]) -> bool,
+    ) -> anyhow::Result<Vec<serde_json::Value>> {
+        let mut found = Vec::new();
+        let waited = wait_until(what, || {
+            found = self.records()?;
+            Ok(holds(&found))
+        });
+        waited.with_context(|| format!("the records are {found:#?}"))?;
+        Ok(found)
+    }
+}
