@@ -30,7 +30,8 @@ impl Material {
 
 /// Reads a file, or every PEM and PKCS#12 file of a directory in name order.
 pub(crate) fn read(ring: &str, path: &Path, password: Option<&str>) -> Result<Vec<Material>, KeyringError> {
-    let unreadable = |path: &Path, source| KeyringError::Unreadable { ring: ring.to_owned(), path: path.to_owned(), source };
+    let unreadable =
+        |path: &Path, source| KeyringError::Unreadable { ring: ring.to_owned(), path: path.to_owned(), source };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -55,8 +56,7 @@ pub(crate) fn read(ring: &str, path: &Path, password: Option<&str>) -> Result<Ve
 
 fn read_file(ring: &str, path: &Path, password: Option<&str>) -> Result<Material, KeyringError> {
     let unreadable = |source| KeyringError::Unreadable { ring: ring.to_owned(), path: path.to_owned(), source };
-    let malformed =
-        |reason: String| KeyringError::Malformed { ring: ring.to_owned(), path: path.to_owned(), reason };
+    let malformed = |reason: String| KeyringError::Malformed { ring: ring.to_owned(), path: path.to_owned(), reason };
     if fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
         return Err(malformed("it is larger than 16 MiB".to_owned()));
     }

@@ -99,9 +99,12 @@ impl Ring {
         let mut certificates = Vec::new();
         let mut authorities: Vec<CertificateDer<'static>> = Vec::new();
         for material in &materials {
+            digest.update(material.label());
+            // Certificates behind an end entity are its chain, not authorities that peers are checked against.
+            let is_chain = material.certificates.first().is_some_and(|first| !is_authority(first));
             for certificate in &material.certificates {
                 digest.update(certificate);
-                if is_authority(certificate) && !authorities.contains(certificate) {
+                if !is_chain && is_authority(certificate) && !authorities.contains(certificate) {
                     authorities.push(certificate.clone());
                 }
             }
@@ -134,11 +137,11 @@ impl Ring {
     pub fn identity(&self, label: Option<&str>, now: UnixTime) -> Result<Arc<CertifiedKey>, KeyringError> {
         let ring = || self.name.clone();
         let found = match label {
-            Some(label) => self
-                .certificates
-                .iter()
-                .find(|certificate| certificate.label == label)
-                .ok_or_else(|| KeyringError::NoSuchLabel { ring: ring(), label: label.to_owned(), have: self.labels() })?,
+            Some(label) => {
+                self.certificates.iter().find(|certificate| certificate.label == label).ok_or_else(|| {
+                    KeyringError::NoSuchLabel { ring: ring(), label: label.to_owned(), have: self.labels() }
+                })?
+            }
             None => self
                 .certificates
                 .iter()

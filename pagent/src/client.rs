@@ -32,9 +32,9 @@ pub(crate) fn post(socket: &Path, path: &str, body: &impl Serialize) -> anyhow::
 fn call(socket: &Path, method: Method, path: &str, body: Bytes) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stream = UnixStream::connect(socket).await.with_context(|| {
-            format!("the daemon does not answer on {}; is `pagent run` running?", socket.display())
-        })?;
+        let stream = UnixStream::connect(socket)
+            .await
+            .with_context(|| format!("the daemon does not answer on {}; is `pagent run` running?", socket.display()))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let request = Request::builder()

@@ -50,7 +50,10 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
                 ExitCode::from(if refused.forbidden { REFUSED } else { FAILED })
             }
             // A reader that went away is no error.
-            None if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) => {
+            None if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
+            {
                 ExitCode::SUCCESS
             }
             None => {
@@ -78,7 +81,11 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
         let answer = client::post(&socket, path, &Line { line: line.to_owned() })?;
         let lines: Vec<String> = serde_json::from_value(answer.get("lines").cloned().unwrap_or_default())?;
         let result = CommandResult {
-            code: answer.get("code").and_then(serde_json::Value::as_u64).and_then(|code| code.try_into().ok()).unwrap_or(0),
+            code: answer
+                .get("code")
+                .and_then(serde_json::Value::as_u64)
+                .and_then(|code| code.try_into().ok())
+                .unwrap_or(0),
             lines,
         };
         print_lines(&result.lines)?;

@@ -109,9 +109,7 @@ async fn stop(
 ) -> Result<impl IntoResponse, Denied> {
     let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.STOP.STC.PAGENT.PAGENT", Access::Update)?;
     if options.release {
-        daemon
-            .release()
-            .map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        daemon.release().map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     }
     daemon.stop.notify_one();
     Ok(Json(json!({ "stopping": true, "released": options.release })))
@@ -140,7 +138,10 @@ async fn console(
     let answer = |code: u8, lines: Vec<String>| Ok(Json(CommandResult { code, lines }));
     match words.as_slice() {
         ["V TCPIP" | "VARY TCPIP", stack, "DROP", connection] if is_this_stack(&daemon, stack) => {
-            let id = connection.strip_prefix("CONNECTION=").or_else(|| connection.strip_prefix("CONN=")).unwrap_or(connection);
+            let id = connection
+                .strip_prefix("CONNECTION=")
+                .or_else(|| connection.strip_prefix("CONN="))
+                .unwrap_or(connection);
             drop_connection(&daemon, peer.0, id)
         }
         ["D TCPIP" | "DISPLAY TCPIP", stack, "NETSTAT" | "N", rest @ ..] if is_this_stack(&daemon, stack) => {
@@ -158,7 +159,13 @@ async fn console(
                         .map_err(|message| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, message))?;
                     answer(0, lines)
                 }
-                _ => answer(8, vec![format!("EZZ0059I COMMAND D TCPIP,,NETSTAT FAILED: {} IS NOT KNOWN; EXPECTED CONN OR STATS,PROTOCOL=ZERT", rest.join(","))]),
+                _ => answer(
+                    8,
+                    vec![format!(
+                        "EZZ0059I COMMAND D TCPIP,,NETSTAT FAILED: {} IS NOT KNOWN; EXPECTED CONN OR STATS,PROTOCOL=ZERT",
+                        rest.join(",")
+                    )],
+                ),
             }
         }
         _ => answer(
@@ -188,7 +195,10 @@ fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<Command
     };
     let failed = "EZZ0059I COMMAND VARY DROP FAILED: SEE PREVIOUS MESSAGES".to_owned();
     let Some(wanted) = ConnectionId::parse(id) else {
-        return answer(8, &[processing, format!("CONNECTION ID {id} IS NOT VALID: EXPECTED 1 TO 8 HEXADECIMAL DIGITS"), failed]);
+        return answer(
+            8,
+            &[processing, format!("CONNECTION ID {id} IS NOT VALID: EXPECTED 1 TO 8 HEXADECIMAL DIGITS"), failed],
+        );
     };
     let kernel = |error: StackError| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let sockets = socket::list(&report::CONNECTED).map_err(kernel)?;
@@ -213,7 +223,8 @@ fn caller(peer: Peer) -> Result<Userid, Denied> {
     let userid = peer.0.and_then(owner::userid).and_then(|name| Userid::parse(&name));
     userid.ok_or_else(|| {
         let uid = peer.0.map_or_else(|| "?".to_owned(), |uid| uid.to_string());
-        let message = format!("ICH408I JOB(UID {uid}) HAS NO USER ID: A LOGIN NAME OF 1 TO 8 LETTERS AND DIGITS IS NEEDED");
+        let message =
+            format!("ICH408I JOB(UID {uid}) HAS NO USER ID: A LOGIN NAME OF 1 TO 8 LETTERS AND DIGITS IS NEEDED");
         Denied::new(StatusCode::FORBIDDEN, message)
     })
 }

@@ -22,6 +22,9 @@ use crate::control;
 use crate::policy_files;
 use crate::smf_file::SmfFile;
 
+/// How often the capture rules are looked after.
+const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The running daemon, as the control API sees it.
 pub(crate) struct Daemon {
     pub(crate) configuration: Configuration,
@@ -152,8 +155,10 @@ pub(crate) async fn run(configuration: Configuration) -> anyhow::Result<()> {
     info!("EZZ8432I PAGENT INITIALIZATION COMPLETE");
     notify_systemd("READY=1");
     tokio::spawn(async move { api.await });
+    let mut watch = tokio::time::interval(REPAIR);
     loop {
         tokio::select! {
+            _ = watch.tick() => daemon.repair().await,
             _ = hangup.recv() => {
                 if let Err(message) = daemon.refresh().await {
                     error!("{message}");
@@ -184,11 +189,8 @@ fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result
         userid: stack::owner::userid(nix::unistd::getuid().as_raw()).unwrap_or_default(),
     };
     let smf = smf.clone();
-    let settings = MonitorSettings {
-        group: configuration.zert.group,
-        context,
-        sink: Box::new(move |record| smf.write(&record)),
-    };
+    let settings =
+        MonitorSettings { group: configuration.zert.group, context, sink: Box::new(move |record| smf.write(&record)) };
     Monitor::start(settings).map(Some).context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
 }
 
@@ -225,12 +227,19 @@ impl Daemon {
         if !findings.is_empty() {
             warn!("the policy has warnings\n{findings}");
         }
+        let before = self.engine.policy().ttls.len();
+        if loaded.policy.ttls.is_empty() && before > 0 {
+            return Err(format!(
+                "{errors}\nthe new policy has no TTLS rules, the one in force has {before}: nothing is opened by a file \
+                 that came up empty; to open on purpose use `pagent stop --release`"
+            ));
+        }
         let engine = self.engine.clone();
         let policy = Arc::clone(&loaded.policy);
         let installed = tokio::task::spawn_blocking(move || {
-            let prepared = engine.prepare(policy).map_err(|errors| {
-                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-            })?;
+            let prepared = engine
+                .prepare(policy)
+                .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
             engine.install(prepared).map_err(|error| error.to_string())
         });
         installed.await.map_err(|error| error.to_string())?.map_err(|error| format!("{errors}\n{error}"))?;
@@ -246,6 +255,17 @@ impl Daemon {
             info!("{message}");
         }
         Ok((loaded.files.iter().map(|file| file.display().to_string()).collect(), messages))
+    }
+
+    /// Puts the capture rules back when somebody removed them (`nft flush ruleset`).
+    async fn repair(&self) {
+        let engine = self.engine.clone();
+        match tokio::task::spawn_blocking(move || engine.repair()).await {
+            Ok(Ok(true)) => error!("the capture rules had been removed by another program; they are in force again"),
+            Ok(Ok(false)) => {}
+            Ok(Err(problem)) => error!(%problem, "the capture rules are gone and cannot be put back"),
+            Err(problem) => error!(%problem, "the capture rules could not be checked"),
+        }
     }
 
     pub(crate) fn release(&self) -> Result<(), ttls::InstallError> {

@@ -69,7 +69,9 @@ fn check_subordinate_ids() -> anyhow::Result<()> {
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         if !text.lines().any(|line| line.starts_with(&format!("{user}:"))) {
-            bail!("{file} gives {user} no subordinate ids; as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}");
+            bail!(
+                "{file} gives {user} no subordinate ids; as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            );
         }
     }
     let maximum = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
@@ -108,6 +110,21 @@ impl Lab {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder of this project's programs, reachable for every user: the build folder may lie in a home directory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be mounted.
+    pub fn programs(&self, build: &Path) -> anyhow::Result<PathBuf> {
+        let programs = self.folder.path().join("bin");
+        std::fs::create_dir_all(&programs)?;
+        let status = Command::new("mount").arg("--bind").arg(build).arg(&programs).status()?;
+        if !status.success() {
+            bail!("the programs' folder {} cannot be mounted", build.display());
+        }
+        Ok(programs)
     }
 
     /// A new host with loopback up.
@@ -150,6 +167,7 @@ impl Drop for Lab {
             // Programs are ended by their own guards; a namespace that stays goes with the laboratory.
             let _ = ip(&["netns", "delete", namespace]);
         }
+        let _ = Command::new("umount").arg(self.folder.path().join("bin")).stderr(Stdio::null()).status();
     }
 }
 

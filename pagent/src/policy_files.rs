@@ -53,6 +53,17 @@ pub(crate) fn load(path: &Path, image: &str) -> Result<Loaded, FileError> {
         let file = directive.words.get(1).filter(|word| word.starts_with('/') || word.contains('.'))?;
         Some((beside(path, file), directive.origin.short()))
     });
+    if !images.is_empty() && !images.iter().any(|directive| named(&directive)) {
+        let known: Vec<&str> = images.iter().filter_map(|directive| Some(directive.words.first()?.as_str())).collect();
+        return Err(FileError {
+            path: path.to_owned(),
+            named_by: None,
+            source: io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("no TcpImage names stack {image}, only {}; set `image` in pagent.toml", known.join(", ")),
+            ),
+        });
+    }
     let image_directives = match &image_file {
         Some((file, named_by)) if file != path => loader.file(file, Some(named_by.clone()))?,
         _ => directives.clone(),

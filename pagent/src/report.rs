@@ -97,16 +97,10 @@ impl RuleView {
     /// lines of the same kind.
     pub(crate) fn lines(&self) -> Vec<String> {
         let inbound = self.direction == "Inbound";
-        let (server, client) = (
-            (&self.remote_address, &self.remote_ports),
-            (&self.local_address, &self.local_ports),
-        );
+        let (server, client) = ((&self.remote_address, &self.remote_ports), (&self.local_address, &self.local_ports));
         let ((address, port), (other, other_port)) = if inbound { (client, server) } else { (server, client) };
-        let mut lines = vec![
-            format!("TTLS Rule: {}", self.rule),
-            format!("Address: {address}"),
-            format!("PortRange: {port}"),
-        ];
+        let mut lines =
+            vec![format!("TTLS Rule: {}", self.rule), format!("Address: {address}"), format!("PortRange: {port}")];
         let other_end = if inbound { "Remote" } else { "Local" };
         for (label, value) in [("Address", other), ("PortRange", other_port)] {
             if value != "All" {
@@ -216,10 +210,8 @@ pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
     )];
     for session in sessions {
         let negotiated = session.negotiated.as_ref();
-        let version = negotiated.map_or_else(
-            || "clear".to_owned(),
-            |found| zert::judge::version_name(found.version).to_owned(),
-        );
+        let version =
+            negotiated.map_or_else(|| "clear".to_owned(), |found| zert::judge::version_name(found.version).to_owned());
         let suite = negotiated.map(|found| cipher::name(found.suite)).unwrap_or_default();
         let group = negotiated.and_then(|found| found.group).map(policies::group::name).unwrap_or_default();
         let resumed = negotiated.map_or("", |found| if found.resumed { "yes" } else { "no" });

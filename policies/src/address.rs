@@ -91,8 +91,11 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 
 /// The classic `inet_addr` short forms, decimal only: `a`, `a.b`, `a.b.c`; the last part fills what is left.
 fn inet_addr(text: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<u32> =
-        text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>().filter(|parts: &Vec<u32>| parts.len() < 4)?;
+    let parts: Vec<u32> = text
+        .split('.')
+        .map(|part| part.parse().ok())
+        .collect::<Option<_>>()
+        .filter(|parts: &Vec<u32>| parts.len() < 4)?;
     let (&last, leading) = parts.split_last()?;
     let free_bits = 32 - 8 * u32::try_from(leading.len()).ok()?;
     if leading.iter().any(|&part| part > 255) || (free_bits < 32 && last >> free_bits != 0) {

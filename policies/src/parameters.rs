@@ -49,6 +49,24 @@ pub enum Fips {
     Required,
 }
 
+/// A password; `Debug` does not show it.
+#[derive(Clone, Eq, PartialEq, Hash)]
+pub struct Password(String);
+
+impl Password {
+    /// The password itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
 /// What the data plane needs to know of a rule. Two rules with equal values share keys, caches and tickets; the name
 /// of the environment action and its instance number are part of the value so that different actions never share.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize)]
@@ -71,7 +89,7 @@ pub struct SecurityParameters {
     pub keyring: String,
     /// `KeyringPw`.
     #[serde(skip)]
-    pub keyring_password: Option<String>,
+    pub keyring_password: Option<Password>,
     /// The label of the certificate to send: none coded (the ring's default), or empty (send none).
     pub certificate_label: Option<String>,
     /// `ServerCertificateLabel`s.
@@ -172,7 +190,7 @@ impl TtlsRule {
             suites: suites.iter().filter(usable).copied().collect(),
             groups: self.groups(role, &mut left_out),
             keyring: self.texts("Keyring").into_iter().next().unwrap_or_default(),
-            keyring_password: self.texts("KeyringPw").into_iter().next(),
+            keyring_password: self.texts("KeyringPw").into_iter().next().map(Password),
             certificate_label: self.texts("CertificateLabel").into_iter().next(),
             server_certificate_labels: self.texts("ServerCertificateLabel"),
             host_names: self.texts("HostReferenceIdDNS"),

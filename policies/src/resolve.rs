@@ -20,7 +20,8 @@ use crate::value::{Kind, NamePattern, Value};
 /// `fips` tells whether the engine is the FIPS 140-3 module. The policy is complete only when no diagnostic is an error.
 #[must_use]
 pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) {
-    let mut resolver = Resolver { statements: HashMap::new(), actions: HashMap::new(), used: HashSet::new(), diagnostics: Vec::new() };
+    let mut resolver =
+        Resolver { statements: HashMap::new(), actions: HashMap::new(), used: HashSet::new(), diagnostics: Vec::new() };
     let blocks: Vec<&Block> = documents.iter().flat_map(|document| &document.blocks).collect();
     for &block in &blocks {
         resolver.define(block);
@@ -304,7 +305,10 @@ impl<'a> Resolver<'a> {
             Item::Block(_) => false,
         });
         if !has {
-            self.missing(block, "a condition: LocalAddr, RemoteAddr, LocalPortRange, RemotePortRange, Jobname or Userid");
+            self.missing(
+                block,
+                "a condition: LocalAddr, RemoteAddr, LocalPortRange, RemotePortRange, Jobname or Userid",
+            );
         }
     }
 

@@ -395,8 +395,7 @@ impl<'a> Reader<'a> {
                     && let Some([Value::Address(address)]) = values.as_deref()
                     && !address::is_plain(first.text)
                 {
-                    let problem =
-                        Problem::OddAddress { value: first.text.to_owned(), address: address.to_string() };
+                    let problem = Problem::OddAddress { value: first.text.to_owned(), address: address.to_string() };
                     self.report(problem, first.span, Some("write the address in full".to_owned()));
                 }
                 self.or_invalid(parameter, *first, values)
@@ -424,9 +423,7 @@ impl<'a> Reader<'a> {
             let help = match parameter.kind {
                 Kind::Choice(words) | Kind::Choices(words) => did_you_mean(word.text, words.iter().copied()),
                 Kind::OnOff => did_you_mean(word.text, ["On", "Off"]),
-                Kind::Suites(_) => {
-                    did_you_mean(word.text, crate::cipher::TABLE.iter().map(|suite| suite.name))
-                }
+                Kind::Suites(_) => did_you_mean(word.text, crate::cipher::TABLE.iter().map(|suite| suite.name)),
                 _ => None,
             };
             let (value, expected) = (word.text.to_owned(), parameter.kind.expected());

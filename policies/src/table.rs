@@ -317,7 +317,9 @@ pub const STATEMENTS: &[Statement] = &[
             row("3DesKeyCheck", ON_OFF).or("Off").idle(),
             row("ClientEDHGroupSize", Kind::Choice(&["Legacy", "2048"])).or("Legacy").idle(),
             row("ServerEDHGroupSize", Kind::Choice(&["Legacy", "2048", "Match"])).or("Legacy").idle(),
-            row("PeerMinCertVersion", Kind::Choice(&["Any", "3"])).or("3").differs("only X.509 version 3 certificates are accepted"),
+            row("PeerMinCertVersion", Kind::Choice(&["Any", "3"]))
+                .or("3")
+                .differs("only X.509 version 3 certificates are accepted"),
             row("PeerMinDHKeySize", Kind::Number(0, 2048)).or("1024").idle(),
             row("PeerMinDsaKeySize", Kind::Number(0, 2048)).or("1024").idle(),
             row("PeerMinECCKeySize", Kind::Number(0, 521)).or("256").differs(NO_SIZE_CHECK),
@@ -377,7 +379,9 @@ pub const STATEMENTS: &[Statement] = &[
             row("AIACDPPriority", ON_OFF).or("On").idle(),
             row("MaxSrcRevExtLocValues", Kind::Number(0, 256)).or("10").idle(),
             row("MaxValidRevExtLocValues", Kind::Number(0, 1024)).or("100").idle(),
-            row("RevocationSecurityLevel", Kind::Choice(&["Low", "Medium", "High"])).or("Medium").refused(NO_REVOCATION),
+            row("RevocationSecurityLevel", Kind::Choice(&["Low", "Medium", "High"]))
+                .or("Medium")
+                .refused(NO_REVOCATION),
             row("CrlSigAlgPairs", Kind::SignaturePairs).list().idle(),
             inline("TTLSGskLdapParms"),
             reference("TTLSGskLdapParmsRef", "TTLSGskLdapParms"),
@@ -464,10 +468,7 @@ pub const STATEMENTS: &[Statement] = &[
     ),
     top(
         "zERTPolicyRule",
-        rule![
-            row("Direction", DIRECTION).or("Both"),
-            reference("zERTPolicyActionRef", "zERTPolicyAction").required(),
-        ],
+        rule![row("Direction", DIRECTION).or("Both"), reference("zERTPolicyActionRef", "zERTPolicyAction").required(),],
     ),
     top(
         "zERTPolicyAction",

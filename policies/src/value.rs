@@ -96,7 +96,7 @@ impl NamePattern {
         let (stem, open) = upper.strip_suffix('*').map_or((upper.as_str(), false), |stem| (stem, true));
         let valid = stem.len() <= 8
             && (open || !stem.is_empty())
-            && stem.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "@#$_-.".contains(c));
+            && stem.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "@#$".contains(c));
         valid.then(|| Self { stem: stem.to_owned(), open })
     }
 
@@ -204,7 +204,9 @@ impl Kind {
                 one(text.parse().ok().filter(|number| (low..=high).contains(number)).map(Value::Number))
             }
             Self::Reference(_) => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
-            Self::Line { may_be_empty } => one((may_be_empty || !text.is_empty()).then(|| Value::Text(text.to_owned()))),
+            Self::Line { may_be_empty } => {
+                one((may_be_empty || !text.is_empty()).then(|| Value::Text(text.to_owned())))
+            }
             Self::NamePattern => one(NamePattern::parse(text).map(Value::Pattern)),
             Self::Address => one(AddressRange::parse(text).map(Value::Address)),
             Self::Prefix => one(AddressRange::parse(text)
@@ -310,11 +312,13 @@ fn read_fips_mode(text: &str) -> Option<Value> {
     while let Some(word) = words.next() {
         match word {
             "INDICATE" => mode.indicate = true,
-            "FAIL" => mode.fail = match words.next()? {
-                "ON" => true,
-                "OFF" => false,
-                _ => return None,
-            },
+            "FAIL" => {
+                mode.fail = match words.next()? {
+                    "ON" => true,
+                    "OFF" => false,
+                    _ => return None,
+                }
+            }
             _ => return None,
         }
     }

@@ -17,6 +17,9 @@ use crate::error::SafError;
 use crate::snapshot::Snapshot;
 use parse::Words;
 
+/// Longest command line.
+const MAX_LINE: usize = 4096;
+
 /// What a command answers.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct CommandResult {
@@ -31,6 +34,8 @@ pub struct CommandResult {
 pub(crate) struct Outcome {
     pub(crate) result: CommandResult,
     pub(crate) refreshed: Vec<String>,
+    /// Whether the database may have changed.
+    pub(crate) changed: bool,
 }
 
 /// Why a command was not done: its code is 8, its change is rolled back.
@@ -73,13 +78,16 @@ pub(crate) async fn run(
         Err(Failure::Database(error)) => Err(error),
         Err(Failure::Message(message)) => {
             let lines = message.lines().map(str::to_owned).collect();
-            Ok(Outcome { result: CommandResult { code: 8, lines }, refreshed: Vec::new() })
+            Ok(Outcome { result: CommandResult { code: 8, lines }, ..Outcome::default() })
         }
     }
 }
 
 async fn dispatch(session: Session<'_>, line: &str) -> Result<Outcome, Failure> {
     let words = Words::read(line)?;
+    if line.len() > MAX_LINE {
+        return fail(format!("IKJ56702I INVALID COMMAND, AT MOST {MAX_LINE} CHARACTERS ARE EXPECTED"));
+    }
     if !session.snapshot.users.contains_key(session.issuer.as_str()) {
         return fail(format!("ICH409I USER {} IS NOT DEFINED TO RACF", session.issuer));
     }
@@ -120,5 +128,5 @@ impl Session<'_> {
 
 /// A command that did what it was asked.
 pub(crate) fn done(lines: Vec<String>) -> Outcome {
-    Outcome { result: CommandResult { code: 0, lines }, refreshed: Vec::new() }
+    Outcome { result: CommandResult { code: 0, lines }, refreshed: Vec::new(), changed: true }
 }

@@ -157,6 +157,11 @@ impl Saf {
             change.rollback().await?;
             change = self.pool.begin().await?;
         }
+        let line: String = line.chars().take(1000).collect();
+        if !snapshot.users.contains_key(issuer.as_str()) {
+            // Who is not defined to RACF leaves no mark in its database.
+            return Ok(outcome.result);
+        }
         sqlx::query("INSERT INTO racf_audit (at, userid, command, result) VALUES ($1, $2, $3, $4)")
             .bind(Utc::now().to_rfc3339())
             .bind(issuer.as_str())
@@ -165,8 +170,10 @@ impl Saf {
             .execute(&mut *change)
             .await?;
         change.commit().await?;
-        let refreshed: BTreeSet<String> = outcome.refreshed.into_iter().collect();
-        self.reload(&|class| refreshed.contains(class)).await?;
+        if outcome.changed {
+            let refreshed: BTreeSet<String> = outcome.refreshed.into_iter().collect();
+            self.reload(&|class| refreshed.contains(class)).await?;
+        }
         Ok(outcome.result)
     }
 
@@ -176,7 +183,8 @@ impl Saf {
         let mut transaction = self.pool.begin().await?;
         let users = load_users(&mut transaction).await?;
         let mut classes = HashMap::new();
-        let rows = sqlx::query("SELECT name, active, generic, raclist FROM racf_classes").fetch_all(&mut *transaction).await?;
+        let rows =
+            sqlx::query("SELECT name, active, generic, raclist FROM racf_classes").fetch_all(&mut *transaction).await?;
         for row in rows {
             let name: String = row.try_get("name")?;
             let flag = |column: &str| row.try_get::<i64, _>(column).map(|value| value != 0);

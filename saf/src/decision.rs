@@ -145,9 +145,7 @@ pub(crate) fn allowed(profile: &Profile, userid: &str, user: Option<&User>) -> A
         }
         entry("*").unwrap_or(profile.uacc)
     };
-    entry(userid)
-        .or_else(|| user.groups.iter().filter_map(|group| entry(group)).max())
-        .unwrap_or_else(general)
+    entry(userid).or_else(|| user.groups.iter().filter_map(|group| entry(group)).max()).unwrap_or_else(general)
 }
 
 #[cfg(test)]
@@ -211,10 +209,8 @@ mod tests {
     #[test]
     fn a_restricted_user_has_neither_uacc_nor_id_star() {
         let restricted = User { restricted: true, ..user(&[]) };
-        let snapshot = snapshot(
-            vec![profile("EZB.**", Access::Read, &[("*", Access::Read)])],
-            vec![("ROBOT", restricted)],
-        );
+        let snapshot =
+            snapshot(vec![profile("EZB.**", Access::Read, &[("*", Access::Read)])], vec![("ROBOT", restricted)]);
         assert_eq!(asked(&snapshot, "ROBOT", "EZB.X", Access::Read), 8);
     }
 

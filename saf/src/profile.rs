@@ -90,9 +90,8 @@ impl fmt::Display for ProfileName {
 fn matches_qualifiers(pattern: &[&str], qualifiers: &[&str]) -> bool {
     match (pattern.split_first(), qualifiers.split_first()) {
         (None, None) => true,
-        (Some((&"**", rest)), _) => {
-            (0..=qualifiers.len()).any(|skipped| matches_qualifiers(rest, qualifiers.get(skipped..).unwrap_or_default()))
-        }
+        (Some((&"**", rest)), _) => (0..=qualifiers.len())
+            .any(|skipped| matches_qualifiers(rest, qualifiers.get(skipped..).unwrap_or_default())),
         (Some((&"*", [])), Some(_)) => true,
         // More qualifiers may follow: the end of a profile reaches over dots.
         (Some((last, [])), Some((first, _))) if last.ends_with('*') => {
@@ -171,7 +170,13 @@ mod tests {
     #[test]
     fn the_leftmost_difference_decides() {
         let order = [
-            "COPY.PAPER.%", "COPY.PAPER.*", "COPY.PAPER.**", "COPY.PAPER%", "COPY.PAPER*", "COPY.PAPE%", "COPY.PAP*",
+            "COPY.PAPER.%",
+            "COPY.PAPER.*",
+            "COPY.PAPER.**",
+            "COPY.PAPER%",
+            "COPY.PAPER*",
+            "COPY.PAPE%",
+            "COPY.PAP*",
             "COPY.%APER",
         ];
         let mut sorted = order.map(profile);

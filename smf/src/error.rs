@@ -14,7 +14,9 @@ pub enum RecordError {
         have: usize,
     },
     /// A length field that cannot be.
-    #[error("the record at offset {offset} says {length} bytes; a record has at least 18. Is this an RDW-framed SMF file?")]
+    #[error(
+        "the record at offset {offset} says {length} bytes; a record has at least 18. Is this an RDW-framed SMF file?"
+    )]
     Length {
         /// Where the record begins.
         offset: usize,

@@ -110,9 +110,7 @@ pub(crate) fn triplets(record: &[u8]) -> Option<Vec<Triplet>> {
     let mut reader = Reader::new(record.get(LENGTH..)?);
     let count = reader.u16()?;
     reader.skip(2)?;
-    (0..count)
-        .map(|_| Some(Triplet { offset: reader.u32()?, length: reader.u16()?, count: reader.u16()? }))
-        .collect()
+    (0..count).map(|_| Some(Triplet { offset: reader.u32()?, length: reader.u16()?, count: reader.u16()? })).collect()
 }
 
 /// The bytes of the first section of a kind; `Ok(None)` when it is absent. Any zero in a triplet means absent.

@@ -95,9 +95,7 @@ pub fn request(protocol: isize, message: Message, what: &'static str) -> Result<
                 ERROR => {
                     return match errno(payload) {
                         Some(0) => Ok(answers),
-                        Some(code) => {
-                            Err(StackError::Refused { what, source: io::Error::from_raw_os_error(code) })
-                        }
+                        Some(code) => Err(StackError::Refused { what, source: io::Error::from_raw_os_error(code) }),
                         None => Err(StackError::Malformed { what }),
                     };
                 }

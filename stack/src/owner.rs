@@ -66,16 +66,21 @@ fn jobname(pid: i32) -> String {
     };
     let comm = || fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|comm| comm.trim().to_owned());
     let name = unit.map(str::to_owned).or_else(program).or_else(comm).unwrap_or_default();
-    name.chars().take(8).collect::<String>().to_ascii_uppercase()
+    // z/OS job names have these characters only: python3.11 is PYTHON31.
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || "@#$".contains(*c);
+    name.chars().filter(allowed).take(8).collect::<String>().to_ascii_uppercase()
 }
 
 /// The service of a cgroup line (`0::/system.slice/vsftpd.service`), instance and suffix cut off.
 fn unit(cgroup: &str) -> Option<&str> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let name = Path::new(path).components().rev().find_map(|part| part.as_os_str().to_str()?.strip_suffix(".service"))?;
-    // user@1000.service holds a whole login; it names no job.
-    let name = name.split('@').next().unwrap_or(name);
-    (name != "user").then_some(name)
+    // What runs below a login is named by its user: no job names are taken from there.
+    if path.contains("/user@") || path.contains("/user.slice/") {
+        return None;
+    }
+    let name =
+        Path::new(path).components().rev().find_map(|part| part.as_os_str().to_str()?.strip_suffix(".service"))?;
+    Some(name.split('@').next().unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -86,7 +91,7 @@ mod tests {
     fn a_service_gives_the_job_its_name() {
         assert_eq!(unit("0::/system.slice/vsftpd.service\n"), Some("vsftpd"));
         assert_eq!(unit("0::/system.slice/system-openvpn.slice/openvpn@a.service\n"), Some("openvpn"));
-        assert_eq!(unit("0::/user.slice/user-1000.slice/user@1000.service/app.slice\n"), None);
+        assert_eq!(unit("0::/user.slice/user-1000.slice/user@1000.service/app.slice/DB2.service\n"), None);
         assert_eq!(unit("0::/\n"), None);
     }
 

@@ -141,8 +141,12 @@ impl Socket {
 /// When the kernel cannot be asked; a socket that is not there is `None`.
 pub fn lookup(endpoints: Endpoints) -> Result<Option<Socket>, StackError> {
     for family in families(endpoints) {
-        let message = Message::new(SOCK_DIAG_BY_FAMILY, REQUEST)
-            .bytes(&diag_request(family, u32::MAX, Some(endpoints), NO_COOKIE));
+        let message = Message::new(SOCK_DIAG_BY_FAMILY, REQUEST).bytes(&diag_request(
+            family,
+            u32::MAX,
+            Some(endpoints),
+            NO_COOKIE,
+        ));
         match netlink::request(NETLINK_SOCK_DIAG, message, "a socket's description") {
             Ok(answers) => {
                 // The kernel falls back to a listener; that is not the connection asked for.
@@ -164,12 +168,17 @@ pub fn lookup(endpoints: Endpoints) -> Result<Option<Socket>, StackError> {
 ///
 /// When the kernel cannot be asked.
 pub fn listener(local: SocketAddr) -> Result<Option<Socket>, StackError> {
-    let matches = |socket: &Socket| {
-        let bound = socket.endpoints.local;
-        bound.port() == local.port() && (bound.ip() == local.ip() || bound.ip().is_unspecified())
+    // An IPv6 listener on :: may serve IPv4 too; an IPv4 one never serves IPv6.
+    let rank = |socket: &Socket| match (socket.endpoints.local.ip(), local.ip()) {
+        _ if socket.endpoints.local.port() != local.port() => None,
+        (bound, wanted) if bound == wanted => Some(0),
+        (IpAddr::V4(bound), IpAddr::V4(_)) if bound.is_unspecified() => Some(1),
+        (IpAddr::V6(bound), _) if bound.is_unspecified() => Some(2),
+        _ => None,
     };
-    let found = list(&[State::Listen])?.into_iter().filter(matches);
-    Ok(found.min_by_key(|socket| socket.endpoints.local.ip().is_unspecified()))
+    let listeners = list(&[State::Listen])?;
+    let found = listeners.into_iter().filter_map(|socket| rank(&socket).map(|rank| (rank, socket)));
+    Ok(found.min_by_key(|(rank, _)| *rank).map(|(_, socket)| socket))
 }
 
 /// Every TCP socket in one of these states.
@@ -198,8 +207,12 @@ pub fn list(states: &[State]) -> Result<Vec<Socket>, StackError> {
 /// When the kernel refuses.
 pub fn destroy(socket: &Socket) -> Result<bool, StackError> {
     for family in families(socket.endpoints) {
-        let message = Message::new(SOCK_DESTROY, REQUEST | ACK)
-            .bytes(&diag_request(family, u32::MAX, Some(socket.endpoints), socket.cookie));
+        let message = Message::new(SOCK_DESTROY, REQUEST | ACK).bytes(&diag_request(
+            family,
+            u32::MAX,
+            Some(socket.endpoints),
+            socket.cookie,
+        ));
         match netlink::request(NETLINK_SOCK_DIAG, message, "to drop a connection") {
             Ok(_) => return Ok(true),
             Err(StackError::Refused { source, .. }) if source.raw_os_error() == Some(2) => {} // ENOENT

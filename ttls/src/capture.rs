@@ -2,6 +2,8 @@
 //!
 //! Only what some rule could match is captured; everything else stays in the kernel. The rules outlive the process, and
 //! without its listeners they refuse: a redirected connection meets a closed port, and a reject follows each tproxy.
+//! Behind the capture stand chains that refuse what it should have caught and did not (another table's NAT, notrack),
+//! and one that keeps the clear leg to a local program from ever leaving the host.
 //! Rules are written in the order the policy is searched; a disabled rule whose conditions the kernel can decide ends
 //! the search, one it cannot decide is left to the engine, which then relays the connection unchanged.
 
@@ -46,24 +48,29 @@ impl Ruleset {
         let Self { marks, outbound_port, inbound_port, .. } = *self;
         let mask = marks.mask();
         let keep = !mask;
-        let (inbound, plain, network, outbound) =
-            (marks.inbound(), marks.plain(), marks.network(), marks.outbound());
+        let (inbound, plain, network, outbound) = (marks.inbound(), marks.plain(), marks.network(), marks.outbound());
         let outbound_rules = rules(policy, Direction::Outbound, "goto redirected", uid_of);
         let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of);
+        let missed_outbound = rules(policy, Direction::Outbound, "goto refused", uid_of);
+        let missed_inbound = rules(policy, Direction::Inbound, "goto refused", uid_of);
         let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
         format!(
             "\
 table inet pagent
 delete table inet pagent
 table inet pagent {{
+	chain refused {{
+		reject with tcp reset
+	}}
 	chain redirected {{
 		ct mark set ct mark and {keep:#010x} or {outbound:#x}
 		meta l4proto tcp redirect to :{outbound_port}
 	}}
 	chain outbound {{
-		type nat hook output priority -100; policy accept;
+		type nat hook output priority -110; policy accept;
 		meta l4proto != tcp accept
-		meta mark and {mask:#x} != 0 accept
+		meta mark and {mask:#x} == {network:#x} accept
+		meta mark and {mask:#x} == {plain:#x} accept
 {outbound_rules}	}}
 	chain handed_over {{
 		ct mark set ct mark and {keep:#010x} or {inbound:#x}
@@ -73,8 +80,10 @@ table inet pagent {{
 	chain inbound {{
 		type filter hook prerouting priority -150; policy accept;
 		meta l4proto != tcp accept
-		ct mark and {mask:#x} == {plain:#x} meta mark set meta mark and {keep:#010x} or {plain:#x} accept
-		meta mark and {mask:#x} == {plain:#x} accept
+		iifname \"lo\" ct mark and {mask:#x} == {plain:#x} meta mark set meta mark and {keep:#010x} or {plain:#x} accept
+		iifname \"lo\" meta mark and {mask:#x} == {plain:#x} accept
+		ct mark and {mask:#x} == {plain:#x} drop
+		ct mark and {mask:#x} == {outbound:#x} accept
 		ct mark and {mask:#x} == {inbound:#x} ct direction original goto handed_over
 		tcp flags & (syn | ack | rst) != syn accept
 		fib daddr type != local accept
@@ -86,13 +95,54 @@ table inet pagent {{
 		ct mark and {mask:#x} == 0 meta mark and {mask:#x} == {network:#x} ct mark set ct mark and {keep:#010x} or {network:#x}
 		ct mark and {mask:#x} == {plain:#x} meta mark set meta mark and {keep:#010x} or {plain:#x}
 	}}
-	chain guard {{
-		type filter hook input priority 0; policy accept;
+	chain missed_outbound {{
+		type filter hook output priority 5; policy accept;
+		meta l4proto != tcp accept
+		tcp flags & (syn | ack | rst) != syn accept
+		ct mark and {mask:#x} == {outbound:#x} accept
+		meta mark and {mask:#x} == {network:#x} accept
+		meta mark and {mask:#x} == {plain:#x} accept
+{missed_outbound}	}}
+	chain missed_inbound {{
+		type filter hook input priority 5; policy accept;
+		meta l4proto != tcp accept
 		tcp dport {{ {outbound_port}, {inbound_port} }} ct mark and {mask:#x} != {outbound:#x} reject with tcp reset
+		tcp flags & (syn | ack | rst) != syn accept
+		ct mark and {mask:#x} == {outbound:#x} accept
+		ct mark and {mask:#x} == {inbound:#x} accept
+		iifname \"lo\" meta mark and {mask:#x} == {plain:#x} accept
+{missed_inbound}	}}
+	chain plain_stays {{
+		type filter hook postrouting priority 5; policy accept;
+		ct mark and {mask:#x} == {plain:#x} oifname != \"lo\" drop
 	}}
 {observation}}}
 "
         )
+    }
+
+    /// The table that is loaded once and stays across refreshes: conntrack keeps our connections' marks for days, also
+    /// half closed (its defaults of a minute would let a late answer out unmarked, and in clear text).
+    #[must_use]
+    pub fn hold(&self) -> String {
+        let mask = self.marks.mask();
+        let policy = "policy = { established : 432000, fin_wait : 432000, close_wait : 432000, last_ack : 300 }";
+        let mut text =
+            String::from("table inet pagent_hold\ndelete table inet pagent_hold\ntable inet pagent_hold {\n");
+        for family in ["ip", "ip6"] {
+            let _ = writeln!(text, "\tct timeout held_{family} {{ protocol tcp; l3proto {family}; {policy} }}");
+        }
+        // After the capture rules (-150, -110) have marked the connection, before it is confirmed.
+        for (hook, priority) in [("prerouting", -90), ("output", -90)] {
+            let _ = writeln!(
+                text,
+                "\tchain {hook} {{\n\t\ttype filter hook {hook} priority {priority}; policy accept;\n\
+                 \t\tmeta nfproto ipv4 meta l4proto tcp ct mark and {mask:#x} != 0 ct timeout set \"held_ip\"\n\
+                 \t\tmeta nfproto ipv6 meta l4proto tcp ct mark and {mask:#x} != 0 ct timeout set \"held_ip6\"\n\t}}"
+            );
+        }
+        text.push_str("}\n");
+        text
     }
 }
 
@@ -110,7 +160,7 @@ fn observe(observation: Observation, mask: u32) -> String {
 		meta l4proto != tcp accept
 {skip}		ct mark and {mask:#x} != 0 accept
 		ct packets < {packets} ct bytes < {bytes} log group {group} snaplen 65535 queue-threshold 1 accept
-		tcp flags & (fin | rst) != 0 log group {group} snaplen 128 queue-threshold 1
+		tcp flags & (fin | rst) != 0 log group {group} snaplen 65535 queue-threshold 1
 	}}
 "
         );
@@ -138,8 +188,8 @@ fn rules(policy: &Policy, direction: Direction, capture: &str, uid_of: &dyn Fn(&
 
 /// The user's part of a match, and whether the kernel decides the whole rule.
 fn user_match(conditions: &Conditions, direction: Direction, uid_of: &dyn Fn(&str) -> Option<u32>) -> (String, bool) {
-    let exact_but_user = conditions.jobname.as_ref().is_none_or(policies::value::NamePattern::is_any)
-        && conditions.schedule.is_none();
+    let exact_but_user =
+        conditions.jobname.as_ref().is_none_or(policies::value::NamePattern::is_any) && conditions.schedule.is_none();
     let Some(pattern) = conditions.userid.as_ref().filter(|pattern| !pattern.is_any()) else {
         return (String::new(), exact_but_user);
     };
@@ -291,8 +341,7 @@ TTLSEnvironmentAction E
         let (document, diagnostics) = parse(&Source::new("t", text));
         let (policy, more) = resolve(&[document], false);
         assert!(!policies::diagnostic::has_errors(&diagnostics) && !policies::diagnostic::has_errors(&more));
-        let ruleset =
-            Ruleset { outbound_port: 1015, inbound_port: 1016, marks: Marks::new(16), observation: None };
+        let ruleset = Ruleset { outbound_port: 1015, inbound_port: 1016, marks: Marks::new(16), observation: None };
         let text = ruleset.text(&policy, &|user| (user == "ALICE").then_some(1001));
         text.lines().filter(|line| line.contains("comment")).map(str::trim).collect::<Vec<_>>().join("\n")
     }

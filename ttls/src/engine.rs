@@ -13,18 +13,20 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
 use nix::unistd::User;
+use policies::parameters::Password;
 use policies::{Connection, Direction, Policy, TtlsRule};
 use serde::Serialize;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use stack::{Endpoints, State, owner, socket};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::RwLock;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use tracing::{debug, info, warn};
 
 use crate::capture::{Observation, Ruleset};
 use crate::environment::{Environment, Handshake, Key};
 use crate::error::{ConnectionError, InstallError};
-use crate::install::Kernel;
+use crate::install::{Kernel, has_table};
 use crate::marks::Marks;
 use crate::registry::{Negotiated, Observer, Registry, Session, SessionState};
 use crate::relay::{Counted, Network, abort, relay};
@@ -64,6 +66,8 @@ pub struct Engine {
 struct Shared {
     settings: Settings,
     installed: ArcSwap<Installed>,
+    /// Held while engine and kernel change.
+    installing: RwLock<()>,
     registry: Registry,
     observer: Arc<dyn Observer>,
 }
@@ -74,6 +78,8 @@ struct Installed {
     /// Whether it was ever installed. Before, the kernel may hold the rules of an earlier run: what they capture is
     /// refused, not relayed.
     in_force: bool,
+    /// The capture table that belongs to it.
+    ruleset: String,
     policy: Arc<Policy>,
     environments: HashMap<String, Arc<Environment>>,
 }
@@ -83,7 +89,6 @@ struct Installed {
 #[allow(missing_debug_implementations, reason = "it holds keys")]
 pub struct Prepared {
     installed: Installed,
-    ruleset: String,
 }
 
 /// The handshake counts of a rule's environment.
@@ -109,10 +114,15 @@ impl Engine {
         check_port_protection(settings.outbound_port)?;
         let taken = |port| move |source| InstallError::PortTaken { port, source };
         let outbound = outbound_listeners(settings.outbound_port).map_err(taken(settings.outbound_port))?;
-        let inbound = inbound_listener(settings.inbound_port).map_err(taken(settings.inbound_port))?;
-        kernel(&settings).prepare()?;
-        let shared =
-            Arc::new(Shared { settings, installed: ArcSwap::default(), registry: Registry::default(), observer });
+        let inbound = inbound_listener(&settings).map_err(taken(settings.inbound_port))?;
+        kernel(&settings).prepare(&ruleset(&settings).hold())?;
+        let shared = Arc::new(Shared {
+            settings,
+            installed: ArcSwap::default(),
+            installing: RwLock::new(()),
+            registry: Registry::default(),
+            observer,
+        });
         for listener in outbound {
             tokio::spawn(accept(Arc::clone(&shared), listener, Direction::Outbound));
         }
@@ -145,17 +155,11 @@ impl Engine {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let ruleset = Ruleset {
-            outbound_port: settings.outbound_port,
-            inbound_port: settings.inbound_port,
-            marks: settings.marks,
-            observation: settings.observation,
-        };
-        let ruleset = ruleset.text(&policy, &|userid| {
+        let ruleset = ruleset(settings).text(&policy, &|userid| {
             let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
             Some(user.uid.as_raw())
         });
-        Ok(Prepared { installed: Installed { in_force: true, policy, environments }, ruleset })
+        Ok(Prepared { installed: Installed { in_force: true, ruleset, policy, environments } })
     }
 
     /// Puts a prepared policy in force, in the engine and in the kernel.
@@ -163,11 +167,34 @@ impl Engine {
     /// # Errors
     ///
     /// When the kernel does not take the rules; the old policy is then still in force.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs asynchronous tasks: it waits for nft.
     pub fn install(&self, prepared: Prepared) -> Result<(), InstallError> {
-        let previous = self.shared.installed.swap(Arc::new(prepared.installed));
-        kernel(&self.shared.settings).replace(&prepared.ruleset).inspect_err(|_| {
-            self.shared.installed.store(previous);
-        })
+        let Shared { settings, installed, installing, .. } = self.shared.as_ref();
+        // Connections accepted meanwhile wait: engine and kernel change together or not at all.
+        let _waiting = installing.blocking_write();
+        kernel(settings).replace(&prepared.installed.ruleset, &ruleset(settings).hold())?;
+        installed.store(Arc::new(prepared.installed));
+        Ok(())
+    }
+
+    /// Puts the capture rules back if somebody removed them; says whether they were gone.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked or does not take them.
+    pub fn repair(&self) -> Result<bool, InstallError> {
+        let Shared { settings, installed, .. } = self.shared.as_ref();
+        let current = installed.load_full();
+        if !current.in_force || has_table("pagent")? {
+            return Ok(false);
+        }
+        let hold = ruleset(settings).hold();
+        kernel(settings).prepare(&hold)?;
+        kernel(settings).replace(&current.ruleset, &hold)?;
+        Ok(true)
     }
 
     /// The policy in force.
@@ -206,6 +233,15 @@ impl Engine {
     }
 }
 
+fn ruleset(settings: &Settings) -> Ruleset {
+    Ruleset {
+        outbound_port: settings.outbound_port,
+        inbound_port: settings.inbound_port,
+        marks: settings.marks,
+        observation: settings.observation,
+    }
+}
+
 fn kernel(settings: &Settings) -> Kernel {
     Kernel { boot_file: settings.boot_file.clone(), route_table: settings.route_table, marks: settings.marks }
 }
@@ -224,7 +260,7 @@ fn environment(
     };
     let location =
         RingLocation::resolve(&parameters.keyring, &settings.rings, &settings.ring_owner).map_err(keyring)?;
-    let ring = Ring::load(&location, parameters.keyring_password.as_deref()).map_err(keyring)?;
+    let ring = Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)).map_err(keyring)?;
     let key = Key { parameters: parameters.clone(), ring: ring.fingerprint() };
     if let Some(found) = known.get(&key) {
         return Ok(Some(Arc::clone(found)));
@@ -247,31 +283,34 @@ fn check_port_protection(port: u16) -> Result<(), InstallError> {
 
 /// nftables redirects to the loopback address of each family.
 fn outbound_listeners(port: u16) -> io::Result<Vec<TcpListener>> {
-    let mut listeners = vec![listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), false)?];
+    let mut listeners = vec![listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), None)?];
     if Path::new("/proc/net/if_inet6").exists() {
-        listeners.push(listen(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), false)?);
+        listeners.push(listen(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), None)?);
     }
     Ok(listeners)
 }
 
 /// One transparent listener for both families.
-fn inbound_listener(port: u16) -> io::Result<TcpListener> {
+fn inbound_listener(settings: &Settings) -> io::Result<TcpListener> {
+    let port = settings.inbound_port;
     let any: SocketAddr = if Path::new("/proc/net/if_inet6").exists() {
         (Ipv6Addr::UNSPECIFIED, port).into()
     } else {
         (Ipv4Addr::UNSPECIFIED, port).into()
     };
-    listen(any, true)
+    listen(any, Some(settings.marks))
 }
 
-fn listen(address: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
+/// A listener; a transparent one marks what its connections send as ours.
+fn listen(address: SocketAddr, transparent: Option<Marks>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(!transparent)?;
+        socket.set_only_v6(transparent.is_none())?;
     }
-    if transparent {
+    if let Some(marks) = transparent {
         set_transparent(&SockRef::from(&socket), address)?;
+        socket.set_mark(marks.network())?;
     }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
@@ -315,7 +354,10 @@ struct Captured {
 impl Captured {
     async fn serve(self) {
         let started = SystemTime::now();
-        let installed = self.shared.installed.load_full();
+        let installed = {
+            let _unchanged = self.shared.installing.read().await;
+            self.shared.installed.load_full()
+        };
         let captured = if installed.in_force { self.endpoints() } else { Err(ConnectionError::NoPolicy) };
         let endpoints = match captured {
             Ok(endpoints) => endpoints,
@@ -325,6 +367,7 @@ impl Captured {
             }
         };
         let _ = self.stream.set_nodelay(true);
+        let _ = SockRef::from(&self.stream).set_keepalive(true);
         let rule = match self.rule(&installed.policy, endpoints).await {
             Ok(rule) => rule,
             Err(error) => {
@@ -379,16 +422,18 @@ impl Captured {
             userid: None,
         };
         if policy.asks_for_owner() {
-            // A program that is gone already has no owner to match; rules that ask for one then do not match, and a
-            // rule that would have to must not be missed: refuse.
-            let socket = self.owner(endpoints).map_err(ConnectionError::OwnerUnknown)?;
+            // A rule that would have matched the owner must not be missed: an owner that cannot be told is refused.
+            // A program that closed at once leaves a socket without inode and uid.
             let unknown = || ConnectionError::OwnerUnknown(stack::StackError::Malformed { what: "a socket's owner" });
-            let socket = socket.ok_or_else(unknown)?;
-            connection.userid = owner::userid(socket.uid);
-            let owners = tokio::task::spawn_blocking(move || owner::of_inodes(&[socket.inode])).await;
-            connection.jobname = owners.ok().and_then(|mut owners| owners.remove(&socket.inode)).map(|own| own.jobname);
-            if connection.jobname.is_none() && policy.ttls.iter().any(|rule| rule.conditions.jobname.is_some()) {
-                return Err(unknown());
+            let socket = self.owner(endpoints).map_err(ConnectionError::OwnerUnknown)?;
+            let socket = socket.filter(|socket| socket.inode != 0).ok_or_else(unknown)?;
+            if policy.ttls.iter().any(|rule| rule.conditions.userid.is_some()) {
+                connection.userid = Some(owner::userid(socket.uid).ok_or_else(unknown)?);
+            }
+            if policy.ttls.iter().any(|rule| rule.conditions.jobname.is_some()) {
+                let owners = tokio::task::spawn_blocking(move || owner::of_inodes(&[socket.inode])).await;
+                let found = owners.ok().and_then(|mut owners| owners.remove(&socket.inode));
+                connection.jobname = Some(found.ok_or_else(unknown)?.jobname);
             }
         }
         Ok(policy.ttls_rule(&connection, chrono::Local::now().fixed_offset()).cloned())
@@ -471,7 +516,8 @@ async fn shake_hands(
             }
         }
     };
-    let limit = if seconds == 0 { Duration::from_secs(u64::from(u32::MAX)) } else { Duration::from_secs(seconds.into()) };
+    let limit =
+        if seconds == 0 { Duration::from_secs(u64::from(u32::MAX)) } else { Duration::from_secs(seconds.into()) };
     let stream = match tokio::time::timeout(limit, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err((error, _stream))) => return Err(ConnectionError::Handshake(error)),
@@ -509,11 +555,8 @@ async fn carry(shared: &Shared, session: Session, program: TcpStream, mut networ
         resumed = session.negotiated.as_ref().is_some_and(|negotiated| negotiated.resumed),
         "EZD1281I TTLS Map"
     );
-    let mut program = Counted {
-        stream: program,
-        bytes_in: Arc::clone(&session.bytes_in),
-        bytes_out: Arc::clone(&session.bytes_out),
-    };
+    let mut program =
+        Counted { stream: program, bytes_in: Arc::clone(&session.bytes_in), bytes_out: Arc::clone(&session.bytes_out) };
     let state = match relay(&mut program, &mut network).await {
         Ok(()) => SessionState::Closed,
         Err(error) => {
@@ -560,6 +603,7 @@ async fn dial_network(settings: &Settings, endpoints: Endpoints) -> io::Result<T
     }
     let stream = socket.connect(endpoints.remote).await?;
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_keepalive(true)?;
     Ok(stream)
 }
 
@@ -573,6 +617,7 @@ async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<T
     socket.bind(SocketAddr::new(endpoints.remote.ip(), 0))?;
     let stream = socket.connect(endpoints.local).await?;
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_keepalive(true)?;
     Ok(stream)
 }
 

@@ -107,9 +107,8 @@ impl Builder<'_> {
         let provider = self.provider();
         let mut names = Vec::new();
         for name in &self.parameters.host_names {
-            let parsed = DnsName::try_from(name.clone()).map_err(|_| {
-                self.tls(rustls::Error::General(format!("HostReferenceIdDNS `{name}` is no DNS name")))
-            })?;
+            let parsed = DnsName::try_from(name.clone())
+                .map_err(|_| self.tls(rustls::Error::General(format!("HostReferenceIdDNS `{name}` is no DNS name"))))?;
             names.push(ServerName::DnsName(parsed));
         }
         let verifier = RingVerifier { authorities: self.authorities()?, provider: Arc::clone(&provider), names };
@@ -121,7 +120,9 @@ impl Builder<'_> {
         let mut config = match self.parameters.certificate_label.as_deref() {
             // An empty label: never send a certificate. None coded: the ring's default, if it has one.
             Some("") => builder.with_no_client_auth(),
-            Some(label) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity(Some(label))?))),
+            Some(label) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity(Some(label))?)))
+            }
             None => match self.ring.identity(None, UnixTime::now()) {
                 Ok(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
                 Err(_) => builder.with_no_client_auth(),
@@ -143,8 +144,7 @@ impl Builder<'_> {
             ClientAuth::None => builder.with_no_client_auth(),
             ClientAuth::Full | ClientAuth::Required => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(self.authorities()?, provider);
-                let verifier =
-                    if auth == ClientAuth::Full { verifier.allow_unauthenticated() } else { verifier };
+                let verifier = if auth == ClientAuth::Full { verifier.allow_unauthenticated() } else { verifier };
                 let verifier = verifier.build().map_err(|error| self.bad_authorities(&error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }

@@ -21,7 +21,9 @@ pub enum InstallError {
     Rejected { stderr: String },
     #[error("{command} failed: {stderr}")]
     Command { command: String, stderr: String },
-    #[error("the capture port {port} is taken: {source}; another program listens there, or choose another in pagent.toml")]
+    #[error(
+        "the capture port {port} is taken: {source}; another program listens there, or choose another in pagent.toml"
+    )]
     PortTaken { port: u16, source: io::Error },
     #[error(
         "the capture port {port} is not below net.ipv4.ip_unprivileged_port_start ({start}): without the daemon any \

@@ -28,12 +28,13 @@ impl Kernel {
     /// # Errors
     ///
     /// When nft is missing or refuses, or the file cannot be written; the table in the kernel is then unchanged.
-    pub fn replace(&self, text: &str) -> Result<(), InstallError> {
+    pub fn replace(&self, text: &str, hold: &str) -> Result<(), InstallError> {
         let file = |source| InstallError::File { path: self.boot_file.clone(), source };
         let previous = fs::read(&self.boot_file).ok();
         let temporary = self.boot_file.with_extension("nft.new");
         let write = || -> io::Result<()> {
             let mut new = fs::File::create(&temporary)?;
+            new.write_all(hold.as_bytes())?;
             new.write_all(text.as_bytes())?;
             new.sync_all()?;
             fs::rename(&temporary, &self.boot_file)
@@ -47,12 +48,16 @@ impl Kernel {
         })
     }
 
-    /// Makes the kernel deliver marked packets to local sockets, and count connections' packets.
+    /// Makes the kernel deliver marked packets to local sockets, count connections' packets, and keep our connections'
+    /// entries. `hold` is loaded once: deleting it would take the long timeouts from connections that have them.
     ///
     /// # Errors
     ///
-    /// When `ip` is missing or refuses.
-    pub fn prepare(&self) -> Result<(), InstallError> {
+    /// When `ip` or `nft` is missing or refuses.
+    pub fn prepare(&self, hold: &str) -> Result<(), InstallError> {
+        if !has_table("pagent_hold")? {
+            nft(hold)?;
+        }
         let table = self.route_table.to_string();
         for family in ["-4", "-6"] {
             if family == "-6" && !Path::new("/proc/net/if_inet6").exists() {
@@ -83,7 +88,15 @@ pub fn release(boot_file: &Path) -> Result<(), InstallError> {
         }
         _ => {}
     }
-    nft("table inet pagent\ndelete table inet pagent\n")
+    nft("table inet pagent\ndelete table inet pagent\ntable inet pagent_hold\ndelete table inet pagent_hold\n")
+}
+
+/// Whether a table is loaded.
+pub(crate) fn has_table(name: &str) -> Result<bool, InstallError> {
+    let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
+    let output = Command::new("nft").args(["list", "tables", "inet"]).output().map_err(missing)?;
+    let tables = String::from_utf8_lossy(&output.stdout);
+    Ok(tables.lines().any(|line| line.trim() == format!("table inet {name}")))
 }
 
 fn nft(text: &str) -> Result<(), InstallError> {

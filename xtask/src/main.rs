@@ -1,1 +1,196 @@
-fn main(){}
+//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`.
+
+#![allow(clippy::print_stdout, reason = "a task says what it does")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand};
+
+/// Programs the laboratory and the demonstration use, and their Debian packages.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("tshark", "tshark"),
+    ("dumpcap", "tshark"),
+    ("newuidmap", "uidmap"),
+    ("setpriv", "util-linux"),
+];
+/// What Debian's python3 must be able to import, and the packages that bring it.
+const PYTHON: &str = "import pyftpdlib.handlers, OpenSSL";
+const PYTHON_PACKAGES: [&str; 3] = ["python3", "python3-pyftpdlib", "python3-openssl"];
+
+/// The project's own tasks.
+#[derive(Parser)]
+struct Flags {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs what is missing (as root, through apt), builds, and runs the demonstration
+    Quickstart,
+    /// Everything CI runs: formatting, lints, documentation, all tests, the laboratory
+    Test,
+    /// The end-to-end tests alone; further words go to the test program
+    E2e {
+        /// Test names and flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the project")?.to_owned();
+    std::env::set_current_dir(&root)?;
+    match Flags::parse().task {
+        Task::Quickstart => quickstart(),
+        Task::Test => test(),
+        Task::E2e { words } => {
+            install_what_is_missing()?;
+            e2e(&words)
+        }
+    }
+}
+
+fn quickstart() -> anyhow::Result<()> {
+    install_what_is_missing()?;
+    step("build");
+    cargo(&["build", "--package", "pagent"])?;
+    step("the demonstration");
+    run(Command::new(built("pagent")?).arg("demo"))
+}
+
+fn test() -> anyhow::Result<()> {
+    install_what_is_missing()?;
+    step("formatting");
+    cargo(&["fmt", "--all", "--check"])?;
+    step("build");
+    cargo(&["build", "--workspace", "--all-targets"])?;
+    step("lints");
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    step("documentation");
+    let mut documentation = Command::new(cargo_program());
+    run(documentation.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    step("structure");
+    tidy()?;
+    step("unit, property and snapshot tests");
+    cargo(&["test", "--workspace", "--exclude", "tests"])?;
+    step("end-to-end tests");
+    e2e(&[])
+}
+
+/// The end-to-end tests, inside namespaces of their own.
+fn e2e(words: &[String]) -> anyhow::Result<()> {
+    cargo(&["build", "--package", "pagent"])?;
+    let output = Command::new(cargo_program())
+        .args(["test", "--package", "tests", "--test", "e2e", "--no-run", "--message-format", "json"])
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("the end-to-end tests do not build");
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let program = text
+        .lines()
+        .filter_map(|line| line.split("\"executable\":\"").nth(1)?.split('"').next())
+        .next_back()
+        .context("cargo names no test program")?;
+    // The namespaces are made by the program under test itself: one way in for demonstration and tests.
+    let mut command = Command::new(built("pagent")?);
+    run(command.args(["lab", program]).args(words))
+}
+
+/// Compares ARCHITECTURE.md's paragraph on dependencies with the manifests.
+fn tidy() -> anyhow::Result<()> {
+    let text = std::fs::read_to_string("ARCHITECTURE.md").context("ARCHITECTURE.md")?;
+    let mut stated = Vec::new();
+    for line in text.lines() {
+        if let Some((name, below)) = line.strip_prefix("    ").and_then(|line| line.split_once(" -> ")) {
+            let mut below: Vec<String> = below.split(", ").map(|name| name.trim().to_owned()).collect();
+            below.sort();
+            stated.push((name.trim().to_owned(), below));
+        }
+    }
+    if stated.is_empty() {
+        bail!("ARCHITECTURE.md states no dependencies (lines `    crate -> crate, crate`)");
+    }
+    let members: Vec<&str> = stated.iter().map(|(name, _)| name.as_str()).collect();
+    for (name, below) in &stated {
+        let manifest = std::fs::read_to_string(format!("{name}/Cargo.toml")).with_context(|| name.clone())?;
+        let section = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        let section = section.split("\n[").next().unwrap_or_default();
+        let mut found: Vec<String> = section
+            .lines()
+            .filter_map(|line| line.split(['.', ' ', '=']).next())
+            .filter(|dependency| members.contains(dependency) || *dependency == "smf" || *dependency == "policies")
+            .map(str::to_owned)
+            .collect();
+        found.sort();
+        let below: Vec<String> = below.iter().filter(|name| *name != "nothing of ours").cloned().collect();
+        if found != below {
+            bail!("{name} depends on {found:?}, ARCHITECTURE.md says {below:?}");
+        }
+    }
+    Ok(())
+}
+
+fn install_what_is_missing() -> anyhow::Result<()> {
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
+    let imports = Command::new("/usr/bin/python3").args(["-c", PYTHON]).output();
+    if !imports.is_ok_and(|output| output.status.success()) {
+        packages.extend(PYTHON_PACKAGES);
+    }
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !is_root {
+        bail!("not installed: {0}. As root: apt-get install {0}", packages.join(" "));
+    }
+    step(&format!("installing {}", packages.join(" ")));
+    run(Command::new("apt-get").arg("update"))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--no-install-recommends"]).args(&packages);
+    run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).any(|file| file.is_file())
+}
+
+/// A program of this project, built.
+fn built(name: &str) -> anyhow::Result<PathBuf> {
+    // This program lies in the same folder.
+    let own = std::env::current_exe()?;
+    Ok(own.with_file_name(name))
+}
+
+fn cargo(words: &[&str]) -> anyhow::Result<()> {
+    run(Command::new(cargo_program()).args(words))
+}
+
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+fn step(what: &str) {
+    println!("== {what}");
+}

@@ -1,16 +1,17 @@
-//! Clear-text dialogues that lead to TLS: FTP's AUTH TLS (RFC 4217).
+//! Clear-text dialogues that lead to TLS after a `220` greeting: FTP's AUTH TLS (RFC 4217), SMTP's STARTTLS (RFC 3207).
 //!
 //! Until the client has asked for TLS and the server has agreed, what the client sends is looked at line by line: the
 //! few commands that come before a login are let pass, a login makes the connection clear text.
 
 /// What a client may say before it asks for TLS and still mean to.
-const HARMLESS: [&str; 10] = ["FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT"];
+const HARMLESS: [&str; 14] =
+    ["FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT", "EHLO", "HELO", "RSET", "VRFY"];
 /// No command or reply line is longer.
 const MAX_LINE: usize = 4096;
 
-/// Where an FTP control connection stands.
+/// Where such a dialogue stands.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ftp {
+pub(crate) struct Dialogue {
     client: Vec<u8>,
     server: Vec<u8>,
     asked: bool,
@@ -27,12 +28,12 @@ pub(crate) enum Step {
     Upgraded,
 }
 
-/// Whether a server's first bytes are an FTP greeting, as far as they go.
+/// Whether a server's first bytes are such a greeting, as far as they go.
 pub(crate) fn is_greeting(bytes: &[u8]) -> bool {
     b"220".starts_with(bytes.get(..3).unwrap_or(bytes)) && bytes.get(3).is_none_or(|&next| next == b' ' || next == b'-')
 }
 
-impl Ftp {
+impl Dialogue {
     /// Takes bytes of the client.
     pub(crate) fn client(&mut self, bytes: &[u8]) -> Step {
         if self.asked {
@@ -43,12 +44,13 @@ impl Ftp {
         while let Some(line) = take_line(&mut self.client) {
             let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
             let command = line.split_whitespace().next().unwrap_or_default();
-            if line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") {
+            if line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS" {
                 self.asked = true;
                 self.server.clear();
                 return Step::Wait;
             }
-            if !HARMLESS.contains(&command) && command != "AUTH" {
+            // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
+            if !HARMLESS.contains(&command) {
                 return Step::Clear;
             }
         }
@@ -64,7 +66,7 @@ impl Ftp {
         while let Some(line) = take_line(&mut self.server) {
             // The last line of a reply has a blank after its code.
             match line.first_chunk::<4>() {
-                Some(b"234 ") => return Step::Upgraded,
+                Some(b"234 " | b"220 ") => return Step::Upgraded,
                 Some([b'3'..=b'5', _, _, b' ']) => {
                     self.asked = false;
                     self.client.clear();

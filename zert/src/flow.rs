@@ -97,7 +97,9 @@ impl Flows {
         let forward = FlowKey { client: segment.from, server: segment.to };
         if segment.syn && !segment.ack {
             self.open(forward, segment.sequence, &mut events);
-            return events;
+            if segment.payload.is_empty() {
+                return events;
+            }
         }
         let backward = FlowKey { client: segment.to, server: segment.from };
         let (key, side) = if self.flows.contains_key(&forward) {
@@ -112,9 +114,9 @@ impl Flows {
             Side::Client => &mut flow.client,
             Side::Server => &mut flow.server,
         };
-        if segment.syn {
+        if segment.syn && side == Side::Server {
             stream.start = Some(segment.sequence.wrapping_add(1));
-        } else if side == Side::Client && !flow.established && flow.server.start.is_some() {
+        } else if side == Side::Client && !segment.syn && !flow.established && flow.server.start.is_some() {
             flow.established = true;
             events.push(Event::Established(key));
         }
@@ -127,6 +129,14 @@ impl Flows {
         events
     }
 
+    /// The connection whose ends a SYN uses again: it is over, whatever was missed of its end.
+    pub(crate) fn reused(&mut self, segment: &Segment<'_>) -> Option<(FlowKey, Flow)> {
+        let key = FlowKey { client: segment.from, server: segment.to };
+        let start = Some(segment.sequence.wrapping_add(1));
+        let reused = segment.syn && !segment.ack && self.flows.get(&key).is_some_and(|flow| flow.client.start != start);
+        if reused { self.flows.remove(&key).map(|flow| (key, flow)) } else { None }
+    }
+
     /// A connection being watched.
     #[must_use]
     pub fn get(&self, key: &FlowKey) -> Option<&Flow> {
@@ -136,11 +146,6 @@ impl Flows {
     /// Forgets a connection and gives what is known of it.
     pub fn remove(&mut self, key: &FlowKey) -> Option<Flow> {
         self.flows.remove(key)
-    }
-
-    /// All of them, in no order.
-    pub fn drain(&mut self) -> impl Iterator<Item = (FlowKey, Flow)> {
-        self.flows.drain()
     }
 
     fn open(&mut self, key: FlowKey, sequence: u32, events: &mut Vec<Event>) {
@@ -172,7 +177,9 @@ impl Flow {
         };
         let Some(start) = stream.start else { return };
         // Positions count from the first payload byte; connections of more than 2 GiB no longer carry handshakes.
-        let position = u64::from(segment.sequence.wrapping_sub(start));
+        // A SYN takes a number of its own; data may come with it (TCP Fast Open).
+        let sequence = if segment.syn { segment.sequence.wrapping_add(1) } else { segment.sequence };
+        let position = u64::from(sequence.wrapping_sub(start));
         if segment.fin {
             stream.length = Some(position + segment.payload.len() as u64);
         }
@@ -185,7 +192,9 @@ impl Flow {
             }
         }
         if self.observer.is_done() {
-            (self.client.ahead, self.server.ahead) = (BTreeMap::new(), BTreeMap::new());
+            for stream in [&mut self.client, &mut self.server] {
+                (stream.ahead, stream.ahead_bytes) = (BTreeMap::new(), 0);
+            }
         }
     }
 }
@@ -194,9 +203,11 @@ impl Stream {
     /// The bytes that are in order now, old ones and repetitions left out.
     fn accept(&mut self, position: u64, payload: &[u8]) -> Vec<Vec<u8>> {
         if position > self.delivered {
-            if self.ahead_bytes + payload.len() <= MAX_OUT_OF_ORDER {
-                self.ahead_bytes += payload.len();
-                self.ahead.entry(position).or_insert_with(|| payload.to_vec());
+            // Of segments at one place the longest is kept.
+            let kept = self.ahead.get(&position).map_or(0, Vec::len);
+            if payload.len() > kept && self.ahead_bytes + payload.len() - kept <= MAX_OUT_OF_ORDER {
+                self.ahead_bytes += payload.len() - kept;
+                self.ahead.insert(position, payload.to_vec());
             }
             return Vec::new();
         }

@@ -14,12 +14,13 @@ pub enum Verdict {
     Insufficient,
 }
 
-/// Judges a determined protection. A handshake that failed carried no data and is let be; anything that is not TLS
-/// falls short of any TLS version, and so does TLS below the minimum.
+/// Judges a determined protection by a TLS rule. A handshake that failed carried no data and is let be; a connection
+/// that SSH protects is no matter of a TLS rule; clear text falls short of any version, and so does TLS below the
+/// minimum.
 pub fn judge(protection: &Protection, action: &ZertAction) -> Verdict {
     let sufficient = match protection {
-        Protection::Undetermined => true,
-        Protection::None | Protection::Ssh => false,
+        Protection::Undetermined | Protection::Ssh => true,
+        Protection::None => false,
         Protection::Tls(handshake) => handshake.version == 0 || handshake.version >= action.minimum,
     };
     if sufficient { Verdict::Sufficient } else { Verdict::Insufficient }

@@ -29,6 +29,8 @@ use crate::tls::Handshake;
 
 /// A connection that lives this long gets an initiation record (zERT's timer).
 const INITIATION: Duration = Duration::from_secs(10);
+/// How long a SYN may go unanswered before the connection is forgotten: Linux retries for 127 seconds.
+const UNANSWERED: Duration = Duration::from_secs(130);
 /// How long the end of a socket is waited for after its connection was seen to close.
 const END_WAIT: Duration = Duration::from_secs(1);
 /// Job names kept.
@@ -225,6 +227,8 @@ impl Watch {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
+                // Packets first: a connection's FIN is read before its socket's end.
+                biased;
                 found = packets.next() => match found {
                     Ok(found) => found.iter().for_each(|packet| self.packet(packet)),
                     Err(error) => self.count_loss("packets", &error),
@@ -467,6 +471,10 @@ impl Watch {
             let protection = flow.protection();
             let bytes = flow.bytes();
             let Some(mut tracked) = self.tracked.remove(&key) else { continue };
+            if tracked.ends.is_empty() && tracked.closed.is_none() && tracked.opened.elapsed() > UNANSWERED {
+                self.flows.remove(&key);
+                continue;
+            }
             if tracked.closed.is_some_and(|closed| closed.elapsed() > END_WAIT) {
                 // Sockets that were gone before they could be looked up: what the wire showed must do.
                 let missed = if tracked.ends.is_empty() { missed_ends(key, &tracked) } else { Vec::new() };
@@ -493,7 +501,8 @@ impl Watch {
                     continue;
                 }
             }
-            let handshaking = matches!(&protection, Protection::Tls(handshake) if handshake.version == 0 && !handshake.complete);
+            let handshaking =
+                matches!(&protection, Protection::Tls(handshake) if handshake.version == 0 && !handshake.complete);
             if !handshaking && tracked.closed.is_none() {
                 for end in &mut tracked.ends {
                     self.initiate(end, &settled(protection.clone()), Source::Observed);

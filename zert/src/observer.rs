@@ -1,12 +1,15 @@
 //! One connection's bytes to its protection.
 //!
-//! The first answer is final in its kind: once a connection is TLS, SSH or clear it stays so; details of a handshake
+//! A determined answer is final: once a connection is SSH, clear or TLS of a version it stays so; details of a handshake
 //! may still be added. Nothing is read after the handshake.
 
 use serde::Serialize;
 
-use crate::dialogue::{Ftp, Step, is_greeting};
+use crate::dialogue::{Dialogue, Step, is_greeting};
 use crate::tls::{self, Handshake, Opening};
+
+/// No greeting is longer.
+const MAX_GREETING: usize = 4096;
 
 /// Which end sent bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
@@ -52,11 +55,21 @@ pub struct Observer {
 #[derive(Clone, Debug)]
 enum Stage {
     /// Neither side has said enough.
-    Start { client: Vec<u8>, server: Vec<u8> },
-    Ftp(Ftp),
+    Start {
+        client: Vec<u8>,
+        server: Vec<u8>,
+    },
+    Dialogue(Dialogue),
     /// TLS was agreed on in clear text; the client's next bytes must be its hello.
-    Upgraded(Vec<u8>),
-    Tls(Box<tls::Reader>),
+    Upgraded {
+        client: Vec<u8>,
+        server: Vec<u8>,
+    },
+    /// `swapped`: the end that accepted the connection plays TLS's client (FTPS in active mode).
+    Tls {
+        reader: Box<tls::Reader>,
+        swapped: bool,
+    },
     Ssh,
     Clear,
 }
@@ -80,8 +93,8 @@ impl Observer {
     #[must_use]
     pub fn protection(&self) -> Protection {
         match &self.stage {
-            Stage::Start { .. } | Stage::Ftp(_) | Stage::Upgraded(_) => Protection::Undetermined,
-            Stage::Tls(reader) => Protection::Tls(reader.handshake.clone()),
+            Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { .. } => Protection::Undetermined,
+            Stage::Tls { reader, .. } => Protection::Tls(reader.handshake.clone()),
             Stage::Ssh => Protection::Ssh,
             Stage::Clear => Protection::None,
         }
@@ -91,7 +104,7 @@ impl Observer {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match &self.stage {
-            Stage::Tls(reader) => reader.handshake.complete,
+            Stage::Tls { reader, .. } => reader.handshake.complete,
             Stage::Ssh | Stage::Clear => true,
             _ => false,
         }
@@ -105,39 +118,46 @@ fn advance(stage: Stage, from: Side, bytes: &[u8]) -> Stage {
             from_client(client, server)
         }
         (Stage::Start { client, mut server }, Side::Server) => {
-            // Bytes that cannot begin a greeting we know are not kept beyond what tells so.
-            if server.len() < 512 {
-                server.extend_from_slice(bytes);
+            server.extend_from_slice(bytes);
+            if client.is_empty() && tls::opening(&server) == Opening::Hello {
+                return start_tls(&server, &[], true);
             }
-            Stage::Start { client, server }
+            // A server that sends this much to a client that says nothing greets nobody: it sends data.
+            if server.len() > MAX_GREETING { Stage::Clear } else { Stage::Start { client, server } }
         }
-        (Stage::Ftp(mut ftp), from) => {
+        (Stage::Dialogue(mut dialogue), from) => {
             let step = match from {
-                Side::Client => ftp.client(bytes),
-                Side::Server => ftp.server(bytes),
+                Side::Client => dialogue.client(bytes),
+                Side::Server => dialogue.server(bytes),
             };
             match step {
-                Step::Wait => Stage::Ftp(ftp),
+                Step::Wait => Stage::Dialogue(dialogue),
                 Step::Clear => Stage::Clear,
-                Step::Upgraded => Stage::Upgraded(Vec::new()),
+                Step::Upgraded => Stage::Upgraded { client: Vec::new(), server: Vec::new() },
             }
         }
-        (Stage::Upgraded(mut client), Side::Client) => {
+        (Stage::Upgraded { mut client, server }, Side::Client) => {
             client.extend_from_slice(bytes);
             match tls::opening(&client) {
-                Opening::Hello => start_tls(&client),
-                Opening::Unclear => Stage::Upgraded(client),
+                Opening::Hello => start_tls(&client, &server, false),
+                Opening::Unclear => Stage::Upgraded { client, server },
                 Opening::Other => Stage::Clear,
             }
         }
-        (Stage::Tls(mut reader), from) => {
-            match from {
-                Side::Client => reader.client(bytes),
-                Side::Server => reader.server(bytes),
-            }
-            Stage::Tls(reader)
+        (Stage::Upgraded { client, mut server }, Side::Server) => {
+            // An answer that was captured before its hello.
+            server.extend_from_slice(bytes);
+            if server.len() > tls::MAX_BUFFERED { Stage::Clear } else { Stage::Upgraded { client, server } }
         }
-        (stage @ (Stage::Upgraded(_) | Stage::Ssh | Stage::Clear), _) => stage,
+        (Stage::Tls { mut reader, swapped }, from) => {
+            match (from, swapped) {
+                (Side::Client, false) | (Side::Server, true) => reader.client(bytes),
+                (Side::Server, false) | (Side::Client, true) => reader.server(bytes),
+            }
+            // An answer that is no TLS: what looked like a hello was none.
+            if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }
+        }
+        (stage @ (Stage::Ssh | Stage::Clear), _) => stage,
     }
 }
 
@@ -147,23 +167,25 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
         return Stage::Start { client, server };
     }
     match tls::opening(&client) {
-        Opening::Hello => start_tls(&client),
+        Opening::Hello => start_tls(&client, &server, false),
         Opening::Unclear => Stage::Start { client, server },
         Opening::Other if client.starts_with(b"SSH-") => Stage::Ssh,
         Opening::Other if b"SSH-".starts_with(&client) => Stage::Start { client, server },
         Opening::Other if !server.is_empty() && is_greeting(&server) => {
-            let mut ftp = Ftp::default();
-            match ftp.client(&client) {
+            let mut dialogue = Dialogue::default();
+            match dialogue.client(&client) {
                 Step::Clear => Stage::Clear,
-                _ => Stage::Ftp(ftp),
+                _ => Stage::Dialogue(dialogue),
             }
         }
         Opening::Other => Stage::Clear,
     }
 }
 
-fn start_tls(client: &[u8]) -> Stage {
+/// The hello, and what was captured of its answer before it.
+fn start_tls(hello: &[u8], answer: &[u8], swapped: bool) -> Stage {
     let mut reader = Box::<tls::Reader>::default();
-    reader.client(client);
-    Stage::Tls(reader)
+    reader.server(answer);
+    reader.client(hello);
+    if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }
 }

@@ -9,6 +9,9 @@ use crate::flow::{FlowKey, Flows};
 use crate::observer::Protection;
 use crate::packet;
 
+/// Bytes that surely hold a capture's header.
+const HEAD: u64 = 64 * 1024;
+
 /// Why a capture cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -42,12 +45,16 @@ pub struct Replayed {
 /// # Errors
 ///
 /// When the file is no capture or its link type is not known; a file cut at its end gives what came before.
-pub fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
+pub fn replay(mut capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
     let format = |offset: usize, reason: String| ReplayError::Format { offset, reason };
+    // The reader looks at its first read only to tell pcap from pcapng: a pipe may bring less than a header at once.
+    let mut head = Vec::new();
+    let begun = capture.by_ref().take(HEAD).read_to_end(&mut head);
+    begun.map_err(|error| format(0, error.to_string()))?;
     let mut reader =
-        create_reader(1 << 20, capture).map_err(|error| format(0, describe(&error)))?;
+        create_reader(1 << 20, head.as_slice().chain(capture)).map_err(|error| format(0, describe(&error)))?;
     let mut flows = Flows::default();
-    let mut order: Vec<FlowKey> = Vec::new();
+    let mut order: Vec<(FlowKey, Option<Protection>)> = Vec::new();
     let mut links: Vec<Linktype> = Vec::new();
     let mut offset = 0;
     loop {
@@ -82,9 +89,12 @@ pub fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
                         Linktype(other) => return Err(ReplayError::LinkType(other)),
                     };
                     if let Some(segment) = segment {
+                        if let Some((key, flow)) = flows.reused(&segment) {
+                            settle(&mut order, key, &flow.protection());
+                        }
                         for event in flows.segment(&segment) {
                             if let crate::flow::Event::Opened(key) = event {
-                                order.push(key);
+                                order.push((key, None));
                             }
                         }
                     }
@@ -99,13 +109,18 @@ pub fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
             Err(error) => return Err(format(offset, describe(&error))),
         }
     }
-    let mut found = Vec::new();
-    for key in order {
-        if let Some(flow) = flows.remove(&key) {
-            found.push(Replayed { key, protection: flow.protection() });
-        }
+    let found = order.into_iter().filter_map(|(key, known)| {
+        let protection = known.or_else(|| flows.remove(&key).map(|flow| flow.protection()))?;
+        Some(Replayed { key, protection })
+    });
+    Ok(found.collect())
+}
+
+/// Notes what protected the connection that had a key last.
+fn settle(order: &mut [(FlowKey, Option<Protection>)], key: FlowKey, protection: &Protection) {
+    if let Some((_, known)) = order.iter_mut().rev().find(|(earlier, known)| *earlier == key && known.is_none()) {
+        *known = Some(protection.clone());
     }
-    Ok(found)
 }
 
 /// pcap-parser's errors borrow its buffer; their text does not need it.

@@ -17,6 +17,7 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const CERTIFICATE: u8 = 11;
 const SERVER_KEY_EXCHANGE: u8 = 12;
+const SERVER_HELLO_DONE: u8 = 14;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ENCRYPT_THEN_MAC: u16 = 22;
 const EXTENSION_PRE_SHARED_KEY: u16 = 41;
@@ -96,6 +97,9 @@ impl Reader {
         }
         let handshake = &mut self.handshake;
         self.client.feed(bytes, |kind, body| {
+            if handshake.complete {
+                return;
+            }
             if kind == Content::Message(CLIENT_HELLO) {
                 handshake.server_name = client_hello(body).unwrap_or_default();
             } else if let Content::FatalAlert(description) = kind {
@@ -116,16 +120,21 @@ impl Reader {
                 server_message(handshake, kind, body);
             }
         });
-        // A server that answers with no record at all ends what can be read.
         if self.server.broken {
             self.handshake.complete = true;
         }
+    }
+
+    /// Whether the server answered with something that is no TLS, before it chose a version or refused.
+    pub(crate) fn is_refuted(&self) -> bool {
+        self.server.broken && self.handshake.version == 0 && self.handshake.alert.is_none()
     }
 }
 
 fn server_message(handshake: &mut Handshake, kind: Content, body: &[u8]) {
     match kind {
-        Content::Message(SERVER_HELLO) => match server_hello(body) {
+        // The first answer counts; nothing that follows changes the version.
+        Content::Message(SERVER_HELLO) if handshake.version == 0 => match server_hello(body) {
             Some(hello) if !hello.retry => {
                 handshake.version = hello.version;
                 handshake.suite = hello.suite;
@@ -144,18 +153,20 @@ fn server_message(handshake: &mut Handshake, kind: Content, body: &[u8]) {
             handshake.server_certificate = first_certificate(body);
         }
         Content::Message(SERVER_KEY_EXCHANGE) => {
-            // ECParameters: curve type 3 (named curve), then the group.
-            if let Some([3, high, low]) = body.first_chunk::<3>() {
+            handshake.resumed = Some(false);
+            // ECParameters: curve type 3 (named curve), then the group. A finite field's prime begins with its length.
+            if let Some([3, high, low]) = body.first_chunk::<3>().filter(|_| uses_curve(handshake.suite)) {
                 handshake.group = Some(u16::from_be_bytes([*high, *low]));
             }
         }
+        Content::Message(SERVER_HELLO_DONE) => handshake.resumed = Some(false),
         Content::ChangeCipherSpec => {
             if handshake.version != 0 {
                 handshake.resumed.get_or_insert(true);
                 handshake.complete = true;
             }
         }
-        Content::Ssl2ServerHello => {
+        Content::Ssl2ServerHello if handshake.version == 0 => {
             handshake.version = 0x0200;
             handshake.resumed = Some(false);
             handshake.complete = true;
@@ -164,8 +175,15 @@ fn server_message(handshake: &mut Handshake, kind: Content, body: &[u8]) {
             handshake.alert = Some(description);
             handshake.complete = true;
         }
-        Content::Message(_) => {}
+        Content::Message(_) | Content::Ssl2ServerHello => {}
     }
+}
+
+/// Whether a TLS 1.2 suite's key exchange is over an elliptic curve (IANA numbers of ECDH, ECDHE and ECDHE_PSK).
+fn uses_curve(suite: u16) -> bool {
+    matches!(suite,
+        0xC001..=0xC019 | 0xC023..=0xC03B | 0xC048..=0xC04F | 0xC05C..=0xC063 | 0xC070 | 0xC071 | 0xC072..=0xC079
+        | 0xC086..=0xC08D | 0xC09A | 0xC09B | 0xC0AC..=0xC0AF | 0xCCA8 | 0xCCA9 | 0xCCAC | 0xD001..=0xD005)
 }
 
 /// What a record layer delivers.
@@ -183,6 +201,8 @@ enum Content {
 struct Records {
     pending: Vec<u8>,
     messages: Vec<u8>,
+    /// A whole record has come: SSLv2 framing is over.
+    begun: bool,
     /// Bytes that are no TLS record came, or more than can be kept.
     broken: bool,
 }
@@ -198,6 +218,7 @@ impl Records {
         while let Some(record) = rest.get(at..).filter(|record| !record.is_empty()) {
             if let [high, low, kind, ..] = record
                 && high & 0x80 != 0
+                && !self.begun
             {
                 // SSLv2: its ServerHello is message type 4.
                 let length = usize::from(u16::from_be_bytes([high & 0x7F, *low]));
@@ -210,6 +231,7 @@ impl Records {
                     break;
                 }
                 at += 2 + length;
+                self.begun = true;
                 continue;
             }
             let [kind, major, _, high, low, ..] = record else { break };
@@ -220,10 +242,14 @@ impl Records {
             }
             let Some(body) = record.get(5..5 + length) else { break };
             at += 5 + length;
+            self.begun = true;
             match *kind {
                 HANDSHAKE => {
                     self.messages.extend_from_slice(body);
                     self.split(&mut deliver);
+                    if self.broken {
+                        return;
+                    }
                 }
                 CHANGE_CIPHER_SPEC => deliver(Content::ChangeCipherSpec, body),
                 ALERT => {
@@ -248,6 +274,11 @@ impl Records {
         let mut at = 0;
         while let Some([kind, a, b, c]) = self.messages.get(at..).and_then(<[u8]>::first_chunk::<4>) {
             let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+            if length > MAX_BUFFERED {
+                self.broken = true;
+                self.messages = Vec::new();
+                return;
+            }
             let Some(body) = self.messages.get(at + 4..at + 4 + length) else { break };
             deliver(Content::Message(*kind), body);
             at += 4 + length;

@@ -6,7 +6,7 @@ mod stage;
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -121,7 +121,7 @@ impl Scene {
         let stage = Stage::new();
         stage.title("The network");
         let mut lab = Lab::new()?;
-        let programs = programs_for_everybody(lab.folder())?;
+        let programs = lab.programs(std::env::current_exe()?.parent().context("this program lies nowhere")?)?;
         let (zos, partner) = (lab.host("zos")?, lab.host("partner")?);
         lab.cable([(&zos, &["10.20.30.5/24"]), (&partner, &["10.50.60.7/24"])])?;
         zos.route("10.50.60.0/24")?;
@@ -155,27 +155,24 @@ impl Scene {
         let weak = ["-cipher", "ALL:@SECLEVEL=0"];
         let wire = Capture::start(&partner, &folder, "wire")?.decode_as("tcp.port==8080,tls");
         let servers = vec![
-            partner.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &partner_pem, "-www", "-quiet"])?,
+            partner.serve(
+                8443,
+                "openssl",
+                &["s_server", "-accept", "8443", "-cert", &partner_pem, "-www", "-quiet"],
+            )?,
             partner.serve(9000, "/usr/bin/python3", &["-m", "http.server", "9000"])?,
             zos.serve(21, "/usr/bin/python3", &["-c", FTP_SERVER, &zos_pem, &pages])?,
-            zos.serve(990, "openssl", &["s_server", "-accept", "990", "-cert", &zos_pem, weak[0], weak[1], "-www", "-quiet"])?,
+            zos.serve(
+                990,
+                "openssl",
+                &["s_server", "-accept", "990", "-cert", &zos_pem, weak[0], weak[1], "-www", "-quiet"],
+            )?,
         ];
         let web = ["-u", "-m", "http.server", "8080", "--directory", &pages];
         let web_server = zos.serve(8080, "/usr/bin/python3", &web)?;
         agent.start()?;
         stage.say("pagent is running with policies/examples/ttls.policy");
-        Ok(Self {
-            stage,
-            zos,
-            partner,
-            agent,
-            wire,
-            web_server,
-            authority_file,
-            weak,
-            _servers: servers,
-            _lab: lab,
-        })
+        Ok(Self { stage, zos, partner, agent, wire, web_server, authority_file, weak, _servers: servers, _lab: lab })
     }
 
     /// TLS for programs that know nothing of it.
@@ -241,7 +238,7 @@ impl Scene {
         self.stage.check("a clear-text login is reset", !login.status.success());
         let (lives, _) = self.tls_client("-tls1_2")?;
         self.stage.check("a TLS 1.2 client lives", lives);
-        let login = self.ftp(&["--ssl-reqd", "--tls-max", "1.2", "-k", "--no-sessionid"])?;
+        let login = self.ftp(&["--ftp-ssl-control", "--tls-max", "1.2", "-k"])?;
         self.stage.check("an FTP client with AUTH TLS lives", login.status.success());
 
         let counters = self.agent.succeed("console", &["D TCPIP,,NETSTAT,STATS,PROTOCOL=ZERT"])?;
@@ -386,21 +383,9 @@ impl Scene {
             Ok(found.is_some())
         })?;
         let line = found.context("no connection")?;
-        line.split_whitespace().find(|word| word.len() == 8 && word.chars().all(|c| c.is_ascii_hexdigit()))
+        line.split_whitespace()
+            .find(|word| word.len() == 8 && word.chars().all(|c| c.is_ascii_hexdigit()))
             .map(str::to_owned)
             .with_context(|| format!("no connection id in `{line}`"))
     }
-}
-
-/// The folder of this project's programs, reachable for every user: the build folder may lie in a home directory.
-fn programs_for_everybody(folder: &Path) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let build = own.parent().context("this program lies nowhere")?;
-    let programs = folder.join("bin");
-    fs::create_dir_all(&programs)?;
-    let status = Command::new("mount").arg("--bind").arg(build).arg(&programs).status()?;
-    if !status.success() {
-        bail!("the programs' folder {} cannot be mounted", build.display());
-    }
-    Ok(programs)
 }

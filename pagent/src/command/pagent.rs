@@ -14,6 +14,7 @@ use super::{Common, FAILED, finish, print_lines};
 use crate::client;
 use crate::control::Stop;
 use crate::daemon;
+use crate::lab;
 use crate::policy_files;
 use crate::report::{self, SessionView};
 
@@ -71,6 +72,13 @@ enum Verb {
     },
     /// Shows what this program does, in a network of its own
     Demo(DemoFlags),
+    /// Runs a program in the namespaces of the laboratory
+    #[command(hide = true)]
+    Lab {
+        /// The program and its words
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<PathBuf>,
+    },
 }
 
 /// Runs the program.
@@ -95,6 +103,11 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Stop { release } => stop(common, release),
         Verb::Init { special } => init(common, special.as_deref()),
         Verb::Demo(flags) => demo::run(&flags),
+        Verb::Lab { words } => {
+            let (program, words) = words.split_first().context("a program is needed")?;
+            let error = std::os::unix::process::CommandExt::exec(lab::command(program)?.args(words));
+            Err(error).context("unshare cannot be started")
+        }
     }
 }
 
@@ -167,11 +180,18 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
         Some(other) => other.to_string(),
     };
     let installed = status.pointer("/policy/installed").and_then(serde_json::Value::as_i64);
-    let installed = installed
-        .and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0))
-        .map_or_else(|| "never".to_owned(), |time| time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string());
+    let installed = installed.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0)).map_or_else(
+        || "never".to_owned(),
+        |time| time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string(),
+    );
     let mut lines = vec![
-        format!("pagent {} pid {}  system {}  stack {}", text("/version"), text("/pid"), text("/sysname"), text("/image")),
+        format!(
+            "pagent {} pid {}  system {}  stack {}",
+            text("/version"),
+            text("/pid"),
+            text("/sysname"),
+            text("/image")
+        ),
         format!("policy installed {installed}: {} TTLS rules, {} zERT rules", text("/ttls_rules"), text("/zert_rules")),
         format!("files {}", text("/policy/files")),
         format!("connections carried now: {}", text("/active_connections")),

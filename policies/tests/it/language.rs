@@ -216,7 +216,8 @@ fn every_error_names_its_place() {
 
 #[test]
 fn an_error_shows_the_line_and_suggests_what_was_meant() {
-    let (_, diagnostics) = load(&format!("{SEED_TTLS}{RULE}").replace("TTLSGroupActionRef ON", "TTLSGroupActionRef ONN"));
+    let (_, diagnostics) =
+        load(&format!("{SEED_TTLS}{RULE}").replace("TTLSGroupActionRef ON", "TTLSGroupActionRef ONN"));
     let text = render(&diagnostics);
     let expected = "error[PAG0112]: no TTLSGroupAction is named `ONN`
   --> test.policy:18:3

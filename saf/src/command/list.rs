@@ -41,7 +41,7 @@ pub(super) async fn rlist(session: Session<'_>, words: &Words) -> Result<Outcome
             describe(&session, class, profile, with_list, &mut lines);
         }
     }
-    Ok(done(lines))
+    Ok(Outcome { changed: false, ..done(lines) })
 }
 
 fn may_list(session: &Session<'_>, profile: &Profile) -> bool {
@@ -52,7 +52,13 @@ fn may_list(session: &Session<'_>, profile: &Profile) -> bool {
         || allowed(profile, issuer, user) >= Access::Read
 }
 
-fn describe(session: &Session<'_>, class: &ClassDescriptor, profile: &Profile, with_list: bool, lines: &mut Vec<String>) {
+fn describe(
+    session: &Session<'_>,
+    class: &ClassDescriptor,
+    profile: &Profile,
+    with_list: bool,
+    lines: &mut Vec<String>,
+) {
     let issuer = session.issuer.as_str();
     let yours = allowed(profile, issuer, session.snapshot.users.get(issuer));
     let data = if profile.data.is_empty() { "NONE" } else { &profile.data };
@@ -64,7 +70,9 @@ fn describe(session: &Session<'_>, class: &ClassDescriptor, profile: &Profile, w
         String::new(),
         "LEVEL  OWNER      UNIVERSAL ACCESS  YOUR ACCESS  WARNING".to_owned(),
         "-----  --------   ----------------  -----------  -------".to_owned(),
-        format!(" 00    {:8}   {:^16}  {:>11}  {:^7}", profile.owner, profile.uacc, yours, warning).trim_end().to_owned(),
+        format!(" 00    {:8}   {:^16}  {:>11}  {:^7}", profile.owner, profile.uacc, yours, warning)
+            .trim_end()
+            .to_owned(),
         String::new(),
         "INSTALLATION DATA".to_owned(),
         "-----------------".to_owned(),

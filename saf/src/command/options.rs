@@ -10,7 +10,9 @@ const KEYWORDS: [&str; 8] =
 
 pub(super) async fn setropts(session: Session<'_>, words: &Words) -> Result<Outcome, Failure> {
     let keywords = words.keywords(0, &KEYWORDS)?;
-    if keywords.has("LIST") && !session.snapshot.is_auditor(session.issuer) || !keywords.has("LIST") && !session.is_special() {
+    if keywords.has("LIST") && !session.snapshot.is_auditor(session.issuer)
+        || !keywords.has("LIST") && !session.is_special()
+    {
         return fail("ICH14001I NOT AUTHORIZED TO ISSUE SETROPTS");
     }
     let refresh = keywords.has("REFRESH");

@@ -78,14 +78,15 @@ pub(super) async fn permit(mut session: Session<'_>, words: &Words) -> Result<Ou
     let access = level(&keywords, "ACCESS", "ACCESS LEVEL")?.unwrap_or(Access::Read);
     for text in ids {
         let id = id(&mut session, text).await?;
-        let removed = sqlx::query("DELETE FROM racf_access WHERE class = $1 AND name = $2 AND generic = $3 AND id = $4")
-            .bind(class.name)
-            .bind(profile.name.as_str())
-            .bind(i64::from(profile.name.is_generic()))
-            .bind(&id)
-            .execute(&mut *session.connection)
-            .await?
-            .rows_affected();
+        let removed =
+            sqlx::query("DELETE FROM racf_access WHERE class = $1 AND name = $2 AND generic = $3 AND id = $4")
+                .bind(class.name)
+                .bind(profile.name.as_str())
+                .bind(i64::from(profile.name.is_generic()))
+                .bind(&id)
+                .execute(&mut *session.connection)
+                .await?
+                .rows_affected();
         if !keywords.has("DELETE") {
             insert_access(session.connection, class, &profile.name, &id, access).await?;
         } else if removed == 0 {

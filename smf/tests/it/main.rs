@@ -4,13 +4,18 @@ use std::net::SocketAddr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use proptest::prelude::*;
-use smf::detail::{AttributeSource, Certificate, Common, ConnectionDetail, Enforcement, Event, HandshakeType, LocalRole, Tls};
+use smf::detail::{
+    AttributeSource, Certificate, Common, ConnectionDetail, Enforcement, Event, HandshakeType, LocalRole, Tls,
+};
 use smf::{Frames, Header, Identification, RecordError};
 
 fn sample() -> ConnectionDetail {
     ConnectionDetail {
         header: Header {
-            written: NaiveDate::from_ymd_opt(2026, 5, 1).expect("a date").and_hms_milli_opt(10, 35, 12, 340).expect("a time"),
+            written: NaiveDate::from_ymd_opt(2026, 5, 1)
+                .expect("a date")
+                .and_hms_milli_opt(10, 35, 12, 340)
+                .expect("a time"),
             system: "SYSA".to_owned(),
             subsystem: "TCP".to_owned(),
             subtype: 11,
@@ -95,7 +100,11 @@ fn the_fields_stand_where_ibm_puts_them() {
     let triplet = |index: usize| {
         let at = 28 + 8 * index;
         let offset = u32::from_be_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]) as usize;
-        (offset, u16::from_be_bytes([record[at + 4], record[at + 5]]), u16::from_be_bytes([record[at + 6], record[at + 7]]))
+        (
+            offset,
+            u16::from_be_bytes([record[at + 4], record[at + 5]]),
+            u16::from_be_bytes([record[at + 6], record[at + 7]]),
+        )
     };
     assert_eq!(triplet(0), (92, 64, 1));
     assert_eq!(triplet(1), (156, 128, 1));

@@ -1,0 +1,8 @@
+//! The real binaries in network namespaces, with other people's programs as peers. Start with `cargo xtask e2e`.
+
+mod broken;
+mod fail_closed;
+mod network;
+mod relay;
+mod stories;
+mod wrapping;

@@ -1,0 +1,139 @@
+//! Plain in the programs, TLS on the wire, in both directions and families.
+
+use pagent::lab::Capture;
+
+use crate::network::{HOST, Network, PEER, rule};
+
+const SECRET: &str = "plain-as-day";
+
+fn url(scheme: &str, address: &str, port: u16) -> String {
+    if address.contains(':') {
+        format!("{scheme}://[{address}]:{port}/")
+    } else {
+        format!("{scheme}://{address}:{port}/")
+    }
+}
+
+#[test]
+fn a_clear_text_client_gets_tls_on_the_wire_in_both_families() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let pem = network.server_pem()?;
+    let _server =
+        network.peer.serve(8443, "openssl", &["s_server", "-6", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    agent.start()?;
+    let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
+    for address in PEER {
+        let page = network.host.succeed("curl", &["-sS", "-m", "5", &url("http", address, 8443)])?;
+        assert!(page.contains("TLSv1.3"), "{page}");
+    }
+    let versions = wire.fields("tls.handshake.type == 2", &["tls.handshake.extensions.supported_version"])?;
+    assert_eq!(versions, ["0x0304", "0x0304"]);
+    assert_eq!(wire.packets_with("GET /")?, 0, "the request was seen in clear");
+    Ok(())
+}
+
+#[test]
+fn a_clear_text_server_gets_tls_on_the_wire_and_sees_its_clients_addresses() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    std::fs::write(network.lab.folder().join("index.html"), SECRET)?;
+    let folder = network.lab.folder().to_string_lossy().into_owned();
+    let web = ["-u", "-m", "http.server", "8080", "--bind", "::", "--directory", &folder];
+    let server = network.host.serve(8080, "/usr/bin/python3", &web)?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.start()?;
+    let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?.decode_as("tcp.port==8080,tls");
+    let authority = network.authority_file()?;
+    for (address, peer) in HOST.into_iter().zip(PEER) {
+        let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let resolve = format!("server.example:8080:{address}");
+        let arguments =
+            ["-sS", "-m", "5", "--cacert", &authority, "--resolve", &resolve, "https://server.example:8080/"];
+        assert_eq!(network.peer.succeed("curl", &arguments)?, SECRET);
+        let log = server.said();
+        assert!(log.lines().any(|line| line.contains("GET") && line.contains(peer)), "{peer} is not in\n{log}");
+    }
+    let versions = wire.fields("tls.handshake.type == 2", &["tls.handshake.extensions.supported_version"])?;
+    assert_eq!(versions, ["0x0304", "0x0304"]);
+    assert_eq!(wire.packets_with(SECRET)?, 0, "the page was seen in clear");
+    Ok(())
+}
+
+#[test]
+fn a_server_s_name_that_is_not_the_policy_s_is_refused() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let pem = network.server_pem()?;
+    let _server =
+        network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
+    let mut agent = network.agent(&network.host)?;
+    let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING");
+    agent.policy(&policy.replace("server.example", "other.example"))?;
+    agent.start()?;
+    let output = network.host.run("curl", &["-sS", "-m", "5", &url("http", PEER[0], 8443)])?;
+    assert!(!output.status.success());
+    assert!(agent.log().contains("EZD1286I TTLS Error"), "{}", agent.log());
+    Ok(())
+}
+
+#[test]
+fn a_program_that_speaks_first_is_heard_at_once() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let greeter = "
+import socket
+server = socket.create_server(('0.0.0.0', 2525))
+while True:
+    connection, _ = server.accept()
+    connection.sendall(b'220 hello\\r\\n')
+    connection.recv(100)
+    connection.close()
+";
+    let _server = network.host.serve(2525, "/usr/bin/python3", &["-c", greeter])?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy(&rule("IN", "LocalPortRange 2525\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.start()?;
+    let script = format!("echo | timeout 5 openssl s_client -quiet -connect {}:2525 2>/dev/null | head -1", HOST[0]);
+    assert_eq!(network.peer.succeed("sh", &["-c", &script])?.trim(), "220 hello");
+    Ok(())
+}
+
+/// Connections that were there before the first policy go on; those after it are captured.
+#[test]
+fn a_connection_from_before_the_policy_is_left_alone() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let echo = "
+import socket, threading
+def serve(connection):
+    while data := connection.recv(1000):
+        connection.sendall(data)
+server = socket.create_server(('0.0.0.0', 7000))
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+";
+    let _server = network.host.serve(7000, "/usr/bin/python3", &["-c", echo])?;
+    let go = network.lab.folder().join("go");
+    let client = format!(
+        "
+import os, socket, time
+connection = socket.create_connection(('{}', 7000), 5)
+connection.sendall(b'before')
+assert connection.recv(100) == b'before'
+print('connected', flush=True)
+while not os.path.exists('{}'):
+    time.sleep(0.01)
+connection.sendall(b'after')
+print(connection.recv(100).decode(), flush=True)
+",
+        HOST[0],
+        go.display()
+    );
+    let mut running = network.peer.start("/usr/bin/python3", &["-c", &client])?;
+    running.wait_for("connected")?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.start()?;
+    std::fs::write(&go, "")?;
+    running.wait_for("after")?;
+    Ok(())
+}

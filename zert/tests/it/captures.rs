@@ -1,0 +1,231 @@
+//! Handshakes of OpenSSL, curl, OpenSSH and pyftpdlib.
+
+use proptest::prelude::*;
+use zert::Protection;
+use zert::replay::{Replayed, replay};
+use zert::tls::Handshake;
+
+use crate::support::{all_captures, capture, conversations, observe};
+
+fn connections(name: &str) -> Vec<Protection> {
+    let found = replay(capture(name).as_slice()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    found.into_iter().map(|connection| connection.protection).collect()
+}
+
+fn handshake(name: &str) -> Handshake {
+    match <[Protection; 1]>::try_from(connections(name)) {
+        Ok([Protection::Tls(handshake)]) => handshake,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+struct Expected {
+    version: u16,
+    suite: u16,
+    group: Option<u16>,
+    resumed: bool,
+}
+
+fn check(name: &str, expected: &Expected) {
+    let found = handshake(name);
+    let summary = (found.version, found.suite, found.group, found.resumed, found.complete, found.alert);
+    let &Expected { version, suite, group, resumed } = expected;
+    assert_eq!(summary, (version, suite, group, Some(resumed), true, None), "{name}");
+}
+
+macro_rules! handshakes {
+    ($($test:ident: $capture:literal => $version:literal, $suite:literal, $group:expr, resumed $resumed:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            check($capture, &Expected { version: $version, suite: $suite, group: $group, resumed: $resumed });
+        }
+    )*};
+}
+
+handshakes! {
+    tls_1_0_with_p256: "tls10" => 0x0301, 0xC014, Some(23), resumed false;
+    tls_1_1_with_rsa_key_exchange: "tls11" => 0x0302, 0x002F, None, resumed false;
+    tls_1_2_with_p256: "tls12-p256" => 0x0303, 0xC02B, Some(23), resumed false;
+    tls_1_2_with_x25519: "tls12-x25519" => 0x0303, 0xCCA8, Some(29), resumed false;
+    tls_1_2_with_rsa_key_exchange: "tls12-cbc" => 0x0303, 0x003C, None, resumed false;
+    tls_1_2_with_a_finite_field_names_no_group: "tls12-dhe" => 0x0303, 0x009F, None, resumed false;
+    a_6144_bit_prime_is_not_taken_for_a_curve: "tls12-dhe-6144" => 0x0303, 0x009F, None, resumed false;
+    an_anonymous_full_handshake_is_not_resumed: "tls12-anonymous" => 0x0303, 0xC018, Some(23), resumed false;
+    a_full_handshake_by_pre_shared_key_is_not_resumed: "tls12-psk" => 0x0303, 0x00A8, None, resumed false;
+    tls_1_2_resumed_by_ticket: "tls12-resumed" => 0x0303, 0xC02B, None, resumed true;
+    tls_1_2_resumed_by_session_id: "tls12-resumed-by-id" => 0x0303, 0xC02B, None, resumed true;
+    tls_1_3_with_x25519: "tls13-x25519" => 0x0304, 0x1302, Some(29), resumed false;
+    tls_1_3_with_p256: "tls13-p256" => 0x0304, 0x1303, Some(23), resumed false;
+    tls_1_3_resumed: "tls13-resumed" => 0x0304, 0x1301, Some(29), resumed true;
+    tls_1_3_after_a_retry_has_the_group_asked_for: "tls13-retry" => 0x0304, 0x1301, Some(24), resumed false;
+    tls_1_3_over_ipv6: "tls13-ipv6" => 0x0304, 0x1302, Some(29), resumed false;
+}
+
+#[test]
+fn the_name_asked_for_is_read() {
+    for name in ["tls10", "tls12-p256", "tls12-resumed", "tls13-x25519", "tls13-retry", "version-mismatch"] {
+        assert_eq!(handshake(name).server_name.as_deref(), Some("server.example"), "{name}");
+    }
+    assert_eq!(handshake("tls13-ipv6").server_name, None);
+}
+
+#[test]
+fn encrypt_then_mac_is_read_from_the_server_hello() {
+    let agreed = [("tls10", true), ("tls11", true), ("tls12-cbc", true), ("tls12-anonymous", true)];
+    let needless = [("tls12-p256", false), ("tls12-x25519", false), ("tls12-dhe", false), ("tls13-x25519", false)];
+    for (name, expected) in agreed.into_iter().chain(needless) {
+        assert_eq!(handshake(name).encrypt_then_mac, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_certificate_is_read_when_it_travels_in_the_clear() {
+    for name in ["tls10", "tls11", "tls12-p256", "tls12-x25519", "tls12-dhe"] {
+        let der = handshake(name).server_certificate.unwrap_or_else(|| panic!("{name}: no certificate"));
+        let length = usize::from(u16::from_be_bytes([der[2], der[3]]));
+        assert_eq!((&der[..2], der.len()), ([0x30, 0x82].as_slice(), 4 + length), "{name}");
+    }
+    for name in ["tls12-resumed", "tls12-anonymous", "tls12-psk", "tls13-x25519", "tls13-resumed"] {
+        assert_eq!(handshake(name).server_certificate, None, "{name}");
+    }
+}
+
+#[test]
+fn the_session_id_is_the_server_hellos() {
+    for (name, length) in [("tls12-p256", 0), ("tls12-resumed", 32), ("tls12-resumed-by-id", 32), ("tls13-x25519", 32)]
+    {
+        assert_eq!(handshake(name).session_id.len(), length, "{name}");
+    }
+}
+
+#[test]
+fn a_version_both_ends_could_not_agree_on_is_a_failed_handshake() {
+    let found = handshake("version-mismatch");
+    assert_eq!((found.version, found.alert, found.complete), (0, Some(70), true));
+    assert!(Protection::Tls(found).is_determined());
+}
+
+#[test]
+fn a_refused_certificate_leaves_the_version_and_the_alert() {
+    let found = handshake("tls12-refused");
+    assert_eq!((found.version, found.suite, found.alert, found.complete), (0x0303, 0xC02B, Some(48), true));
+    assert_eq!(found.resumed, Some(false));
+}
+
+#[test]
+fn a_hello_answered_in_clear_text_is_not_protected() {
+    assert_eq!(connections("tls-to-plain"), [Protection::None]);
+}
+
+#[test]
+fn http_is_not_protected() {
+    assert_eq!(connections("plain"), [Protection::None]);
+}
+
+#[test]
+fn ssh_is_known_by_its_banner() {
+    assert_eq!(connections("ssh"), [Protection::Ssh]);
+}
+
+#[test]
+fn ftp_that_asks_for_tls_is_tls() {
+    let found = connections("ftp-auth-tls");
+    let Some(Protection::Tls(control)) = found.first() else { panic!("{found:?}") };
+    assert_eq!((control.version, control.suite, control.group), (0x0304, 0x1302, Some(29)));
+    assert_eq!((control.resumed, control.complete), (Some(false), true));
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_hello_never_answered_is_not_determined() {
+    let found = connections("ftp-auth-tls");
+    let Some(Protection::Tls(data)) = found.get(1) else { panic!("{found:?}") };
+    assert_eq!((data.version, data.complete), (0, false));
+    assert!(!found[1].is_determined());
+}
+
+#[test]
+fn ftp_that_logs_in_without_tls_is_not_protected() {
+    for name in ["ftp-clear", "ftp-clear-tls-server", "ftp-auth-refused"] {
+        assert_eq!(connections(name).first(), Some(&Protection::None), "{name}");
+    }
+}
+
+#[test]
+fn a_connection_whose_client_is_silent_is_not_taken_for_tls_or_ssh() {
+    let found = connections("ftp-clear");
+    assert!(matches!(found.get(1), Some(Protection::Undetermined | Protection::None)), "{found:?}");
+}
+
+#[test]
+fn a_replay_agrees_with_the_bytes_given_to_an_observer() {
+    for name in all_captures() {
+        let observed: Vec<Protection> = conversations(name).iter().map(|turns| observe(turns)).collect();
+        assert_eq!(connections(name), observed, "{name}");
+    }
+}
+
+#[test]
+fn the_ends_are_named_client_first() {
+    for (name, server) in [("tls12-p256", "127.0.0.1:4433"), ("tls13-ipv6", "[::1]:4433"), ("ssh", "127.0.0.1:2222")] {
+        let found = replay(capture(name).as_slice()).expect("a capture");
+        let servers: Vec<String> = found.iter().map(|connection| connection.key.server.to_string()).collect();
+        assert_eq!(servers, [server], "{name}");
+    }
+}
+
+fn keys(found: &[Replayed]) -> Vec<String> {
+    found.iter().map(|connection| format!("{:?}", connection.key)).collect()
+}
+
+/// A file cut at its end gives what came before. `step` keeps the number of runs down.
+fn cut_everywhere(name: &str, step: usize) {
+    let file = capture(name);
+    let whole = replay(file.as_slice()).expect("a capture");
+    for end in (0..file.len()).step_by(step) {
+        match replay(&file[..end]) {
+            Ok(part) => assert!(keys(&whole).starts_with(&keys(&part)), "{name} cut at {end}: {part:?}"),
+            // The section header is what makes it a capture.
+            Err(error) => assert!(end < 200, "{name} cut at {end}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_capture_cut_at_any_byte_gives_what_came_before() {
+    for name in ["tls12-resumed", "tls13-ipv6", "version-mismatch", "ssh"] {
+        cut_everywhere(name, 1);
+    }
+    for name in all_captures() {
+        cut_everywhere(name, 37);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_capture_is_read_or_refused(
+        name in proptest::sample::select(all_captures().collect::<Vec<_>>()),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut file = capture(name);
+        for (at, byte) in damage {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        let length = file.len();
+        if let Ok(found) = replay(file.as_slice()) {
+            // Nothing is made up: a packet takes more than 60 bytes.
+            prop_assert!(found.len() <= length / 60);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_capture_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let magic = [0xA1B2_C3D4_u32, 0xD4C3_B2A1, 0xA1B2_3C4D, 0x4D3C_B2A1, 0x0A0D_0D0A];
+        let first = bytes.first_chunk().map(|four| u32::from_le_bytes(*four));
+        prop_assume!(first.is_none_or(|first| !magic.contains(&first)));
+        prop_assert!(replay(bytes.as_slice()).is_err());
+    }
+}
