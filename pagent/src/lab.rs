@@ -12,6 +12,7 @@ mod wire;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
@@ -113,17 +114,22 @@ impl Lab {
     }
 
     /// The folder of this project's programs, reachable for every user: the build folder may lie in a home directory.
+    /// It is mounted once and outside the laboratory's own folder, which is deleted at the end.
     ///
     /// # Errors
     ///
     /// When it cannot be mounted.
     pub fn programs(&self, build: &Path) -> anyhow::Result<PathBuf> {
-        let programs = self.folder.path().join("bin");
-        std::fs::create_dir_all(&programs)?;
-        let status = Command::new("mount").arg("--bind").arg(build).arg(&programs).status()?;
-        if !status.success() {
-            bail!("the programs' folder {} cannot be mounted", build.display());
+        static MOUNTED: Mutex<bool> = Mutex::new(false);
+        let programs = PathBuf::from("/run/programs");
+        let mut mounted = MOUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*mounted && std::fs::create_dir(&programs).is_ok() {
+            let status = Command::new("mount").arg("--bind").arg(build).arg(&programs).status()?;
+            if !status.success() {
+                bail!("the programs' folder {} cannot be mounted", build.display());
+            }
         }
+        *mounted = true;
         Ok(programs)
     }
 
@@ -167,7 +173,6 @@ impl Drop for Lab {
             // Programs are ended by their own guards; a namespace that stays goes with the laboratory.
             let _ = ip(&["netns", "delete", namespace]);
         }
-        let _ = Command::new("umount").arg(self.folder.path().join("bin")).stderr(Stdio::null()).status();
     }
 }
 
