@@ -22,6 +22,11 @@ pub use certificates::Authority;
 pub use host::{Host, Running, wait_until};
 pub use wire::Capture;
 
+/// The uid of user ALICE: high, so that no user of the machine has it, and low enough for subordinate ids.
+pub const ALICE: u32 = 61_001;
+/// The uid of user BOB.
+pub const BOB: u32 = 61_002;
+
 /// Marks the private /run of the laboratory.
 const MARK: &str = "/run/pagent-lab";
 
@@ -36,7 +41,7 @@ pub struct Lab {
 }
 
 /// A command line that runs `program` in namespaces of its own, with a private /run and a passwd file that knows the
-/// users ALICE (1001) and BOB (1002).
+/// users [`ALICE`] and [`BOB`].
 ///
 /// # Errors
 ///
@@ -51,8 +56,8 @@ pub fn command(program: &Path) -> anyhow::Result<Command> {
     // The inner shell prepares the mounts, then becomes the program.
     let script = format!(
         "set -e; mount -t tmpfs -o mode=755 tmpfs /run; mkdir /run/netns; : > {MARK}; \
-         {{ grep -v -e ^alice: -e ^bob: /etc/passwd; echo alice:x:1001:1001::/:/bin/sh; echo bob:x:1002:1002::/:/bin/sh; }} \
-         > /run/passwd; chmod 644 /run/passwd; mount --bind /run/passwd /etc/passwd; exec \"$@\""
+         {{ echo alice:x:{ALICE}:{ALICE}::/:/bin/sh; echo bob:x:{BOB}:{BOB}::/:/bin/sh; \
+         grep -v -e ^alice: -e ^bob: /etc/passwd; }} > /run/passwd; chmod 644 /run/passwd; mount --bind /run/passwd /etc/passwd; exec \"$@\""
     );
     command.args(["--", "sh", "-c", &script, "sh"]).arg(program);
     Ok(command)

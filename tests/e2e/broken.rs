@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use pagent::lab::Agent;
+use pagent::lab::{Agent, BOB};
 
 use crate::network::{HOST, Network, rule};
 
@@ -101,7 +101,7 @@ fn a_corrupt_database_is_explained_and_the_running_daemon_goes_on_deciding() -> 
     }
     // The snapshot decides: root is permitted, bob is not.
     still_in_force(&network, &agent)?;
-    let bob = agent.command_as(1002, "pasearch", &["-p", "TTLS"]).output()?;
+    let bob = agent.command_as(BOB, "pasearch", &["-p", "TTLS"]).output()?;
     assert!(!bob.status.success() && String::from_utf8_lossy(&bob.stderr).contains("ICH408I"));
     agent.kill()?;
     let said = agent.start_in_vain()?;
@@ -142,8 +142,9 @@ fn a_missing_nft_is_explained_and_the_rules_stay() -> anyhow::Result<()> {
     agent.policy(&good())?;
     agent.start()?;
     agent.stop()?;
-    let mut command = network.host.command(network.programs.join("pagent"));
-    command.env("PATH", "/nowhere").arg("--config").arg(agent.folder().join("pagent.toml")).arg("run");
+    let mut command = network.host.command("env");
+    command.arg("PATH=/nowhere").arg(network.programs.join("pagent"));
+    command.arg("--config").arg(agent.folder().join("pagent.toml")).arg("run");
     let mut running = network.host.start_command("pagent", command)?;
     assert!(!running.wait()?.success());
     let said = running.said();
@@ -178,7 +179,7 @@ fn keys_and_the_database_are_for_the_daemon_s_user_only() -> anyhow::Result<()> 
     let agent = network.agent(&network.host)?;
     let mode = fs::metadata(agent.folder().join("state"))?.permissions().mode() & 0o777;
     assert_eq!(mode, 0o700);
-    let reading = network.host.command_as(1002, "cat").arg(agent.folder().join("state/saf.db")).output()?;
+    let reading = network.host.command_as(BOB, "cat").arg(agent.folder().join("state/saf.db")).output()?;
     assert!(!reading.status.success());
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pagent::lab::{Agent, Capture, Running};
+use pagent::lab::{Agent, BOB, Capture, Running};
 
 use crate::network::{HOST, Network, PEER, rule};
 
@@ -65,7 +65,8 @@ print(answered, 'answered, slowest', round(slowest * 1000), 'ms')
 struct Stage {
     network: Network,
     agent: Agent,
-    servers: Vec<Running>,
+    _partner: Running,
+    protected: Running,
     thief: Running,
 }
 
@@ -91,32 +92,30 @@ while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 "
         );
-        let servers = vec![
-            network.peer.serve(8443, "/usr/bin/python3", &["-c", &tls])?,
-            network.host.serve(7000, "/usr/bin/python3", &["-u", "-c", SINK, "7000"])?,
-        ];
+        let partner = network.peer.serve(8443, "/usr/bin/python3", &["-c", &tls])?;
+        let protected = network.host.serve(7000, "/usr/bin/python3", &["-u", "-c", SINK, "7000"])?;
         let mut agent = network.agent(&network.host)?;
         let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING")
             + &rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING")
             + &rule("LOCAL", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING");
         agent.policy(&policy)?;
         agent.start()?;
-        let mut command = network.host.command_as(1002, "/usr/bin/python3");
+        let mut command = network.host.command_as(BOB, "/usr/bin/python3");
         command.args(["-u", "-c", THIEF]);
         let mut thief = network.host.start_command("thief", command)?;
         thief.wait_for("trying")?;
-        Ok(Self { network, agent, servers, thief })
+        Ok(Self { network, agent, _partner: partner, protected, thief })
     }
 
     /// Connections from the host's programs, outbound and local, both families.
-    fn from_host(&self, count: u32) -> anyhow::Result<(u32, u32)> {
+    fn host_connects(&self, count: u32) -> anyhow::Result<(u32, u32)> {
         let targets = format!("{}|8443,{}|8443,127.0.0.1|7000,::1|7000,{}|7000", PEER[0], PEER[1], HOST[0]);
         let said = self.network.host.succeed("/usr/bin/python3", &["-c", CLIENTS, &targets, &count.to_string()])?;
         parse(&said)
     }
 
     /// Clear-text connections from the peer to the protected server.
-    fn from_peer(&self, count: u32) -> anyhow::Result<(u32, u32)> {
+    fn peer_connects(&self, count: u32) -> anyhow::Result<(u32, u32)> {
         let targets = format!("{}|7000,{}|7000", HOST[0], HOST[1]);
         let said = self.network.peer.succeed("/usr/bin/python3", &["-c", CLIENTS, &targets, &count.to_string()])?;
         parse(&said)
@@ -124,7 +123,7 @@ while True:
 
     /// What the protected server has been given so far.
     fn taken(&self) -> usize {
-        self.servers[1].said().matches(SECRET).count()
+        self.protected.said().matches(SECRET).count()
     }
 }
 
@@ -140,7 +139,7 @@ fn parse(said: &str) -> anyhow::Result<(u32, u32)> {
 fn after_kill_9_nothing_travels_in_clear_and_a_restart_heals() -> anyhow::Result<()> {
     let mut stage = Stage::set()?;
     let mut wire = Capture::start(&stage.network.peer, stage.network.lab.folder(), "wire")?;
-    assert_eq!(stage.from_host(20)?.0, 20, "before: every connection works\n{}", stage.agent.log());
+    assert_eq!(stage.host_connects(20)?.0, 20, "before: every connection works\n{}", stage.agent.log());
 
     // Under load: connections are being made while the daemon dies.
     let targets = format!("{}|8443,127.0.0.1|7000", PEER[0]);
@@ -151,17 +150,17 @@ fn after_kill_9_nothing_travels_in_clear_and_a_restart_heals() -> anyhow::Result
 
     let taken = stage.taken();
     let begun = Instant::now();
-    let (answered, slowest) = stage.from_host(120)?;
+    let (answered, slowest) = stage.host_connects(120)?;
     assert_eq!(answered, 0, "a connection was made without the daemon");
     assert!(slowest < 1000, "a connection hung for {slowest} ms");
-    let (answered, slowest) = stage.from_peer(80)?;
+    let (answered, slowest) = stage.peer_connects(80)?;
     assert_eq!(answered, 0, "a clear-text client reached the protected server");
     assert!(slowest < 1000, "a connection hung for {slowest} ms");
     assert!(begun.elapsed().as_secs() < 60);
     assert_eq!(stage.taken(), taken, "the protected server got clear text");
 
     stage.agent.start()?;
-    assert_eq!(stage.from_host(20)?.0, 20, "after the restart every connection works");
+    assert_eq!(stage.host_connects(20)?.0, 20, "after the restart every connection works");
     let thief = stage.thief.said();
     assert!(!thief.contains("stolen"), "an ordinary user got what was for the engine:\n{thief}");
     // The peer's own clear-text attempts are on its wire; the host's connections are not in clear.
@@ -187,13 +186,13 @@ fn what_the_boot_unit_loads_refuses_alone() -> anyhow::Result<()> {
     }
     stage.network.host.succeed("nft", &["-f", &boot_file])?;
     let taken = stage.taken();
-    let (answered, slowest) = stage.from_host(100)?;
+    let (answered, slowest) = stage.host_connects(100)?;
     assert!(answered == 0 && slowest < 1000, "{answered} answered, slowest {slowest} ms");
-    let (answered, slowest) = stage.from_peer(100)?;
+    let (answered, slowest) = stage.peer_connects(100)?;
     assert!(answered == 0 && slowest < 1000, "{answered} answered, slowest {slowest} ms");
     assert_eq!(stage.taken(), taken, "the protected server got clear text");
     stage.agent.start()?;
-    assert_eq!(stage.from_host(20)?.0, 20, "with the daemon every connection works");
+    assert_eq!(stage.host_connects(20)?.0, 20, "with the daemon every connection works");
     assert!(!stage.thief.said().contains("stolen"));
     Ok(())
 }
@@ -202,10 +201,10 @@ fn what_the_boot_unit_loads_refuses_alone() -> anyhow::Result<()> {
 fn an_orderly_stop_refuses_and_only_release_opens() -> anyhow::Result<()> {
     let mut stage = Stage::set()?;
     stage.agent.stop()?;
-    assert_eq!(stage.from_peer(4)?.0, 0, "stopped: refused");
+    assert_eq!(stage.peer_connects(4)?.0, 0, "stopped: refused");
     let said = stage.agent.succeed("pagent", &["stop", "--release"])?;
     assert!(said.contains("its capture rules are removed"), "{said}");
-    assert_eq!(stage.from_peer(4)?.0, 4, "released: open");
+    assert_eq!(stage.peer_connects(4)?.0, 4, "released: open");
     Ok(())
 }
 
@@ -216,8 +215,8 @@ fn capture_rules_that_somebody_removes_come_back() -> anyhow::Result<()> {
     pagent::lab::wait_until("the table is back", || {
         Ok(stage.network.host.succeed("nft", &["list", "tables"])?.contains("table inet pagent\n"))
     })?;
-    assert_eq!(stage.from_peer(4)?.0, 0, "clear text is refused again");
-    assert_eq!(stage.from_host(10)?.0, 10, "wrapped connections work again");
+    assert_eq!(stage.peer_connects(4)?.0, 0, "clear text is refused again");
+    assert_eq!(stage.host_connects(10)?.0, 10, "wrapped connections work again");
     assert!(stage.agent.log().contains("removed by another program"), "{}", stage.agent.log());
     Ok(())
 }

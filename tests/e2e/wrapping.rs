@@ -19,7 +19,7 @@ fn a_clear_text_client_gets_tls_on_the_wire_in_both_families() -> anyhow::Result
     let network = Network::new()?;
     let pem = network.server_pem()?;
     let _server =
-        network.peer.serve(8443, "openssl", &["s_server", "-6", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
+        network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
     let mut agent = network.agent(&network.host)?;
     agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
     agent.start()?;

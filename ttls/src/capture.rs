@@ -130,7 +130,10 @@ table inet pagent {{
         let mut text =
             String::from("table inet pagent_hold\ndelete table inet pagent_hold\ntable inet pagent_hold {\n");
         for family in ["ip", "ip6"] {
-            let _ = writeln!(text, "\tct timeout held_{family} {{\n\t\tprotocol tcp;\n\t\tl3proto {family};\n\t\t{policy}\n\t}}");
+            let _ = writeln!(
+                text,
+                "\tct timeout held_{family} {{\n\t\tprotocol tcp;\n\t\tl3proto {family};\n\t\t{policy}\n\t}}"
+            );
         }
         // After the capture rules (-150, -110) have marked the connection, before it is confirmed.
         for (hook, priority) in [("prerouting", -90), ("output", -90)] {

@@ -219,7 +219,7 @@ fn start_resolver() -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<Hash
 impl Watch {
     async fn run(
         mut self,
-        mut packets: Packets,
+        packets: Packets,
         mut ends: Ends,
         mut reports: mpsc::UnboundedReceiver<Report>,
         mut resolved: mpsc::UnboundedReceiver<HashMap<u32, owner::Owner>>,

@@ -51,7 +51,7 @@ impl Packets {
     /// # Errors
     ///
     /// `ENOBUFS` when the kernel dropped some because they were not read in time; another when it refused the group.
-    pub(crate) async fn next(&mut self) -> io::Result<Vec<Vec<u8>>> {
+    pub(crate) async fn next(&self) -> io::Result<Vec<Vec<u8>>> {
         let (buffer, _) = self.socket.recv_from_full().await?;
         let mut packets = Vec::new();
         for (kind, payload) in netlink::messages(&buffer) {

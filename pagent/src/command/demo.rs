@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::lab::{self, Agent, Authority, Capture, Host, Lab, Running, find_program};
+use crate::lab::{self, ALICE, Agent, Authority, Capture, Host, Lab, Running, find_program};
 use stage::Stage;
 
 /// The policies of the demonstration, as they stand in `policies/examples/`.
@@ -28,8 +28,6 @@ const ZOS: &str = "10.20.30.5";
 const PARTNER: &str = "10.50.60.7";
 /// What must not be seen on the wire.
 const SECRET: &str = "correct-horse-battery";
-/// Alice's uid in the laboratory.
-const ALICE: u32 = 1001;
 
 /// An FTP server that offers AUTH TLS and takes clear text too, of a library of its own.
 const FTP_SERVER: &str = "
@@ -328,25 +326,30 @@ impl Scene {
     /// What the auditor gets.
     fn records(&mut self) -> anyhow::Result<()> {
         self.stage.title("What the auditor gets: SMF 119-11");
-        let reset = |record: &serde_json::Value| record["common"]["reset"] == true;
+        let reset = |record: &serde_json::Value| field(record, "/common/reset") == true;
         let enough = |records: &[serde_json::Value]| {
             records.iter().filter(|record| reset(record)).count() == 2
-                && records.iter().filter(|record| record["common"]["remote"] == format!("{PARTNER}:9000")).count() == 1
+                && records
+                    .iter()
+                    .filter(|record| field(record, "/common/remote") == format!("{PARTNER}:9000").as_str())
+                    .count()
+                    == 1
         };
         let records = self.agent.records_when("each connection has its record", enough)?;
         let shown = self.agent.succeed("smf", &["show"])?;
         self.stage.shell("zos", "smf show", shown.trim());
         let with = |port: &str, version: u64| {
             records.iter().any(|record| {
-                let common = &record["common"];
-                let ends = [common["local"].as_str(), common["remote"].as_str()];
-                ends.into_iter().flatten().any(|end| end.ends_with(port)) && record["tls"]["version"] == version
+                let ends = [field(record, "/common/local").as_str(), field(record, "/common/remote").as_str()];
+                ends.into_iter().flatten().any(|end| end.ends_with(port)) && field(record, "/tls/version") == version
             })
         };
         self.stage.check("wrapped connections: TLS 1.3", with(":8443", 0x0304) && with(":8080", 0x0304));
         self.stage.check("observed ones: TLS 1.1 reset, TLS 1.2 not", with(":990", 0x0302) && with(":990", 0x0303));
         let clear = records.iter().any(|record| {
-            record["common"]["local"] == format!("{ZOS}:21") && record["common"]["protocols"] == 0 && reset(record)
+            field(record, "/common/local") == format!("{ZOS}:21").as_str()
+                && field(record, "/common/protocols") == 0
+                && reset(record)
         });
         self.stage.check("the clear-text login: no protection, reset", clear);
         Ok(())
@@ -388,4 +391,9 @@ impl Scene {
             .map(str::to_owned)
             .with_context(|| format!("no connection id in `{line}`"))
     }
+}
+
+/// A field of a record by its JSON pointer; null when it is not there.
+fn field<'a>(record: &'a serde_json::Value, pointer: &str) -> &'a serde_json::Value {
+    record.pointer(pointer).unwrap_or(&serde_json::Value::Null)
 }

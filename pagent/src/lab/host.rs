@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use super::ip;
 
 /// How long a program may take to listen, or a condition to come true.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 static PROGRAMS: AtomicU32 = AtomicU32::new(0);
@@ -187,7 +187,7 @@ impl Running {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Waits for its end, for at most ten seconds.
+    /// Waits for its end, for at most half a minute.
     ///
     /// # Errors
     ///

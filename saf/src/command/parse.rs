@@ -153,18 +153,18 @@ mod tests {
 
     #[test]
     fn a_line_comes_apart_as_tso_reads_it() {
-        let words = Words::read("permit EZB.** class(servauth) ID(ALICE, BOB) AC(READ)").ok().expect("a command");
+        let words = Words::read("permit EZB.** class(servauth) ID(ALICE, BOB) AC(READ)").expect("a command");
         assert_eq!(words.verb, "PERMIT");
         assert_eq!(words.positional(0, "PROFILE").ok(), Some(vec!["EZB.**".to_owned()]));
-        let keywords = words.keywords(1, &["CLASS", "ID", "ACCESS"]).ok().expect("keywords");
+        let keywords = words.keywords(1, &["CLASS", "ID", "ACCESS"]).expect("keywords");
         assert_eq!(keywords.list("ID"), Some(["ALICE".to_owned(), "BOB".to_owned()].as_slice()));
         assert_eq!(keywords.value("ACCESS").ok().flatten(), Some("READ"));
     }
 
     #[test]
     fn quotes_keep_blanks_and_double_quotes_are_one() {
-        let words = Words::read("ADDUSER ALICE NAME('A. O''HARA (X)')").ok().expect("a command");
-        let keywords = words.keywords(1, &["NAME"]).ok().expect("keywords");
+        let words = Words::read("ADDUSER ALICE NAME('A. O''HARA (X)')").expect("a command");
+        let keywords = words.keywords(1, &["NAME"]).expect("keywords");
         assert_eq!(keywords.value("NAME").ok().flatten(), Some("A. O'HARA (X)"));
     }
 
@@ -177,10 +177,10 @@ mod tests {
         ] {
             assert!(matches!(Words::read(line), Err(Failure::Message(text)) if text == message), "{line}");
         }
-        let words = Words::read("PERMIT X CLSS(A) C(A)").ok().expect("a command");
+        let words = Words::read("PERMIT X CLSS(A) C(A)").expect("a command");
         let failure = words.keywords(1, &["CLASS", "CONNECT"]);
         assert!(matches!(failure, Err(Failure::Message(text)) if text == "IKJ56712I INVALID KEYWORD, CLSS"));
-        let failure = Words::read("PERMIT X C(A)").ok().expect("a command").keywords(1, &["CLASS", "CONNECT"]);
+        let failure = Words::read("PERMIT X C(A)").expect("a command").keywords(1, &["CLASS", "CONNECT"]);
         assert!(matches!(failure, Err(Failure::Message(text)) if text == "IKJ56703I AMBIGUOUS KEYWORD, C"));
     }
 }

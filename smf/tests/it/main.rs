@@ -123,7 +123,7 @@ fn the_fields_stand_where_ibm_puts_them() {
 #[test]
 fn a_dump_is_read_record_by_record_and_a_cut_end_is_said_so() {
     let record = sample().encode();
-    let dump = [record.clone(), record.clone()].concat();
+    let dump = [record.clone(), record].concat();
     assert_eq!(Frames::new(&dump).filter_map(Result::ok).count(), 2);
     let cut = &dump[..dump.len() - 10];
     let found: Vec<_> = Frames::new(cut).collect();
