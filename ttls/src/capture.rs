@@ -346,7 +346,15 @@ TTLSEnvironmentAction E
         assert!(!policies::diagnostic::has_errors(&diagnostics) && !policies::diagnostic::has_errors(&more));
         let ruleset = Ruleset { outbound_port: 1015, inbound_port: 1016, marks: Marks::new(16), observation: None };
         let text = ruleset.text(&policy, &|user| (user == "ALICE").then_some(1001));
-        text.lines().filter(|line| line.contains("comment")).map(str::trim).collect::<Vec<_>>().join("\n")
+        let rules = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| line.contains("comment")).map(|line| line.trim().to_owned()).collect()
+        };
+        let (capture, missed) = text.split_once("chain missed_outbound").expect("the backstops");
+        // What the capture misses is refused, by the same conditions in the same order.
+        let refused =
+            |rule: String| rule.replace("goto redirected", "goto refused").replace("goto handed_over", "goto refused");
+        assert_eq!(rules(capture).into_iter().map(refused).collect::<Vec<_>>(), rules(missed));
+        rules(capture).join("\n")
     }
 
     fn rule(name: &str, conditions: &str, group: &str, priority: u32) -> String {
