@@ -96,7 +96,9 @@ async fn ttls_policy(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<i
 
 async fn refresh(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
     let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.MODIFY.STC.PAGENT.PAGENT", Access::Update)?;
-    match daemon.refresh().await {
+    // In a task of its own: a caller that goes away does not leave a refresh half done.
+    let refreshed = tokio::spawn(async move { daemon.refresh().await }).await;
+    match refreshed.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(messages) => Ok(Json(json!({ "messages": messages }))),
         Err(message) => Err(Denied::new(StatusCode::UNPROCESSABLE_ENTITY, message)),
     }
@@ -109,7 +111,10 @@ async fn stop(
 ) -> Result<impl IntoResponse, Denied> {
     let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.STOP.STC.PAGENT.PAGENT", Access::Update)?;
     if options.release {
-        daemon.release().map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        let releasing = Arc::clone(&daemon);
+        let released = tokio::spawn(async move { releasing.release().await }).await;
+        let released = released.unwrap_or_else(|error| Err(error.to_string()));
+        released.map_err(|message| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, message))?;
     }
     daemon.stop.notify_one();
     Ok(Json(json!({ "stopping": true, "released": options.release })))

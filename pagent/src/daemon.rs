@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -36,6 +37,8 @@ pub(crate) struct Daemon {
     policy: RwLock<PolicyState>,
     /// Refreshes run one at a time.
     refreshing: Mutex<()>,
+    /// The capture rules were removed on purpose: nobody puts them back.
+    released: AtomicBool,
 }
 
 /// What `pagent status` says of the policy.
@@ -76,7 +79,6 @@ impl Observer for ToMonitor {
     }
 
     fn ended(&self, session: &Arc<Session>) {
-        use std::sync::atomic::Ordering;
         if let Some(monitor) = &self.0 {
             let (bytes_in, bytes_out) = (&session.bytes_in, &session.bytes_out);
             monitor.ended(session.number, bytes_in.load(Ordering::Relaxed), bytes_out.load(Ordering::Relaxed));
@@ -142,6 +144,7 @@ pub(crate) async fn run(configuration: Configuration) -> anyhow::Result<()> {
         smf,
         policy: RwLock::default(),
         refreshing: Mutex::new(()),
+        released: AtomicBool::new(false),
     });
     // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
     if let Err(message) = daemon.refresh().await {
@@ -198,6 +201,9 @@ impl Daemon {
     /// Loads the policy files and puts them in force, or changes nothing and says why.
     pub(crate) async fn refresh(&self) -> Result<Vec<String>, String> {
         let _one_at_a_time = self.refreshing.lock().await;
+        if self.released.load(Ordering::SeqCst) {
+            return Err("the capture rules have been released; the daemon is stopping".to_owned());
+        }
         let result = self.install().await;
         let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         match result {
@@ -227,11 +233,10 @@ impl Daemon {
         if !findings.is_empty() {
             warn!("the policy has warnings\n{findings}");
         }
-        let before = self.engine.policy().ttls.len();
-        if loaded.policy.ttls.is_empty() && before > 0 {
+        if loaded.policy.ttls.is_empty() && self.engine.captures() {
             return Err(format!(
-                "{errors}\nthe new policy has no TTLS rules, the one in force has {before}: nothing is opened by a file \
-                 that came up empty; to open on purpose use `pagent stop --release`"
+                "{errors}\nthe new policy has no TTLS rules, the one before has: nothing is opened by a file that came up \
+                 empty; to open on purpose use `pagent stop --release`"
             ));
         }
         let engine = self.engine.clone();
@@ -259,6 +264,11 @@ impl Daemon {
 
     /// Puts the capture rules back when somebody removed them (`nft flush ruleset`).
     async fn repair(&self) {
+        // While a refresh or a release is under way the table is theirs.
+        let Ok(_alone) = self.refreshing.try_lock() else { return };
+        if self.released.load(Ordering::SeqCst) {
+            return;
+        }
         let engine = self.engine.clone();
         match tokio::task::spawn_blocking(move || engine.repair()).await {
             Ok(Ok(true)) => error!("the capture rules had been removed by another program; they are in force again"),
@@ -268,9 +278,14 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn release(&self) -> Result<(), ttls::InstallError> {
+    pub(crate) async fn release(&self) -> Result<(), String> {
+        let _alone = self.refreshing.lock().await;
+        let boot_file = self.configuration.boot_file();
+        let released = tokio::task::spawn_blocking(move || ttls::release(&boot_file)).await;
+        released.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        self.released.store(true, Ordering::SeqCst);
         warn!("the capture rules are removed: connections the policy protects travel in clear text from now on");
-        ttls::release(&self.configuration.boot_file())
+        Ok(())
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -7,6 +7,11 @@ use thiserror::Error;
 
 use crate::source::Origin;
 
+/// Characters of a line or message that are shown.
+const LONGEST_LINE: usize = 300;
+/// Words longer than this resemble nothing.
+const LONGEST_WORD: usize = 64;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -148,7 +153,7 @@ impl Diagnostic {
             file: &self.origin.source.name,
             line,
             column,
-            message: self.problem.to_string(),
+            message: clipped(self.problem.to_string()),
             help: self.help.as_deref(),
         }
     }
@@ -178,20 +183,32 @@ impl fmt::Display for Diagnostic {
         let source = &self.origin.source;
         let span = self.origin.span;
         let (line, column) = source.position(span.start);
-        let text = source.line(line).replace('\t', " ");
+        let text = clipped(source.line(line).replace('\t', " "));
         let marked = source.text.get(span.start..span.end).unwrap_or_default();
-        let width = marked.lines().next().unwrap_or_default().chars().count().max(1);
+        let width = marked.lines().next().unwrap_or_default().chars().count().clamp(1, LONGEST_LINE);
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        writeln!(f, "{severity}[{}]: {}", self.problem.code(), self.problem)?;
+        writeln!(f, "{severity}[{}]: {}", self.problem.code(), clipped(self.problem.to_string()))?;
         writeln!(f, "{margin}--> {}:{line}:{column}", source.name)?;
         writeln!(f, "{margin} |")?;
         writeln!(f, "{number} | {text}")?;
-        write!(f, "{margin} | {}{}", " ".repeat(column - 1), "^".repeat(width))?;
+        if column <= LONGEST_LINE {
+            write!(f, "{margin} | {}{}", " ".repeat(column - 1), "^".repeat(width.min(LONGEST_LINE + 1 - column)))?;
+        } else {
+            write!(f, "{margin} | (column {column})")?;
+        }
         if let Some(help) = &self.help {
             write!(f, "\n{margin} = help: {help}")?;
         }
         Ok(())
+    }
+}
+
+/// A text cut to what fits a report.
+fn clipped(text: String) -> String {
+    match text.char_indices().nth(LONGEST_LINE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 
@@ -215,6 +232,9 @@ pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 
 /// The candidate most like `word`, when one is near enough to be what was meant.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
     let lower = word.to_lowercase();
     candidates
         .into_iter()

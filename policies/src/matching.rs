@@ -56,10 +56,12 @@ impl Policy {
         self.zert.iter().find(|rule| rule.conditions.matches(connection, now))
     }
 
-    /// Whether some AT-TLS rule asks who owns the local socket.
+    /// Whether the connection's rule depends on who owns its local socket: a rule that asks for the owner fits it
+    /// otherwise, and no rule before it fits without asking.
     #[must_use]
-    pub fn asks_for_owner(&self) -> bool {
-        self.ttls.iter().any(|rule| rule.conditions.asks_for_owner())
+    pub fn asks_for_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
+        let first = self.ttls.iter().find(|rule| rule.conditions.matches_but_owner(connection, now));
+        first.is_some_and(|rule| rule.conditions.asks_for_owner())
     }
 }
 
@@ -73,13 +75,17 @@ impl Conditions {
     /// Whether every condition holds.
     #[must_use]
     pub fn matches(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
+        self.matches_but_owner(connection, now)
+            && name_fits(self.jobname.as_ref(), connection.jobname.as_deref())
+            && name_fits(self.userid.as_ref(), connection.userid.as_deref())
+    }
+
+    fn matches_but_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
         self.direction.is_none_or(|direction| direction == connection.direction)
             && address_fits(&self.local, connection.local)
             && address_fits(&self.remote, connection.remote)
             && port_fits(&self.local_ports, connection.local)
             && port_fits(&self.remote_ports, connection.remote)
-            && name_fits(self.jobname.as_ref(), connection.jobname.as_deref())
-            && name_fits(self.userid.as_ref(), connection.userid.as_deref())
             && self.schedule.as_ref().is_none_or(|schedule| schedule.contains(now))
     }
 }

@@ -112,6 +112,8 @@ pub struct SecurityParameters {
     pub ticket_key_refresh: u32,
     /// Seconds a ticket is honoured.
     pub ticket_timeout: u32,
+    /// Whether TLS 1.2 without the extended master secret is refused (`…ExtendedMasterSecret Required`).
+    pub require_extended_master_secret: bool,
     /// FIPS 140-3.
     pub fips: Fips,
 }
@@ -211,6 +213,10 @@ impl TtlsRule {
                 .number("HandshakeCacheTimeout")
                 .or_else(|| self.number("GSK_SESSION_TICKET_SERVER_TIMEOUT"))
                 .unwrap_or(300),
+            require_extended_master_secret: self.choice(match role {
+                Role::Client => "ClientExtendedMasterSecret",
+                Role::Server(_) => "ServerExtendedMasterSecret",
+            }) == Some("Required"),
             fips: self.fips(),
         };
         Some((parameters, left_out))

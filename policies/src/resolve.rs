@@ -131,6 +131,14 @@ impl<'a> Resolver<'a> {
         let problem = match parameter.engine {
             Engine::Differs(reason) if differs => Some(Problem::NoEffect { parameter: parameter.name, value, reason }),
             Engine::Refused(reason) if differs => Some(Problem::Refused { parameter: parameter.name, value, reason }),
+            Engine::Minimum(built_in, reason) if differs => {
+                let higher = matches!(setting.values.first(), Some(Value::Number(number)) if *number > built_in);
+                Some(if higher {
+                    Problem::Refused { parameter: parameter.name, value, reason }
+                } else {
+                    Problem::NoEffect { parameter: parameter.name, value, reason }
+                })
+            }
             _ => None,
         };
         self.diagnostics.extend(problem.map(|problem| Diagnostic::new(problem, setting.origin.clone())));

@@ -48,6 +48,8 @@ pub enum Engine {
     Differs(&'static str),
     /// It cannot, and going on without would weaken the policy: a value that differs from the default is an error.
     Refused(&'static str),
+    /// A minimum the engine has built in: a higher one is an error, a lower one has no effect.
+    Minimum(u32, &'static str),
 }
 
 /// A parameter of a statement.
@@ -93,6 +95,11 @@ impl Parameter {
         self
     }
 
+    const fn minimum(mut self, built_in: u32, text: &'static str) -> Self {
+        self.engine = Engine::Minimum(built_in, text);
+        self
+    }
+
     const fn refused(mut self, text: &'static str) -> Self {
         self.engine = Engine::Refused(text);
         self
@@ -123,8 +130,7 @@ const REQUIRED_OPTIONAL_OFF: Kind = Kind::Choice(&["Off", "Optional", "Required"
 const NO_OLD_VERSION: &str = "SSLv2, SSLv3, TLSv1 and TLSv1.1 are never negotiated";
 const NO_FRAGMENT: &str = "the maximum fragment length extension (RFC 6066) is not negotiated";
 const NO_SNI_LIST: &str = "SNI conditions are not evaluated yet";
-const NO_SIZE_CHECK: &str =
-    "peers' key sizes are not compared with this value; RSA keys below 2048 bits are always refused";
+const NO_SIZE_CHECK: &str = "peers' key sizes are not compared with this value; RSA keys below 2048 and EC keys below 256 bits are always refused";
 const NO_REVOCATION: &str = "revocation is not checked yet, and a policy that asks for it is not weakened silently";
 const NO_SIGNATURES: &str = "the engine's own list of signature algorithms is used";
 
@@ -301,12 +307,8 @@ pub const STATEMENTS: &[Statement] = &[
         advanced![
             row("ClientAuthType", Kind::Choice(&["PassThru", "Full", "Required", "SAFCheck"])).or("Required"),
             row("CertValidationMode", Kind::Choice(&["Any", "RFC2459", "RFC3280", "RFC5280"])).or("Any").idle(),
-            row("ClientExtendedMasterSecret", Kind::Choice(&["On", "Off", "Required"]))
-                .or("On")
-                .differs("the extended master secret is always offered and used when the peer has it"),
-            row("ServerExtendedMasterSecret", Kind::Choice(&["On", "Off", "Required"]))
-                .or("On")
-                .differs("the extended master secret is always offered and used when the peer has it"),
+            row("ClientExtendedMasterSecret", Kind::Choice(&["On", "Off", "Required"])).or("On"),
+            row("ServerExtendedMasterSecret", Kind::Choice(&["On", "Off", "Required"])).or("On"),
             row("Renegotiation", Kind::Choice(&["Default", "Disabled", "All", "Abbreviated"]))
                 .or("Disabled")
                 .differs("renegotiation is always refused"),
@@ -322,8 +324,8 @@ pub const STATEMENTS: &[Statement] = &[
                 .differs("only X.509 version 3 certificates are accepted"),
             row("PeerMinDHKeySize", Kind::Number(0, 2048)).or("1024").idle(),
             row("PeerMinDsaKeySize", Kind::Number(0, 2048)).or("1024").idle(),
-            row("PeerMinECCKeySize", Kind::Number(0, 521)).or("256").differs(NO_SIZE_CHECK),
-            row("PeerMinRsaKeySize", Kind::Number(0, 4096)).or("2048").differs(NO_SIZE_CHECK),
+            row("PeerMinECCKeySize", Kind::Number(0, 521)).or("256").minimum(256, NO_SIZE_CHECK),
+            row("PeerMinRsaKeySize", Kind::Number(0, 4096)).or("2048").minimum(2048, NO_SIZE_CHECK),
             row("ServerScsv", ON_OFF).or("On").differs("TLS_FALLBACK_SCSV is always honoured"),
         ],
     ),

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use nix::unistd::{Uid, User};
 
+use crate::StackError;
+
 /// A process that owns a socket.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Owner {
@@ -20,8 +22,22 @@ pub struct Owner {
 /// The RACF user id of a uid: its login name in upper case, at most eight characters; `None` without a valid name.
 #[must_use]
 pub fn userid(uid: u32) -> Option<String> {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten()?;
-    let name = user.name.to_ascii_uppercase();
+    lookup_userid(uid).ok().flatten()
+}
+
+/// The same, telling a user without a RACF name (`www-data`) from a user database that does not answer.
+///
+/// # Errors
+///
+/// When the user database does not answer.
+pub fn lookup_userid(uid: u32) -> Result<Option<String>, StackError> {
+    let found = User::from_uid(Uid::from_raw(uid)).map_err(std::io::Error::from);
+    let found = found.map_err(|source| StackError::Refused { what: "a user's name", source })?;
+    Ok(found.and_then(|user| as_userid(&user.name)))
+}
+
+fn as_userid(name: &str) -> Option<String> {
+    let name = name.to_ascii_uppercase();
     let valid = (1..=8).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "@#$".contains(c));
     valid.then_some(name)

@@ -106,9 +106,9 @@ table inet pagent {{
 	chain missed_inbound {{
 		type filter hook input priority 5; policy accept;
 		meta l4proto != tcp accept
-		tcp dport {{ {outbound_port}, {inbound_port} }} ct mark and {mask:#x} != {outbound:#x} reject with tcp reset
 		tcp flags & (syn | ack | rst) != syn accept
 		ct mark and {mask:#x} == {outbound:#x} accept
+		tcp dport {{ {outbound_port}, {inbound_port} }} goto refused
 		ct mark and {mask:#x} == {inbound:#x} accept
 		iifname \"lo\" meta mark and {mask:#x} == {plain:#x} accept
 {missed_inbound}	}}
@@ -121,31 +121,37 @@ table inet pagent {{
         )
     }
 
-    /// The table that is loaded once and stays across refreshes: conntrack keeps our connections' marks for days, also
-    /// half closed (its defaults of a minute would let a late answer out unmarked, and in clear text).
+    /// The table that stays across refreshes: conntrack keeps our connections' marks for days, also half closed (its
+    /// defaults of a minute would let a late answer out unmarked, and in clear text). Loading it again changes its
+    /// rules only: its objects, and what live connections have of them, stay.
     #[must_use]
     pub fn hold(&self) -> String {
         let mask = self.marks.mask();
-        let policy = "policy = { established : 432000, fin_wait : 432000, close_wait : 432000, last_ack : 300 }";
-        let mut text =
-            String::from("table inet pagent_hold\ndelete table inet pagent_hold\ntable inet pagent_hold {\n");
+        let mut objects = String::new();
+        let mut rules = String::new();
         for family in ["ip", "ip6"] {
             let _ = writeln!(
-                text,
-                "\tct timeout held_{family} {{\n\t\tprotocol tcp;\n\t\tl3proto {family};\n\t\t{policy}\n\t}}"
+                objects,
+                "\tct timeout held_{family} {{\n\t\tprotocol tcp;\n\t\tl3proto {family};\n\t\tpolicy = {{ established : \
+                 432000, fin_wait : 432000, close_wait : 432000, last_ack : 300 }}\n\t}}"
             );
         }
         // After the capture rules (-150, -110) have marked the connection, before it is confirmed.
-        for (hook, priority) in [("prerouting", -90), ("output", -90)] {
-            let _ = writeln!(
-                text,
-                "\tchain {hook} {{\n\t\ttype filter hook {hook} priority {priority}; policy accept;\n\
-                 \t\tmeta nfproto ipv4 meta l4proto tcp ct mark and {mask:#x} != 0 ct timeout set \"held_ip\"\n\
-                 \t\tmeta nfproto ipv6 meta l4proto tcp ct mark and {mask:#x} != 0 ct timeout set \"held_ip6\"\n\t}}"
-            );
+        for hook in ["prerouting", "output"] {
+            let _ =
+                writeln!(objects, "\tchain {hook} {{\n\t\ttype filter hook {hook} priority -90; policy accept;\n\t}}");
+            let _ = writeln!(rules, "\tchain {hook} {{");
+            for (family, nfproto) in [("ip", "ipv4"), ("ip6", "ipv6")] {
+                let _ = writeln!(
+                    rules,
+                    "\t\tmeta nfproto {nfproto} meta l4proto tcp ct mark and {mask:#x} != 0 ct timeout set \"held_{family}\""
+                );
+            }
+            rules.push_str("\t}\n");
         }
-        text.push_str("}\n");
-        text
+        format!(
+            "table inet pagent_hold {{\n{objects}}}\nflush table inet pagent_hold\ntable inet pagent_hold {{\n{rules}}}\n"
+        )
     }
 }
 

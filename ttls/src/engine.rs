@@ -4,9 +4,8 @@
 //! only.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +15,9 @@ use nix::unistd::User;
 use policies::parameters::Password;
 use policies::{Connection, Direction, Policy, TtlsRule};
 use serde::Serialize;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{SockAddr, SockRef};
 use stack::{Endpoints, State, owner, socket};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::RwLock;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use tracing::{debug, info, warn};
@@ -30,10 +29,9 @@ use crate::install::{Kernel, has_table};
 use crate::marks::Marks;
 use crate::registry::{Negotiated, Observer, Registry, Session, SessionState};
 use crate::relay::{Counted, Network, abort, relay};
-use crate::sys;
-
-/// Connections waiting to be accepted.
-const BACKLOG: u32 = 4096;
+use crate::sockets::{
+    canonical, check_port_protection, dial_network, dial_program, inbound_listener, outbound_listeners,
+};
 
 /// How the engine is set up; fixed while it runs.
 #[derive(Clone, Debug)]
@@ -116,6 +114,7 @@ impl Engine {
         let outbound = outbound_listeners(settings.outbound_port).map_err(taken(settings.outbound_port))?;
         let inbound = inbound_listener(&settings).map_err(taken(settings.inbound_port))?;
         kernel(&settings).prepare(&ruleset(&settings).hold())?;
+        kernel(&settings).restore()?;
         let shared = Arc::new(Shared {
             settings,
             installed: ArcSwap::default(),
@@ -188,13 +187,24 @@ impl Engine {
     pub fn repair(&self) -> Result<bool, InstallError> {
         let Shared { settings, installed, .. } = self.shared.as_ref();
         let current = installed.load_full();
-        if !current.in_force || has_table("pagent")? {
+        if !current.in_force {
+            return kernel(settings).restore();
+        }
+        if has_table("pagent")? {
             return Ok(false);
         }
         let hold = ruleset(settings).hold();
         kernel(settings).prepare(&hold)?;
         kernel(settings).replace(&current.ruleset, &hold)?;
         Ok(true)
+    }
+
+    /// Whether a policy captures connections: the one in force, or before there is one the last run's.
+    #[must_use]
+    pub fn captures(&self) -> bool {
+        let Shared { settings, installed, .. } = self.shared.as_ref();
+        let current = installed.load();
+        if current.in_force { !current.policy.ttls.is_empty() } else { kernel(settings).captured_before() }
     }
 
     /// The policy in force.
@@ -268,60 +278,6 @@ fn environment(
     let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring)?);
     known.insert(key, Arc::clone(&made));
     Ok(Some(made))
-}
-
-/// Without the daemon an ordinary user must not be able to take the port that clear text is redirected to.
-fn check_port_protection(port: u16) -> Result<(), InstallError> {
-    let path = Path::new("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-    let file = |source| InstallError::File { path: path.to_owned(), source };
-    let start = std::fs::read_to_string(path).map_err(file)?.trim().parse().unwrap_or(0);
-    if u32::from(port) >= start {
-        return Err(InstallError::PortUnprotected { port, start });
-    }
-    Ok(())
-}
-
-/// nftables redirects to the loopback address of each family.
-fn outbound_listeners(port: u16) -> io::Result<Vec<TcpListener>> {
-    let mut listeners = vec![listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), None)?];
-    if Path::new("/proc/net/if_inet6").exists() {
-        listeners.push(listen(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), None)?);
-    }
-    Ok(listeners)
-}
-
-/// One transparent listener for both families.
-fn inbound_listener(settings: &Settings) -> io::Result<TcpListener> {
-    let port = settings.inbound_port;
-    let any: SocketAddr = if Path::new("/proc/net/if_inet6").exists() {
-        (Ipv6Addr::UNSPECIFIED, port).into()
-    } else {
-        (Ipv4Addr::UNSPECIFIED, port).into()
-    };
-    listen(any, Some(settings.marks))
-}
-
-/// A listener; a transparent one marks what its connections send as ours.
-fn listen(address: SocketAddr, transparent: Option<Marks>) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(transparent.is_none())?;
-    }
-    if let Some(marks) = transparent {
-        set_transparent(&SockRef::from(&socket), address)?;
-        socket.set_mark(marks.network())?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
-}
-
-fn set_transparent(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {
-    if address.is_ipv6() {
-        socket.set_ip_transparent_v6(true)?;
-    }
-    socket.set_ip_transparent_v4(true)
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, direction: Direction) {
@@ -421,22 +377,21 @@ impl Captured {
             jobname: None,
             userid: None,
         };
-        if policy.asks_for_owner() {
+        let now = chrono::Local::now().fixed_offset();
+        if policy.asks_for_owner(&connection, now) {
             // A rule that would have matched the owner must not be missed: an owner that cannot be told is refused.
             // A program that closed at once leaves a socket without inode and uid.
             let unknown = || ConnectionError::OwnerUnknown(stack::StackError::Malformed { what: "a socket's owner" });
             let socket = self.owner(endpoints).map_err(ConnectionError::OwnerUnknown)?;
             let socket = socket.filter(|socket| socket.inode != 0).ok_or_else(unknown)?;
-            if policy.ttls.iter().any(|rule| rule.conditions.userid.is_some()) {
-                connection.userid = Some(owner::userid(socket.uid).ok_or_else(unknown)?);
-            }
-            if policy.ttls.iter().any(|rule| rule.conditions.jobname.is_some()) {
+            connection.userid = owner::lookup_userid(socket.uid).map_err(ConnectionError::OwnerUnknown)?;
+            if policy.ttls.iter().any(|rule| rule.conditions.jobname.as_ref().is_some_and(|name| !name.is_any())) {
                 let owners = tokio::task::spawn_blocking(move || owner::of_inodes(&[socket.inode])).await;
                 let found = owners.ok().and_then(|mut owners| owners.remove(&socket.inode));
                 connection.jobname = Some(found.ok_or_else(unknown)?.jobname);
             }
         }
-        Ok(policy.ttls_rule(&connection, chrono::Local::now().fixed_offset()).cloned())
+        Ok(policy.ttls_rule(&connection, now).cloned())
     }
 
     /// The program's socket: its end of an outbound connection, its listener for an inbound one.
@@ -590,42 +545,4 @@ fn report(session: &Session, error: &ConnectionError) {
         session.rule,
         error.return_code(),
     );
-}
-
-/// Connects to the original destination from the program's own address.
-async fn dial_network(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
-    let socket = new_socket(endpoints.remote)?;
-    let options = SockRef::from(&socket);
-    options.set_mark(settings.marks.network())?;
-    sys::bind_address_no_port(std::os::fd::AsFd::as_fd(&socket))?;
-    if endpoints.local.is_ipv4() == endpoints.remote.is_ipv4() {
-        socket.bind(SocketAddr::new(endpoints.local.ip(), 0))?;
-    }
-    let stream = socket.connect(endpoints.remote).await?;
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_keepalive(true)?;
-    Ok(stream)
-}
-
-/// Connects to the local program from the peer's address, so that it sees who its client is.
-async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
-    let socket = new_socket(endpoints.local)?;
-    let options = SockRef::from(&socket);
-    options.set_mark(settings.marks.plain())?;
-    set_transparent(&options, endpoints.local)?;
-    sys::bind_address_no_port(std::os::fd::AsFd::as_fd(&socket))?;
-    socket.bind(SocketAddr::new(endpoints.remote.ip(), 0))?;
-    let stream = socket.connect(endpoints.local).await?;
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_keepalive(true)?;
-    Ok(stream)
-}
-
-fn new_socket(towards: SocketAddr) -> io::Result<TcpSocket> {
-    if towards.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
-}
-
-/// IPv4-mapped addresses of the dual-stack listener as IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -128,6 +128,7 @@ impl Builder<'_> {
                 Err(_) => builder.with_no_client_auth(),
             },
         };
+        config.require_ems = self.parameters.require_extended_master_secret;
         config.enable_sni = self.parameters.server_name_indication.is_some();
         config.resumption = Resumption::disabled();
         let timeout = Duration::from_secs(self.parameters.cache_timeout.into());
@@ -157,6 +158,7 @@ impl Builder<'_> {
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByKeyType(identities)));
         config.ignore_client_order = true; // the policy's order counts
+        config.require_ems = self.parameters.require_extended_master_secret;
         let parameters = self.parameters;
         if parameters.cache_capacity == 0 {
             config.session_storage = Arc::new(NoServerSessionStorage {});

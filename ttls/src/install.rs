@@ -48,16 +48,37 @@ impl Kernel {
         })
     }
 
+    /// Loads the last run's rules if the kernel has none: what a policy protected is refused until one is installed.
+    /// Returns whether it did.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked or does not take them.
+    pub(crate) fn restore(&self) -> Result<bool, InstallError> {
+        if has_table("pagent")? {
+            return Ok(false);
+        }
+        match fs::read_to_string(&self.boot_file) {
+            Ok(text) => nft(&text).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(InstallError::File { path: self.boot_file.clone(), source }),
+        }
+    }
+
+    /// Whether the last run's rules capture anything.
+    pub(crate) fn captured_before(&self) -> bool {
+        let text = fs::read_to_string(&self.boot_file).unwrap_or_default();
+        text.contains("goto redirected") || text.contains("goto handed_over")
+    }
+
     /// Makes the kernel deliver marked packets to local sockets, count connections' packets, and keep our connections'
-    /// entries. `hold` is loaded once: deleting it would take the long timeouts from connections that have them.
+    /// entries (`hold`).
     ///
     /// # Errors
     ///
     /// When `ip` or `nft` is missing or refuses.
     pub fn prepare(&self, hold: &str) -> Result<(), InstallError> {
-        if !has_table("pagent_hold")? {
-            nft(hold)?;
-        }
+        nft(hold)?;
         let table = self.route_table.to_string();
         for family in ["-4", "-6"] {
             if family == "-6" && !Path::new("/proc/net/if_inet6").exists() {
@@ -82,19 +103,22 @@ impl Kernel {
 ///
 /// When nft is missing or refuses, or the boot file stays.
 pub fn release(boot_file: &Path) -> Result<(), InstallError> {
+    nft("table inet pagent\ndelete table inet pagent\ntable inet pagent_hold\ndelete table inet pagent_hold\n")?;
     match fs::remove_file(boot_file) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(InstallError::File { path: boot_file.to_owned(), source });
+            Err(InstallError::File { path: boot_file.to_owned(), source })
         }
-        _ => {}
+        _ => Ok(()),
     }
-    nft("table inet pagent\ndelete table inet pagent\ntable inet pagent_hold\ndelete table inet pagent_hold\n")
 }
 
 /// Whether a table is loaded.
 pub(crate) fn has_table(name: &str) -> Result<bool, InstallError> {
     let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
     let output = Command::new("nft").args(["list", "tables", "inet"]).output().map_err(missing)?;
+    if !output.status.success() {
+        return Err(InstallError::Rejected { stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned() });
+    }
     let tables = String::from_utf8_lossy(&output.stdout);
     Ok(tables.lines().any(|line| line.trim() == format!("table inet {name}")))
 }

@@ -17,6 +17,7 @@ mod marks;
 mod registry;
 mod relay;
 mod sessions;
+mod sockets;
 mod sys;
 mod verify;
 

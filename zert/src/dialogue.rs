@@ -14,6 +14,8 @@ const MAX_LINE: usize = 4096;
 pub(crate) struct Dialogue {
     client: Vec<u8>,
     server: Vec<u8>,
+    /// Commands whose replies have not come.
+    outstanding: u32,
     asked: bool,
 }
 
@@ -42,11 +44,11 @@ impl Dialogue {
         }
         self.client.extend_from_slice(bytes);
         while let Some(line) = take_line(&mut self.client) {
+            self.outstanding += 1;
             let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
             let command = line.split_whitespace().next().unwrap_or_default();
             if line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS" {
                 self.asked = true;
-                self.server.clear();
                 return Step::Wait;
             }
             // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
@@ -59,19 +61,18 @@ impl Dialogue {
 
     /// Takes bytes of the server.
     pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
-        if !self.asked {
-            return Step::Wait;
-        }
         self.server.extend_from_slice(bytes);
         while let Some(line) = take_line(&mut self.server) {
             // The last line of a reply has a blank after its code.
-            match line.first_chunk::<4>() {
-                Some(b"234 " | b"220 ") => return Step::Upgraded,
-                Some([b'3'..=b'5', _, _, b' ']) => {
-                    self.asked = false;
-                    self.client.clear();
+            let Some([b'1'..=b'5', _, _, b' ']) = line.first_chunk::<4>() else { continue };
+            self.outstanding = self.outstanding.saturating_sub(1);
+            // Replies come in the order of their commands; the request for TLS was the last.
+            if self.asked && self.outstanding == 0 {
+                if matches!(line.first_chunk::<4>(), Some(b"234 " | b"220 ")) {
+                    return Step::Upgraded;
                 }
-                _ => {}
+                self.asked = false;
+                self.client.clear();
             }
         }
         if self.server.len() > MAX_LINE { Step::Clear } else { Step::Wait }

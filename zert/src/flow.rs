@@ -153,6 +153,10 @@ impl Flows {
         if self.flows.get(&key).is_some_and(|flow| flow.client.start == start) {
             return; // a retransmitted SYN
         }
+        // A SYN into a living connection changes nothing: its receiver answers with a challenge (RFC 5961 §4).
+        if self.flows.get(&key).is_some_and(|flow| flow.established && !flow.closed) {
+            return;
+        }
         if self.flows.len() >= MAX_FLOWS {
             self.overflowed += 1;
             return;

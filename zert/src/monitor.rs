@@ -227,8 +227,17 @@ impl Watch {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                // Packets first: a connection's FIN is read before its socket's end.
+                // What comes seldom first; packets before ends: a connection's FIN is read before its socket's end.
                 biased;
+                _ = tick.tick() => self.tick(),
+                report = reports.recv() => match report {
+                    Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
+                    Some(Report::Ended { number, bytes_in, bytes_out }) => self.wrapped_ended(number, bytes_in, bytes_out),
+                    None => return,
+                },
+                Some(found) = resolved.recv() => {
+                    self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
+                }
                 found = packets.next() => match found {
                     Ok(found) => found.iter().for_each(|packet| self.packet(packet)),
                     Err(error) => self.count_loss("packets", &error),
@@ -237,15 +246,6 @@ impl Watch {
                     Ok(found) => found.iter().for_each(|socket| self.socket_ended(socket)),
                     Err(error) => self.count_loss("ends of connections", &error),
                 },
-                Some(found) = resolved.recv() => {
-                    self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
-                }
-                report = reports.recv() => match report {
-                    Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
-                    Some(Report::Ended { number, bytes_in, bytes_out }) => self.wrapped_ended(number, bytes_in, bytes_out),
-                    None => return,
-                },
-                _ = tick.tick() => self.tick(),
             }
         }
     }

@@ -197,6 +197,7 @@ fn every_error_names_its_place() {
         (with("TLSv1.3 On", "TLSv1.3 Off"), "PAG0115", 14),
         (with("TLSv1.3 On", "ApplicationControlled On"), "PAG0114", 9),
         (with("FAIL OFF", "FAIL ON"), "PAG0114", 14),
+        (with("TLSv1.3 On", "PeerMinRsaKeySize 4096"), "PAG0114", 9),
         (format!("{SEED_TTLS}{RULE}{RULE}"), "PAG0113", 27),
         (with("TTLSRule FTPS_CLIENT", "TTLSRule"), "PAG0107", 14),
         (with("Keyring TCPIP/TCPIP-KEYRING\n", ""), "PAG0111", 4),
@@ -228,6 +229,13 @@ fn an_error_shows_the_line_and_suggests_what_was_meant() {
 ";
     let expected = expected.replace("18", "19");
     assert!(text.contains(&expected), "{text}");
+}
+
+#[test]
+fn a_line_without_end_is_reported_in_few_words() {
+    let (_, diagnostics) = load(&"{".repeat(3_000_000));
+    let text = render(&diagnostics);
+    assert!(text.contains("PAG0105") && text.len() < 2000, "{} characters", text.len());
 }
 
 proptest::proptest! {

@@ -1,0 +1,110 @@
+//! The engine's sockets: where captured connections arrive, and the legs it dials.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use stack::Endpoints;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::engine::Settings;
+use crate::error::InstallError;
+use crate::marks::Marks;
+use crate::sys;
+
+/// Connections waiting to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// Without the daemon an ordinary user must not be able to take the port that clear text is redirected to.
+pub(crate) fn check_port_protection(port: u16) -> Result<(), InstallError> {
+    let path = Path::new("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let file = |source| InstallError::File { path: path.to_owned(), source };
+    let start = std::fs::read_to_string(path).map_err(file)?.trim().parse().unwrap_or(0);
+    if u32::from(port) >= start {
+        return Err(InstallError::PortUnprotected { port, start });
+    }
+    Ok(())
+}
+
+/// nftables redirects to the loopback address of each family.
+pub(crate) fn outbound_listeners(port: u16) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = vec![listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), None)?];
+    if Path::new("/proc/net/if_inet6").exists() {
+        listeners.push(listen(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), None)?);
+    }
+    Ok(listeners)
+}
+
+/// One transparent listener for both families.
+pub(crate) fn inbound_listener(settings: &Settings) -> io::Result<TcpListener> {
+    let port = settings.inbound_port;
+    let any: SocketAddr = if Path::new("/proc/net/if_inet6").exists() {
+        (Ipv6Addr::UNSPECIFIED, port).into()
+    } else {
+        (Ipv4Addr::UNSPECIFIED, port).into()
+    };
+    listen(any, Some(settings.marks))
+}
+
+/// A listener; a transparent one marks what its connections send as ours.
+fn listen(address: SocketAddr, transparent: Option<Marks>) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(transparent.is_none())?;
+    }
+    if let Some(marks) = transparent {
+        set_transparent(&SockRef::from(&socket), address)?;
+        socket.set_mark(marks.network())?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn set_transparent(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        socket.set_ip_transparent_v6(true)?;
+    }
+    socket.set_ip_transparent_v4(true)
+}
+
+/// Connects to the original destination from the program's own address.
+pub(crate) async fn dial_network(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
+    let socket = new_socket(endpoints.remote)?;
+    let options = SockRef::from(&socket);
+    options.set_mark(settings.marks.network())?;
+    sys::bind_address_no_port(socket.as_fd())?;
+    if endpoints.local.is_ipv4() == endpoints.remote.is_ipv4() {
+        socket.bind(SocketAddr::new(endpoints.local.ip(), 0))?;
+    }
+    let stream = socket.connect(endpoints.remote).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_keepalive(true)?;
+    Ok(stream)
+}
+
+/// Connects to the local program from the peer's address, so that it sees who its client is.
+pub(crate) async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
+    let socket = new_socket(endpoints.local)?;
+    let options = SockRef::from(&socket);
+    options.set_mark(settings.marks.plain())?;
+    set_transparent(&options, endpoints.local)?;
+    sys::bind_address_no_port(socket.as_fd())?;
+    socket.bind(SocketAddr::new(endpoints.remote.ip(), 0))?;
+    let stream = socket.connect(endpoints.local).await?;
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_keepalive(true)?;
+    Ok(stream)
+}
+
+fn new_socket(towards: SocketAddr) -> io::Result<TcpSocket> {
+    if towards.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
+/// IPv4-mapped addresses of the dual-stack listener as IPv4.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
