@@ -342,7 +342,9 @@ impl Watch {
         if policy.zert.is_empty() {
             return;
         }
-        let jobname = if policy.zert.iter().any(|rule| rule.conditions.asks_for_owner()) {
+        // Names are looked up before the verdict only when a rule asks for them: until it falls, data flows.
+        let asked = policy.zert.iter().any(|rule| rule.conditions.asks_for_owner());
+        let jobname = if asked {
             self.jobs.get(&end.inode).cloned().or_else(|| {
                 // A rule asks for the job and it is not known yet: this connection waits for the walk.
                 owner::of_inodes(&[end.inode]).remove(&end.inode).map(|owner| owner.jobname)
@@ -354,12 +356,13 @@ impl Watch {
             Side::Client => Direction::Outbound,
             Side::Server => Direction::Inbound,
         };
-        let connection = Connection {
+        let userid = || end.uid.and_then(owner::userid);
+        let mut connection = Connection {
             local: end.endpoints.local,
             remote: end.endpoints.remote,
             direction,
             jobname,
-            userid: end.uid.and_then(owner::userid),
+            userid: if asked { userid() } else { None },
         };
         let Some(rule) = policy.zert_rule(&connection, Local::now().fixed_offset()) else { return };
         if judge(protection, &rule.action) == Verdict::Sufficient {
@@ -387,6 +390,7 @@ impl Watch {
             self.shared.logged.fetch_add(1, Ordering::Relaxed);
         }
         if action.log || enforcement.reset {
+            connection.userid = userid();
             self.message(end, &connection, protection, &enforcement);
         }
         let audited = enforcement.audited;

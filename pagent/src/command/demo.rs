@@ -42,6 +42,13 @@ TLS_FTPHandler.certfile = sys.argv[1]
 FTPServer(('0.0.0.0', 21), TLS_FTPHandler).serve_forever()
 ";
 
+/// A server that never answers.
+const SILENT_SERVER: &str = "
+import socket, time
+server = socket.create_server(('0.0.0.0', 9000))
+time.sleep(600)
+";
+
 /// Programs the demonstration needs, and the packages they come from.
 const PROGRAMS: [(&str, &str); 11] = [
     ("unshare", "util-linux"),
@@ -149,6 +156,7 @@ impl Scene {
         let pages = folder.join("pages");
         fs::create_dir_all(&pages)?;
         fs::write(pages.join("index.html"), format!("the secret is {SECRET}\n"))?;
+        fs::write(pages.join("statements"), vec![b'x'; 300_000])?;
         let pages = pages.to_string_lossy().into_owned();
         let weak = ["-cipher", "ALL:@SECLEVEL=0"];
         let wire = Capture::start(&partner, &folder, "wire")?.decode_as("tcp.port==8080,tls");
@@ -158,7 +166,7 @@ impl Scene {
                 "openssl",
                 &["s_server", "-accept", "8443", "-cert", &partner_pem, "-www", "-quiet"],
             )?,
-            partner.serve(9000, "/usr/bin/python3", &["-m", "http.server", "9000"])?,
+            partner.serve(9000, "/usr/bin/python3", &["-c", SILENT_SERVER])?,
             zos.serve(21, "/usr/bin/python3", &["-c", FTP_SERVER, &zos_pem, &pages])?,
             zos.serve(
                 990,
@@ -232,7 +240,7 @@ impl Scene {
         self.stage.check("a TLS 1.1 client is reset", !lives);
         let login = self.ftp(&[])?;
         let said = String::from_utf8_lossy(&login.stderr).trim().to_owned();
-        self.stage.shell("partner", &format!("curl ftp://demo@{ZOS}/"), &said);
+        self.stage.shell("partner", &format!("curl ftp://demo@{ZOS}/statements"), &said);
         self.stage.check("a clear-text login is reset", !login.status.success());
         let (lives, _) = self.tls_client("-tls1_2")?;
         self.stage.check("a TLS 1.2 client lives", lives);
@@ -271,9 +279,7 @@ impl Scene {
         let (permitted, said) = search()?;
         self.stage.check("now alice sees the rules", permitted && said.contains("TTLS Rule: FTPS_CLIENT"));
 
-        let mut command = self.zos.command("curl");
-        command.args(["-s", &format!("telnet://{PARTNER}:9000")]).stdin(Stdio::piped());
-        let mut stuck = self.zos.start_command("curl", command)?;
+        let mut stuck = self.zos.start("curl", &["-sS", &format!("http://{PARTNER}:9000/")])?;
         let id = self.connection_to("10.50.60.7..9000")?;
         let drop = format!("V TCPIP,,DROP,CONNECTION={id}");
         let output = self.agent.command_as(ALICE, "console", &[&drop]).output()?;
@@ -371,10 +377,11 @@ impl Scene {
         Ok((lives, error))
     }
 
-    /// A directory listing by FTP with a login.
+    /// A login by FTP and a download that takes half a second.
     fn ftp(&self, options: &[&str]) -> anyhow::Result<std::process::Output> {
-        let url = format!("ftp://demo:demo-password@{ZOS}/");
-        self.partner.run("curl", &[&["-sS", "-m", "5", &url], options].concat())
+        let url = format!("ftp://demo:demo-password@{ZOS}/statements");
+        let download = ["-sS", "-m", "10", "-o", "/dev/null", "--limit-rate", "600K", &url];
+        self.partner.run("curl", &[&download, options].concat())
     }
 
     /// The number of the connection to a foreign socket, as the operator finds it.
