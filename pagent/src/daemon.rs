@@ -73,8 +73,15 @@ struct ToMonitor(Option<Monitor>);
 
 impl Observer for ToMonitor {
     fn established(&self, session: &Arc<Session>) {
-        if let (Some(monitor), Some(wrapped)) = (&self.0, wrapped(session)) {
-            monitor.established(wrapped);
+        if let Some(monitor) = &self.0 {
+            monitor.established(wrapped(session));
+        }
+    }
+
+    fn failed(&self, session: &Arc<Session>) {
+        if let Some(monitor) = &self.0 {
+            monitor.established(wrapped(session));
+            monitor.ended(session.number, 0, 0);
         }
     }
 
@@ -86,9 +93,18 @@ impl Observer for ToMonitor {
     }
 }
 
-fn wrapped(session: &Session) -> Option<Wrapped> {
-    let negotiated = session.negotiated.as_ref()?;
-    Some(Wrapped {
+/// A session as zERT takes it; without a negotiated version it is a failed handshake.
+fn wrapped(session: &Session) -> Wrapped {
+    let negotiated = session.negotiated.as_ref();
+    let handshake = negotiated.map(|negotiated| zert::tls::Handshake {
+        version: negotiated.version,
+        suite: negotiated.suite,
+        group: negotiated.group,
+        resumed: Some(negotiated.resumed),
+        server_certificate: if negotiated.client { negotiated.peer_certificates.first().cloned() } else { None },
+        ..zert::tls::Handshake::default()
+    });
+    Wrapped {
         number: session.number,
         id: session.id,
         endpoints: session.endpoints,
@@ -96,16 +112,8 @@ fn wrapped(session: &Session) -> Option<Wrapped> {
         uid: session.uid,
         inode: session.inode,
         started: session.started.into(),
-        handshake: zert::tls::Handshake {
-            version: negotiated.version,
-            suite: negotiated.suite,
-            group: negotiated.group,
-            resumed: Some(negotiated.resumed),
-            server_certificate: if negotiated.client { negotiated.peer_certificates.first().cloned() } else { None },
-            complete: true,
-            ..zert::tls::Handshake::default()
-        },
-    })
+        handshake: zert::tls::Handshake { complete: true, ..handshake.unwrap_or_default() },
+    }
 }
 
 /// Runs the daemon until it is told to stop.

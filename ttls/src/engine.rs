@@ -431,9 +431,7 @@ impl Captured {
         let network = match shake_hands(self.stream, environment.as_deref(), endpoints.remote, &mut session).await {
             Ok(network) => network,
             Err(error) => {
-                report(&session, &error);
-                let session = shared.registry.begin(session);
-                return shared.registry.end(&session, SessionState::Failed(error.to_string()));
+                return record_failure(&shared, session, &error);
             }
         };
         let program = match dial_program(&shared.settings, endpoints).await {
@@ -527,10 +525,18 @@ async fn carry(shared: &Shared, session: Session, program: TcpStream, mut networ
 
 /// Ends a session that never got to its relay; the other side is reset.
 fn fail(shared: &Shared, session: Session, other: &TcpStream, error: &ConnectionError) {
-    report(&session, error);
     abort(other);
+    record_failure(shared, session, error);
+}
+
+/// Notes a session whose handshake failed or never began.
+fn record_failure(shared: &Shared, session: Session, error: &ConnectionError) {
+    report(&session, error);
     let session = shared.registry.begin(session);
     shared.registry.end(&session, SessionState::Failed(error.to_string()));
+    if !session.environment.is_empty() {
+        shared.observer.failed(&session);
+    }
 }
 
 fn report(session: &Session, error: &ConnectionError) {

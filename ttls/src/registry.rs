@@ -124,7 +124,9 @@ fn as_state<S: Serializer>(state: &Mutex<SessionState>, serializer: S) -> Result
 pub trait Observer: Send + Sync {
     /// A handshake is complete, and relaying begins.
     fn established(&self, session: &Arc<Session>);
-    /// The connection ended.
+    /// The connection ended before its handshake was complete.
+    fn failed(&self, session: &Arc<Session>);
+    /// An established connection ended.
     fn ended(&self, session: &Arc<Session>);
 }
 

@@ -352,6 +352,11 @@ impl Scene {
         };
         self.stage.check("wrapped connections: TLS 1.3", with(":8443", 0x0304) && with(":8080", 0x0304));
         self.stage.check("observed ones: TLS 1.1 reset, TLS 1.2 not", with(":990", 0x0302) && with(":990", 0x0303));
+        let failed = records.iter().any(|record| {
+            field(record, "/common/local") == format!("{ZOS}:8080").as_str()
+                && field(record, "/tls/handshake") == "Failed"
+        });
+        self.stage.check("the plain client of the wrapped server: a failed handshake", failed);
         let clear = records.iter().any(|record| {
             field(record, "/common/local") == format!("{ZOS}:21").as_str()
                 && field(record, "/common/protocols") == 0
