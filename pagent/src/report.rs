@@ -314,3 +314,55 @@ pub(crate) fn record(record: &ConnectionDetail) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use policies::{Source, parse, resolve};
+
+    use super::*;
+
+    /// The report of a rule of `policies/examples/ttls.policy`.
+    fn shown(rule: &str) -> String {
+        let text = include_str!("../../policies/examples/ttls.policy");
+        let (document, _) = parse(&Source::new("ttls.policy", text));
+        let (policy, _) = resolve(&[document], false);
+        let found = policy.ttls.iter().find(|found| found.name == rule).expect(rule);
+        RuleView::of(found).lines().join("\n")
+    }
+
+    #[test]
+    fn a_rule_is_shown_in_the_seed_s_form() {
+        insta::assert_snapshot!(shown("FTPS_CLIENT"), @r"
+        TTLS Rule: FTPS_CLIENT
+        Address: 10.50.60.0/24
+        PortRange: 21
+        Direction: Outbound
+        Status: Active
+        TTLS Action: TTLS_TLS12
+        Version: TLS 1.2
+        KeyringName: TCPIP/TCPIP-KEYRING
+        ");
+        insta::assert_snapshot!(shown("WEB_SERVER"), @r"
+        TTLS Rule: WEB_SERVER
+        Address: All
+        PortRange: 8080
+        Direction: Inbound
+        Status: Active
+        TTLS Action: WEB_ENV_SERVER
+        Version: TLS 1.2, TLS 1.3
+        KeyringName: TCPIP/TCPIP-KEYRING
+        ");
+    }
+
+    #[test]
+    fn the_zert_counters_are_those_of_the_seed() {
+        let statistics = Statistics { observed: 12_345, reset: 17, logged: 235, lost: 0 };
+        insta::assert_snapshot!(zert_statistics(&statistics).join("\n"), @r"
+        ZERT STATISTICS:
+        CONNECTIONS OBSERVED = 00012345
+        CONNECTIONS RESET = 00000017
+        CONNECTIONS LOGGED = 00000235
+        END OF THE REPORT
+        ");
+    }
+}
