@@ -9,4 +9,4 @@ mod files;
 mod ring;
 
 pub use error::KeyringError;
-pub use ring::{Ring, RingCertificate, RingLocation};
+pub use ring::{Ring, RingLocation};

@@ -58,11 +58,11 @@ impl fmt::Display for RingLocation {
 
 /// A certificate that can be sent.
 #[derive(Clone)]
-pub struct RingCertificate {
+struct RingCertificate {
     /// What policies call it: the name of its file without extension.
-    pub label: String,
+    label: String,
     /// The chain, end entity first.
-    pub chain: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
     key: Option<Arc<dyn SigningKey>>,
     /// Whether it is a certificate authority's: never sent unless its label is asked for or nothing else is there.
     authority: bool,
@@ -174,12 +174,6 @@ impl Ring {
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
-    }
-
-    /// The certificates that could be sent.
-    #[must_use]
-    pub fn certificates(&self) -> &[RingCertificate] {
-        &self.certificates
     }
 
     fn labels(&self) -> String {

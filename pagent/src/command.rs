@@ -114,7 +114,7 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
         }
         match send(line) {
             Ok(answer) => code = code.max(answer),
-            // At a prompt a refusal is an answer; the session goes on.
+            // At a prompt a refusal is an answer like any other.
             Err(error) if error.downcast_ref::<Refused>().is_some() => {
                 eprintln!("{error}");
                 code = code.max(REFUSED);

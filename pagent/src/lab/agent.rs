@@ -152,12 +152,6 @@ impl Agent {
         self.running.as_ref().map(Running::said).unwrap_or_default()
     }
 
-    /// The daemon's process id.
-    #[must_use]
-    pub fn pid(&self) -> Option<i32> {
-        self.running.as_ref().map(Running::pid)
-    }
-
     /// A command of this project on the agent's host, with the agent's configuration.
     #[must_use]
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {

@@ -179,6 +179,22 @@ fn a_job_condition_does_not_match_an_unknown_job() {
     assert!(policy.ttls_rule(&asked, noon()).is_some());
 }
 
+#[test]
+fn the_owner_is_asked_for_only_where_a_rule_depends_on_it() {
+    let by_job = RULE
+        .replace("FTPS_CLIENT", "BY_JOB")
+        .replace("RemotePortRange 21", "RemotePortRange 21\n  Jobname FTP*\n  Priority 5")
+        .replace("TTLSGroupAction ON\n{\n  TTLSEnabled On\n}\n", "");
+    let asks = |policy: &Policy, remote: &str| {
+        policy.asks_for_owner(&connection("10.1.1.1:40000", remote, Direction::Outbound), noon())
+    };
+    let first = accepted(&format!("{SEED_TTLS}{RULE}{by_job}"));
+    assert!(asks(&first, "10.50.60.7:21"), "the rule that asks is searched first");
+    assert!(!asks(&first, "10.50.60.7:22"), "its other conditions do not fit");
+    let last = accepted(&format!("{SEED_TTLS}{}{by_job}", RULE.replace("Direction", "Priority 9\n  Direction")));
+    assert!(!asks(&last, "10.50.60.7:21"), "a rule before it fits without asking");
+}
+
 /// Each broken policy, and the code and line of its first error.
 #[test]
 fn every_error_names_its_place() {

@@ -53,7 +53,7 @@ pub(super) async fn setropts(session: Session<'_>, words: &Words) -> Result<Outc
     }
     if keywords.has("LIST") {
         lines.extend(list(&session));
-        return Ok(done(lines));
+        return Ok(Outcome { changed: false, ..done(lines) });
     }
     lines.push("ICH14063I SETROPTS command complete.".to_owned());
     // A class that is RACLISTed for the first time gets its profiles as they are now; so does one that is refreshed.
