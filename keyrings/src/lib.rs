@@ -9,4 +9,4 @@ mod files;
 mod ring;
 
 pub use error::KeyringError;
-pub use ring::{Ring, RingLocation};
+pub use ring::{CertificateSummary, Ring, RingLocation};

@@ -8,6 +8,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
+use x509_parser::public_key::PublicKey;
 
 use crate::KeyringError;
 use crate::files::{self, Material};
@@ -142,12 +143,7 @@ impl Ring {
                     KeyringError::NoSuchLabel { ring: ring(), label: label.to_owned(), have: self.labels() }
                 })?
             }
-            None => self
-                .certificates
-                .iter()
-                .filter(|certificate| certificate.key.is_some())
-                .min_by_key(|certificate| (certificate.label != "default", certificate.authority, &certificate.label))
-                .ok_or_else(|| KeyringError::NoIdentity { ring: ring() })?,
+            None => self.default_certificate().ok_or_else(|| KeyringError::NoIdentity { ring: ring() })?,
         };
         let label = found.label.clone();
         let key = found.key.clone().ok_or_else(|| KeyringError::NoPrivateKey { ring: ring(), label: label.clone() })?;
@@ -170,6 +166,21 @@ impl Ring {
         Ok(&self.authorities)
     }
 
+    /// The certificates that can be named by a label, for those who only look at them.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateSummary> {
+        let default = self.default_certificate().map(std::ptr::from_ref);
+        let is_default = |certificate: &RingCertificate| default == Some(std::ptr::from_ref(certificate));
+        self.certificates.iter().filter_map(|certificate| summary(certificate, is_default(certificate))).collect()
+    }
+
+    fn default_certificate(&self) -> Option<&RingCertificate> {
+        self.certificates
+            .iter()
+            .filter(|certificate| certificate.key.is_some())
+            .min_by_key(|certificate| (certificate.label != "default", certificate.authority, &certificate.label))
+    }
+
     /// What the ring holds, as a hash: equal for equal certificates and keys.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
@@ -180,6 +191,49 @@ impl Ring {
         let labels: Vec<&str> = self.certificates.iter().map(|certificate| certificate.label.as_str()).collect();
         if labels.is_empty() { "none".to_owned() } else { labels.join(", ") }
     }
+}
+
+/// A certificate of a ring, for those who only look at it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateSummary {
+    /// Its label.
+    pub label: String,
+    /// Whether its private key is in the ring.
+    pub has_key: bool,
+    /// Whether it is sent when no label is asked for.
+    pub is_default: bool,
+    /// The size of an RSA key in bits; none for other keys.
+    pub rsa_bits: Option<usize>,
+    /// Seconds since the epoch before and after which it is not valid.
+    pub validity: (i64, i64),
+    /// Whether its extended key usage (RFC 5280 §4.2.1.12) allows servers; none without that extension.
+    pub server_auth: Option<bool>,
+    /// Whether its extended key usage allows clients.
+    pub client_auth: Option<bool>,
+    /// Whether its key usage (RFC 5280 §4.2.1.3) has digitalSignature; none without that extension.
+    pub signs: Option<bool>,
+}
+
+fn summary(certificate: &RingCertificate, is_default: bool) -> Option<CertificateSummary> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate.chain.first()?).ok()?;
+    let rsa_bits = match parsed.public_key().parsed() {
+        // The modulus: leading zeros do not count.
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        _ => None,
+    };
+    let extended = parsed.extended_key_usage().ok().flatten().map(|extension| extension.value);
+    let usage = parsed.key_usage().ok().flatten().map(|extension| extension.value);
+    let validity = parsed.validity();
+    Some(CertificateSummary {
+        label: certificate.label.clone(),
+        has_key: certificate.key.is_some(),
+        is_default,
+        rsa_bits,
+        validity: (validity.not_before.timestamp(), validity.not_after.timestamp()),
+        server_auth: extended.map(|usage| usage.server_auth || usage.any),
+        client_auth: extended.map(|usage| usage.client_auth || usage.any),
+        signs: usage.map(x509_parser::extensions::KeyUsage::digital_signature),
+    })
 }
 
 fn usable_keys(ring: &str, materials: &[Material]) -> Result<Vec<Arc<dyn SigningKey>>, KeyringError> {

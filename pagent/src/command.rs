@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "only commands print")]
 
+mod author;
 pub mod console;
 mod demo;
 pub mod pagent;

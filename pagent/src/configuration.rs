@@ -27,8 +27,9 @@ pub(crate) struct Configuration {
     pub(crate) saf: Option<String>,
     /// The owner of key rings that policies name without one.
     pub(crate) ring_owner: String,
-    /// What is logged: `error`, `warn`, `info`, `debug`, or tracing's filter syntax.
-    pub(crate) log: String,
+    /// What is logged: `error`, `warn`, `info`, `debug`, or tracing's filter syntax. Without it the policy's LogLevel
+    /// counts, and `info` without that.
+    pub(crate) log: Option<String>,
     /// The capture of connections.
     pub(crate) capture: Capture,
     /// The zERT observer.
@@ -73,7 +74,7 @@ impl Default for Configuration {
             image: "TCPIP".to_owned(),
             saf: None,
             ring_owner: "TCPIP".to_owned(),
-            log: "info".to_owned(),
+            log: None,
             capture: Capture::default(),
             zert: Zert::default(),
         }
@@ -149,6 +150,12 @@ impl Configuration {
     #[must_use]
     pub(crate) fn rings(&self) -> PathBuf {
         self.state.join("rings")
+    }
+
+    /// The folder of data sets.
+    #[must_use]
+    pub(crate) fn datasets(&self) -> PathBuf {
+        self.state.join("datasets")
     }
 
     /// The engine's marks.

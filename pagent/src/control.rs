@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
+use chrono::{DateTime, FixedOffset};
+use policies::Connection;
 use saf::{Access, Authorized, CommandResult, Decision, NoDecision, Userid};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -44,11 +46,20 @@ pub(crate) struct Stop {
     pub(crate) release: bool,
 }
 
+/// A connection to explain.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ExplainRequest {
+    pub(crate) connection: Connection,
+    /// When; now, if it is not said.
+    pub(crate) at: Option<DateTime<FixedOffset>>,
+}
+
 pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/connections", get(connections))
-        .route("/v1/policy/ttls", get(ttls_policy))
+        .route("/v1/policy", get(policy))
+        .route("/v1/explain", post(explain))
         .route("/v1/refresh", post(refresh))
         .route("/v1/stop", post(stop))
         .route("/v1/tso", post(tso))
@@ -87,11 +98,25 @@ async fn connections(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<i
     Ok(Json(json!(sessions.iter().map(|session| session.as_ref()).collect::<Vec<_>>())))
 }
 
-async fn ttls_policy(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+async fn policy(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+    authorize_pasearch(&daemon, peer.0)?;
+    Ok(Json(daemon.policy_report()))
+}
+
+async fn explain(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(request): Json<ExplainRequest>,
+) -> Result<impl IntoResponse, Denied> {
+    authorize_pasearch(&daemon, peer.0)?;
+    let at = request.at.unwrap_or_else(|| chrono::Local::now().fixed_offset());
+    Ok(Json(policies::explain::explain(&daemon.engine.policy(), &request.connection, at)))
+}
+
+/// READ to the profile that IBM's pasearch asks for.
+fn authorize_pasearch(daemon: &Daemon, peer: Peer) -> Result<(), Denied> {
     let resource = format!("EZB.PAGENT.{}.{}.TTLS", daemon.configuration.sysname, daemon.configuration.image);
-    let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
-    let policy = daemon.engine.policy();
-    Ok(Json(json!(policy.ttls.iter().map(|rule| report::RuleView::of(rule)).collect::<Vec<_>>())))
+    authorize(daemon, peer, "SERVAUTH", &resource, Access::Read).map(drop)
 }
 
 async fn refresh(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {

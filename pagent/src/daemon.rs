@@ -20,6 +20,8 @@ use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
 
 use crate::configuration::Configuration;
 use crate::control;
+use crate::history::InstallHistory;
+use crate::logging::LogControl;
 use crate::policy_files;
 use crate::smf_file::SmfFile;
 
@@ -39,6 +41,7 @@ pub(crate) struct Daemon {
     refreshing: Mutex<()>,
     /// The capture rules were removed on purpose: nobody puts them back.
     released: AtomicBool,
+    log: LogControl,
 }
 
 /// What `pagent status` says of the policy.
@@ -46,9 +49,42 @@ pub(crate) struct Daemon {
 struct PolicyState {
     /// Seconds since the epoch of the last installation; none when nothing was installed.
     installed: Option<u64>,
-    files: Vec<String>,
+    files: Vec<PolicyFile>,
+    /// Seconds after which changed files are read again (TcpImage).
+    refresh_interval: u32,
     /// Why the last refresh installed nothing.
     refused: Option<String>,
+    #[serde(skip)]
+    history: InstallHistory,
+}
+
+/// A file of the installed policy.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+struct PolicyFile {
+    path: String,
+    /// Its size and its time of change in nanoseconds since the epoch, to tell whether it has changed.
+    #[serde(skip)]
+    stamp: Option<(u64, u128)>,
+}
+
+impl PolicyFile {
+    fn new(path: &str) -> Self {
+        let stamp = || {
+            let metadata = fs::metadata(path).ok()?;
+            let changed = metadata.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            Some((metadata.len(), changed.as_nanos()))
+        };
+        Self { path: path.to_owned(), stamp: stamp() }
+    }
+}
+
+/// What an installation leaves.
+struct InstalledPolicy {
+    files: Vec<PolicyFile>,
+    refresh_interval: u32,
+    old: Arc<policies::Policy>,
+    new: Arc<policies::Policy>,
+    messages: Vec<String>,
 }
 
 /// `pagent status`.
@@ -117,7 +153,7 @@ fn wrapped(session: &Session) -> Wrapped {
 }
 
 /// Runs the daemon until it is told to stop.
-pub(crate) async fn run(configuration: Configuration) -> anyhow::Result<()> {
+pub(crate) async fn run(configuration: Configuration, log: LogControl) -> anyhow::Result<()> {
     info!("EZZ8431I PAGENT STARTING");
     fs::create_dir_all(&configuration.state)
         .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
@@ -153,6 +189,7 @@ pub(crate) async fn run(configuration: Configuration) -> anyhow::Result<()> {
         policy: RwLock::default(),
         refreshing: Mutex::new(()),
         released: AtomicBool::new(false),
+        log,
     });
     // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
     if let Err(message) = daemon.refresh().await {
@@ -167,9 +204,16 @@ pub(crate) async fn run(configuration: Configuration) -> anyhow::Result<()> {
     notify_systemd("READY=1");
     tokio::spawn(async move { api.await });
     let mut watch = tokio::time::interval(REPAIR);
+    let mut looked = tokio::time::Instant::now();
     loop {
         tokio::select! {
-            _ = watch.tick() => daemon.repair().await,
+            _ = watch.tick() => {
+                daemon.repair().await;
+                if looked.elapsed() >= daemon.refresh_interval() {
+                    daemon.refresh_if_changed().await;
+                    looked = tokio::time::Instant::now();
+                }
+            }
             _ = hangup.recv() => {
                 if let Err(message) = daemon.refresh().await {
                     error!("{message}");
@@ -215,9 +259,10 @@ impl Daemon {
         let result = self.install().await;
         let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok((files, messages)) => {
+            Ok(InstalledPolicy { files, refresh_interval, old, new, messages }) => {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                *state = PolicyState { installed: Some(now.as_secs()), files, refused: None };
+                let history = state.history.after(&old, &new, i64::try_from(now.as_secs()).unwrap_or(0));
+                *state = PolicyState { installed: Some(now.as_secs()), files, refresh_interval, refused: None, history };
                 Ok(messages)
             }
             Err(message) => {
@@ -227,47 +272,85 @@ impl Daemon {
         }
     }
 
-    async fn install(&self) -> Result<(Vec<String>, Vec<String>), String> {
+    /// The installed policy as `pasearch` shows it.
+    pub(crate) fn policy_report(&self) -> policies::report::Report {
+        let state = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        let instance = state.installed.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0);
+        let now = chrono::Local::now().fixed_offset();
+        policies::report::Report::new(&self.engine.policy(), &self.configuration.image, instance, now, &state.history)
+    }
+
+    fn refresh_interval(&self) -> std::time::Duration {
+        let state = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        // Before the first installation the default counts; no interval is shorter than a second.
+        let seconds = if state.refresh_interval == 0 { 1800 } else { state.refresh_interval };
+        std::time::Duration::from_secs(seconds.into())
+    }
+
+    /// Reads the policy again when one of its files has changed (TcpImage's refresh interval).
+    async fn refresh_if_changed(&self) {
+        let files = self.policy.read().unwrap_or_else(PoisonError::into_inner).files.clone();
+        let changed = files.iter().any(|file| PolicyFile::new(&file.path) != *file);
+        if changed && !self.released.load(Ordering::SeqCst) {
+            info!("a policy file has changed");
+            if let Err(message) = self.refresh().await {
+                error!("{message}");
+            }
+        }
+    }
+
+    async fn install(&self) -> Result<InstalledPolicy, String> {
         let image = &self.configuration.image;
         let errors = format!("EZZ8438I PAGENT POLICY DEFINITIONS CONTAIN ERRORS FOR {image} : TTLS");
-        let (path, name) = (self.configuration.policy.clone(), image.clone());
-        let loaded = tokio::task::spawn_blocking(move || policy_files::load(&path, &name)).await;
-        let loaded = loaded.map_err(|error| error.to_string())?;
-        let loaded = loaded.map_err(|error| format!("{errors}\n{error}"))?;
+        let configuration = self.configuration.clone();
+        let now = chrono::Local::now().timestamp();
+        let loaded = tokio::task::spawn_blocking(move || {
+            let path = configuration.policy.clone();
+            let (path, image) = (std::slice::from_ref(&path), configuration.image.as_str());
+            // The files' stamps are taken before they are read: a change in between is seen at the next look.
+            let loaded = policy_files::load(path, &configuration, Some(image), Some(now));
+            let files: Vec<PolicyFile> =
+                loaded.documents.iter().map(|document| PolicyFile::new(&document.source.name)).collect();
+            (loaded, files)
+        });
+        let (loaded, files) = loaded.await.map_err(|error| error.to_string())?;
         let findings = diagnostic::render(&loaded.diagnostics);
         if loaded.has_errors() {
             return Err(format!("{errors}\n{findings}"));
         }
         if !findings.is_empty() {
-            warn!("the policy has warnings\n{findings}");
+            warn!("the policy has warnings and notes\n{findings}");
         }
-        if loaded.policy.ttls.is_empty() && self.engine.captures() {
+        let policies::Loaded { policy, refresh, log_level, .. } = loaded;
+        let policy = Arc::new(policy);
+        if policy.ttls.is_empty() && self.engine.captures() {
             return Err(format!(
                 "{errors}\nthe new policy has no TTLS rules, the one before has: nothing is opened by a file that came up \
                  empty; to open on purpose use `pagent stop --release`"
             ));
         }
-        let engine = self.engine.clone();
-        let policy = Arc::clone(&loaded.policy);
+        let (engine, old) = (self.engine.clone(), self.engine.policy());
+        let new = Arc::clone(&policy);
         let installed = tokio::task::spawn_blocking(move || {
             let prepared = engine
-                .prepare(policy)
+                .prepare(new)
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
             engine.install(prepared).map_err(|error| error.to_string())
         });
         installed.await.map_err(|error| error.to_string())?.map_err(|error| format!("{errors}\n{error}"))?;
         if let Some(monitor) = &self.monitor {
-            monitor.set_policy(Arc::clone(&loaded.policy));
+            monitor.set_policy(Arc::clone(&policy));
         }
         let mut messages = vec![format!("EZZ8771I PAGENT CONFIG POLICY PROCESSING COMPLETE FOR {image} : TTLS")];
-        if loaded.policy.ttls.is_empty() {
+        self.log.set(log_level);
+        if policy.ttls.is_empty() {
             messages.push(format!("EZZ4249I {image} INSTALLED TTLS POLICY HAS NO RULES"));
         }
         messages.push(format!("EZD1586I PAGENT HAS INSTALLED ALL LOCAL POLICIES FOR {image}"));
         for message in &messages {
             info!("{message}");
         }
-        Ok((loaded.files.iter().map(|file| file.display().to_string()).collect(), messages))
+        Ok(InstalledPolicy { files, refresh_interval: refresh, old, new: policy, messages })
     }
 
     /// Puts the capture rules back when somebody removed them (`nft flush ruleset`).

@@ -1,120 +1,231 @@
-//! From files to a policy: the main file, the image's file, the policy files they name.
+//! Policy files from the file system, and the key rings they speak of.
 //!
-//! ```text
-//! pagent.conf:  TcpImage TCPIP /etc/pagent/tcpip.conf     (without a path: the same file)
-//! tcpip.conf:   TTLSConfig /etc/pagent/ttls.policy        zERTConfig /etc/pagent/zert.policy
-//! ```
-//!
-//! A file that holds statements itself is a policy file; `pagent check` takes either kind.
+//! Data sets (`//'HLQ.NAME(MEMBER)'`) are files of the data set folder: a member lies in a folder named like the data
+//! set, a sequential data set is a file. Beside the file that names it a data set is looked for too, under its full name.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policies::syntax::Directive;
-use policies::{Diagnostic, Document, Policy, Source, diagnostic, parse, resolve};
+use keyrings::{KeyringError, Ring, RingLocation};
+use policies::diagnostic::Problem;
+use policies::lint::{CertificateFacts, RingFacts, Rings};
+use policies::load::Settings;
+use policies::parameters::{Password, SecurityParameters};
+use policies::source::Origin;
+use policies::{Diagnostic, Files, Loaded, Source, Span};
+
+use crate::configuration::Configuration;
 
 /// Whether this build links the FIPS 140-3 module. None does yet: policies that demand it are refused.
 const FIPS_MODULE: bool = false;
-/// A policy file larger than this is refused.
-const MAX_FILE: u64 = 256 << 20;
+/// A policy file larger than this is refused: 100,000 rules take less than half of it.
+const MAX_FILE: u64 = 64 << 20;
 
-/// What loading gave.
-pub(crate) struct Loaded {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
-    /// The files that were read, in order.
-    pub(crate) files: Vec<PathBuf>,
+/// Reads main files or policy files as one policy of a stack, and everything they name. Never fails: what cannot be
+/// read is among the diagnostics. Without an image the first `TcpImage` counts; `now` (seconds since the epoch) makes
+/// the key rings be looked at.
+pub(crate) fn load(paths: &[PathBuf], configuration: &Configuration, image: Option<&str>, now: Option<i64>) -> Loaded {
+    let (sources, unreadable) = read_all(paths);
+    load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, now)
 }
 
-impl Loaded {
-    pub(crate) fn has_errors(&self) -> bool {
-        diagnostic::has_errors(&self.diagnostics)
-    }
+/// The same for sources that are there already; `files` reads what they name.
+pub(crate) fn load_sources(
+    sources: &[Arc<Source>],
+    unreadable: Vec<Diagnostic>,
+    files: &mut dyn Files,
+    configuration: &Configuration,
+    image: Option<&str>,
+    now: Option<i64>,
+) -> Loaded {
+    let mut keys = Keys { configuration, known: HashMap::new() };
+    let rings = now.map(|now| (&mut keys as &mut dyn Rings, now));
+    let settings = Settings { image, fips: FIPS_MODULE, files, rings, lints: true };
+    let mut loaded = policies::load(sources, settings);
+    loaded.diagnostics.splice(0..0, unreadable);
+    loaded
 }
 
-/// A file that could not be read, and who named it.
-#[derive(Debug, thiserror::Error)]
-#[error("{}{}: {source}", path.display(), named_by.as_ref().map(|by| format!(" (named at {by})")).unwrap_or_default())]
-pub(crate) struct FileError {
-    path: PathBuf,
-    named_by: Option<String>,
-    source: io::Error,
-}
-
-/// Reads a main file or a policy file for a stack, and everything it names.
-pub(crate) fn load(path: &Path, image: &str) -> Result<Loaded, FileError> {
-    let mut loader = Loader { documents: Vec::new(), diagnostics: Vec::new(), files: Vec::new() };
-    let directives = loader.file(path, None)?;
-    let images: Vec<&Directive> = directives.iter().filter(|directive| directive.name == "TcpImage").collect();
-    let named = |directive: &&&Directive| directive.words.first().is_some_and(|name| name.eq_ignore_ascii_case(image));
-    // Without a TcpImage for this stack the main file is the image's file.
-    let image_file = images.iter().find(named).and_then(|directive| {
-        let file = directive.words.get(1).filter(|word| word.starts_with('/') || word.contains('.'))?;
-        Some((beside(path, file), directive.origin.short()))
-    });
-    if !images.is_empty() && !images.iter().any(|directive| named(&directive)) {
-        let known: Vec<&str> = images.iter().filter_map(|directive| Some(directive.words.first()?.as_str())).collect();
-        return Err(FileError {
-            path: path.to_owned(),
-            named_by: None,
-            source: io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("no TcpImage names stack {image}, only {}; set `image` in pagent.toml", known.join(", ")),
-            ),
-        });
-    }
-    let image_directives = match &image_file {
-        Some((file, named_by)) if file != path => loader.file(file, Some(named_by.clone()))?,
-        _ => directives.clone(),
-    };
-    let base = image_file.as_ref().map_or(path, |(file, _)| file.as_path());
-    // The common policy comes first; of several TTLSConfig lines the last counts.
-    let last = |list: &[Directive], name: &str| {
-        let found = list.iter().rev().find(|directive| directive.name == name)?;
-        Some((found.words.first()?.clone(), found.origin.short()))
-    };
-    let common = last(&directives, "CommonTTLSConfig").map(|found| (path, found));
-    let own = ["TTLSConfig", "zERTConfig"].map(|name| last(&image_directives, name).map(|found| (base, found)));
-    for (base, (file, named_by)) in std::iter::once(common).chain(own).flatten() {
-        let file = beside(base, &file);
-        if !loader.files.contains(&file) {
-            loader.file(&file, Some(named_by))?;
+fn read_all(paths: &[PathBuf]) -> (Vec<Arc<Source>>, Vec<Diagnostic>) {
+    let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
+    for path in paths {
+        match read(path) {
+            Ok(source) => sources.push(source),
+            Err(error) => unreadable.push(diagnostic(path, &error)),
         }
     }
-    let (policy, more) = resolve(&loader.documents, FIPS_MODULE);
-    loader.diagnostics.extend(more);
-    Ok(Loaded { policy: Arc::new(policy), diagnostics: loader.diagnostics, files: loader.files })
+    (sources, unreadable)
 }
 
-struct Loader {
-    documents: Vec<Document>,
-    diagnostics: Vec<Diagnostic>,
-    files: Vec<PathBuf>,
+/// A file that could not be read, as a diagnostic.
+fn diagnostic(path: &Path, error: &io::Error) -> Diagnostic {
+    let file = path.display().to_string();
+    let source = Source::new(file.clone(), "");
+    let problem = Problem::Unreadable { file, reason: error.to_string() };
+    Diagnostic::new(problem, Origin { source, span: Span::default() })
 }
 
-impl Loader {
-    /// Reads a file and gives its directives.
-    fn file(&mut self, path: &Path, named_by: Option<String>) -> Result<Vec<Directive>, FileError> {
-        let read = || {
-            let size = std::fs::metadata(path)?.len();
-            if size > MAX_FILE {
-                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a policy file has at most 256 MiB"));
+/// Reads a file; `-` is the standard input.
+pub(crate) fn read(path: &Path) -> io::Result<Arc<Source>> {
+    use io::Read as _;
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, "a policy file has at most 64 MiB");
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    } else {
+        let file = std::fs::File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    }
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(too_large());
+    }
+    let name = if path == Path::new("-") { "(standard input)".to_owned() } else { path.display().to_string() };
+    Ok(Source::from_bytes(name, bytes))
+}
+
+/// Files of the file system.
+pub(crate) struct Disk {
+    datasets: PathBuf,
+}
+
+impl Disk {
+    pub(crate) fn new(configuration: &Configuration) -> Self {
+        Self { datasets: configuration.datasets() }
+    }
+
+    /// The paths a name may mean, in the order they are tried.
+    pub(crate) fn candidates(&self, name: &str, by: &Source) -> Result<Vec<PathBuf>, String> {
+        let beside = Path::new(&by.name).parent().unwrap_or(Path::new("."));
+        let Some(dataset) = name.strip_prefix("//'").and_then(|rest| rest.strip_suffix('\'')) else {
+            if name.starts_with("//") {
+                return Err("a data set is written //'HLQ.NAME' or //'HLQ.NAME(MEMBER)'".to_owned());
             }
-            std::fs::read(path)
+            return Ok(vec![beside.join(name)]);
         };
-        let bytes = read().map_err(|source| FileError { path: path.to_owned(), named_by, source })?;
-        let source = Source::from_bytes(path.display().to_string(), bytes);
-        let (document, diagnostics) = parse(&source);
-        let directives = document.directives.clone();
-        self.documents.push(document);
-        self.diagnostics.extend(diagnostics);
-        self.files.push(path.to_owned());
-        Ok(directives)
+        let (name, member) = match dataset.split_once('(').map(|(name, rest)| (name, rest.strip_suffix(')'))) {
+            None => (dataset, None),
+            Some((name, Some(member))) => (name, Some(member)),
+            Some((_, None)) => return Err("the member's closing parenthesis is missing".to_owned()),
+        };
+        let is_qualifier = |part: &str| {
+            (1..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric() || "@#$-".contains(c))
+        };
+        if !name.split('.').all(is_qualifier) || !member.is_none_or(is_qualifier) {
+            return Err("qualifiers and members have 1 to 8 characters A-Z 0-9 @ # $ -".to_owned());
+        }
+        let file = |folder: &Path| match member {
+            Some(member) => folder.join(name).join(member),
+            None => folder.join(name),
+        };
+        Ok(vec![file(&self.datasets), file(beside), beside.join(dataset)])
     }
 }
 
-/// A relative name stands beside the file that names it.
-fn beside(base: &Path, file: &str) -> PathBuf {
-    base.parent().unwrap_or(Path::new(".")).join(file)
+impl Files for Disk {
+    fn read(&mut self, name: &str, by: &Source) -> Result<Arc<Source>, String> {
+        let candidates = self.candidates(name, by)?;
+        let mut tried = Vec::new();
+        for path in &candidates {
+            match read(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => tried.push(path.display().to_string()),
+                other => return other.map_err(|error| format!("{}: {error}", path.display())),
+            }
+        }
+        Err(format!("there is no {}", tried.join(", and no ")))
+    }
+}
+
+/// The key rings of the state folder, each read once.
+struct Keys<'a> {
+    configuration: &'a Configuration,
+    known: HashMap<(String, Option<Password>), Option<Result<Arc<RingFacts>, String>>>,
+}
+
+impl Rings for Keys<'_> {
+    fn ring(&mut self, parameters: &SecurityParameters) -> Option<Result<Arc<RingFacts>, String>> {
+        let key = (parameters.keyring.clone(), parameters.keyring_password.clone());
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let read = self.read(parameters);
+        self.known.insert(key, read.clone());
+        read
+    }
+}
+
+impl Keys<'_> {
+    fn read(&self, parameters: &SecurityParameters) -> Option<Result<Arc<RingFacts>, String>> {
+        let rings = self.configuration.rings();
+        let location = match RingLocation::resolve(&parameters.keyring, &rings, &self.configuration.ring_owner) {
+            Ok(location) => location,
+            Err(error) => return Some(Err(error.to_string())),
+        };
+        // On another machine than the policy's the ring is not there; nothing is said then. A named ring that is not in
+        // a folder of rings that is there is another matter.
+        let is_named = !parameters.keyring.starts_with('/');
+        let readable = |path: &Path| std::fs::metadata(path).is_ok();
+        if !readable(location.path()) && !(is_named && readable(&rings)) {
+            return None;
+        }
+        match Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)) {
+            Ok(ring) => Some(Ok(Arc::new(facts(&ring)))),
+            Err(KeyringError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => None,
+            Err(error) => Some(Err(error.to_string())),
+        }
+        .map(|found| found.map_err(|reason| without_prefix(&reason, &parameters.keyring)))
+    }
+}
+
+/// The reason without the ring's name, which the lint says already.
+fn without_prefix(reason: &str, ring: &str) -> String {
+    let rest = reason.strip_prefix("key ring ").and_then(|rest| rest.strip_prefix(ring));
+    rest.map_or(reason, |rest| rest.trim_start_matches([':', ' '])).to_owned()
+}
+
+fn facts(ring: &Ring) -> RingFacts {
+    let certificates = ring.certificates().into_iter().map(|found| CertificateFacts {
+        label: found.label,
+        has_key: found.has_key,
+        is_default: found.is_default,
+        rsa_bits: found.rsa_bits,
+        validity: found.validity,
+        server_auth: found.server_auth,
+        client_auth: found.client_auth,
+        signs: found.signs,
+    });
+    RingFacts { certificates: certificates.collect(), authorities: ring.authorities().map_or(0, <[_]>::len) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_set_is_a_file_of_the_data_set_folder() {
+        let disk = Disk { datasets: PathBuf::from("/data") };
+        let by = Source::new("/etc/pagent.conf", "");
+        let paths = |name: &str| -> Result<Vec<String>, String> {
+            let paths = disk.candidates(name, &by)?;
+            Ok(paths.iter().map(|path| path.display().to_string()).collect())
+        };
+        assert_eq!(paths("x.policy"), Ok(vec!["/etc/x.policy".to_owned()]));
+        assert_eq!(paths("/x.policy"), Ok(vec!["/x.policy".to_owned()]));
+        assert_eq!(
+            paths("//'USER.TCPPARMS(PAGENT)'"),
+            Ok(vec![
+                "/data/USER.TCPPARMS/PAGENT".to_owned(),
+                "/etc/USER.TCPPARMS/PAGENT".to_owned(),
+                "/etc/USER.TCPPARMS(PAGENT)".to_owned(),
+            ])
+        );
+        assert_eq!(paths("//'USER.TTLS'").map(|paths| paths[0].clone()), Ok("/data/USER.TTLS".to_owned()));
+        for bad in ["//'../ETC'", "//'A(B'", "//'A..B'", "//A.B", "//'A/B'", "//''", "//'TOOLONGNAME.B'"] {
+            assert!(paths(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -2,12 +2,9 @@
 
 use std::fmt::Write as _;
 
-use policies::TtlsRule;
-use policies::address::{AddressRange, PortRange};
 use policies::cipher;
-use policies::model::Conditions;
-use policies::value::Value;
-use serde::{Deserialize, Serialize};
+use policies::report::Rule;
+use serde::Deserialize;
 use smf::ConnectionDetail;
 use smf::detail::{Event, HandshakeType, LocalRole};
 use stack::{Socket, StackError, State, owner, socket};
@@ -26,108 +23,38 @@ pub(crate) const CONNECTED: [State; 9] = [
     State::Closing,
 ];
 
-/// A TTLS rule as `pasearch` shows it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct RuleView {
-    rule: String,
-    origin: String,
-    priority: u32,
-    direction: String,
-    local_address: String,
-    local_ports: String,
-    remote_address: String,
-    remote_ports: String,
-    jobname: Option<String>,
-    userid: Option<String>,
-    enabled: bool,
-    group_action: String,
-    environment_action: Option<String>,
-    connection_action: Option<String>,
-    role: Option<String>,
-    version: String,
-    cipher_suites: Vec<String>,
-    keyring: Option<String>,
-}
-
-impl RuleView {
-    pub(crate) fn of(rule: &TtlsRule) -> Self {
-        let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, .. } = &rule.conditions;
-        let parameters = rule.security_parameters();
-        let version = parameters.as_ref().map(|parameters| {
-            let versions = [(parameters.tls12, "TLS 1.2"), (parameters.tls13, "TLS 1.3")];
-            let on: Vec<&str> = versions.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-            on.join(", ")
-        });
-        let role = match rule.effective("HandshakeRole").values.first() {
-            Some(Value::Choice(role)) => Some((*role).to_owned()),
-            _ => None,
-        };
-        Self {
-            rule: rule.name.clone(),
-            origin: rule.origin.short(),
-            priority: rule.priority,
-            direction: direction.map_or_else(|| "Both".to_owned(), |direction| direction.to_string()),
-            local_address: addresses(local),
-            local_ports: ports(local_ports),
-            remote_address: addresses(remote),
-            remote_ports: ports(remote_ports),
-            jobname: jobname.as_ref().map(ToString::to_string),
-            userid: userid.as_ref().map(ToString::to_string),
-            enabled: rule.enabled(),
-            group_action: rule.group.name.clone(),
-            environment_action: rule.environment.as_ref().map(|action| action.name.clone()),
-            connection_action: rule.connection.as_ref().map(|action| action.name.clone()),
-            role: role.filter(|_| parameters.is_some()),
-            version: version.unwrap_or_else(|| "None (TTLSEnabled Off)".to_owned()),
-            cipher_suites: parameters
-                .as_ref()
-                .map(|parameters| parameters.suites.iter().map(|&code| cipher::name(code)).collect())
-                .unwrap_or_default(),
-            keyring: parameters.map(|parameters| parameters.keyring),
+/// A rule in the seed's layout of `pasearch -p TTLS`: the address and ports of the end that accepts connections. What
+/// else is coded follows as lines of the same kind.
+pub(crate) fn rule(rule: &Rule) -> Vec<String> {
+    let ports = |ranges: &[(u16, u16)]| {
+        let range = |(from, to): &(u16, u16)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+        if ranges.is_empty() { "All".to_owned() } else { ranges.iter().map(range).collect::<Vec<_>>().join(", ") }
+    };
+    let local = (rule.local_addresses.join(", "), ports(&rule.local_ports));
+    let remote = (rule.remote_addresses.join(", "), ports(&rule.remote_ports));
+    let inbound = rule.direction == "Inbound";
+    let ((address, port), (other, other_port)) = if inbound { (local, remote) } else { (remote, local) };
+    let mut lines =
+        vec![format!("TTLS Rule: {}", rule.name), format!("Address: {address}"), format!("PortRange: {port}")];
+    let other_end = if inbound { "Remote" } else { "Local" };
+    for (label, value) in [("Address", other), ("PortRange", other_port)] {
+        if value != "All" {
+            lines.push(format!("{other_end}{label}: {value}"));
         }
     }
-
-    /// Whether the rule or one of its actions has this name.
-    pub(crate) fn is_named(&self, name: &str) -> bool {
-        let actions = [Some(&self.group_action), self.environment_action.as_ref(), self.connection_action.as_ref()];
-        self.rule == name || actions.into_iter().flatten().any(|action| action == name)
-    }
-
-    /// The seed's layout: the address and ports of the end that accepts connections. What else is coded follows as
-    /// lines of the same kind.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let inbound = self.direction == "Inbound";
-        let (server, client) = ((&self.remote_address, &self.remote_ports), (&self.local_address, &self.local_ports));
-        let ((address, port), (other, other_port)) = if inbound { (client, server) } else { (server, client) };
-        let mut lines =
-            vec![format!("TTLS Rule: {}", self.rule), format!("Address: {address}"), format!("PortRange: {port}")];
-        let other_end = if inbound { "Remote" } else { "Local" };
-        for (label, value) in [("Address", other), ("PortRange", other_port)] {
-            if value != "All" {
-                lines.push(format!("{other_end}{label}: {value}"));
-            }
+    for (label, name) in [("Jobname", &rule.jobname), ("Userid", &rule.userid)] {
+        if !name.is_empty() {
+            lines.push(format!("{label}: {name}"));
         }
-        lines.extend(self.jobname.iter().map(|name| format!("Jobname: {name}")));
-        lines.extend(self.userid.iter().map(|name| format!("Userid: {name}")));
-        lines.push(format!("Direction: {}", self.direction));
-        lines.push("Status: Active".to_owned());
-        lines.push(format!("TTLS Action: {}", self.environment_action.as_ref().unwrap_or(&self.group_action)));
-        lines.push(format!("Version: {}", self.version));
-        lines.extend(self.keyring.iter().map(|keyring| format!("KeyringName: {keyring}")));
-        lines
     }
-}
-
-fn addresses(ranges: &[AddressRange]) -> String {
-    if ranges.is_empty() { "All".to_owned() } else { joined(ranges) }
-}
-
-fn ports(ranges: &[PortRange]) -> String {
-    if ranges.is_empty() { "All".to_owned() } else { joined(ranges) }
-}
-
-fn joined<T: ToString>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    lines.push(format!("Direction: {}", rule.direction));
+    lines.push(format!("Status: {}", if rule.active { "Active" } else { "Inactive" }));
+    let action = |scope: &str| rule.actions.iter().find(|action| action.scope == scope).map(|action| &action.name);
+    lines.extend(action("Environment").or_else(|| action("Group")).map(|name| format!("TTLS Action: {name}")));
+    let version = if rule.enabled { rule.versions.join(", ") } else { "None (TTLSEnabled Off)".to_owned() };
+    lines.push(format!("Version: {version}"));
+    lines.extend(rule.keyring.iter().map(|keyring| format!("KeyringName: {keyring}")));
+    lines
 }
 
 /// The seed's `D TCPIP,,NETSTAT,STATS,PROTOCOL=ZERT`.
@@ -322,12 +249,14 @@ mod tests {
     use super::*;
 
     /// The report of a rule of `policies/examples/ttls.policy`.
-    fn shown(rule: &str) -> String {
+    fn shown(name: &str) -> String {
         let text = include_str!("../../policies/examples/ttls.policy");
         let (document, _) = parse(&Source::new("ttls.policy", text));
         let (policy, _) = resolve(&[document], false);
-        let found = policy.ttls.iter().find(|found| found.name == rule).expect(rule);
-        RuleView::of(found).lines().join("\n")
+        let now = chrono::DateTime::from_timestamp(0, 0).expect("a time").fixed_offset();
+        let report = policies::report::Report::new(&policy, "TCPIP", 0, now, &0_i64);
+        let found = report.ttls.iter().find(|found| found.name == name).expect(name);
+        rule(found).join("\n")
     }
 
     #[test]

@@ -29,7 +29,8 @@ impl AddressRange {
             return Some(Self::All);
         }
         if let Some((address, length)) = text.split_once('/') {
-            let net = IpNet::new(parse_address(address)?, length.parse().ok()?).ok()?;
+            let digits = length.bytes().all(|byte| byte.is_ascii_digit());
+            let net = IpNet::new(parse_address(address)?, length.parse().ok().filter(|_| digits)?).ok()?;
             return allowed(net.addr()).then_some(Self::Prefix(net.trunc()));
         }
         if let Some((from, to)) = text.split_once('-') {
@@ -70,11 +71,11 @@ impl Serialize for AddressRange {
     }
 }
 
-/// Whether a written address is a full literal, not one of `inet_addr`'s short forms.
+/// Whether a written address is a full literal, not one of `inet_addr`'s other forms; both ends of a range count.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    let address = text.split(['/', '-']).next().unwrap_or(text);
-    text.eq_ignore_ascii_case("all") || address.parse::<IpAddr>().is_ok()
+    let addresses = text.split_once('/').map_or(text, |(address, _)| address);
+    text.eq_ignore_ascii_case("all") || addresses.split('-').all(|address| address.parse::<IpAddr>().is_ok())
 }
 
 /// IPv4-mapped addresses and `::/96` are not TTLS addresses (IP Configuration Reference, general syntax rules).
@@ -89,14 +90,20 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| inet_addr(text).map(IpAddr::V4))
 }
 
-/// The classic `inet_addr` short forms, decimal only: `a`, `a.b`, `a.b.c`; the last part fills what is left.
+/// The classic `inet_addr`: `a`, `a.b`, `a.b.c` or `a.b.c.d`; the last part fills what is left, a leading `0x` is
+/// hexadecimal, a leading `0` octal.
 fn inet_addr(text: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<u32> = text
-        .split('.')
-        .map(|part| part.parse().ok())
-        .collect::<Option<_>>()
-        .filter(|parts: &Vec<u32>| parts.len() < 4)?;
-    let (&last, leading) = parts.split_last()?;
+    let number = |part: &str| -> Option<u32> {
+        let (digits, radix) = match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+            Some(hexadecimal) => (hexadecimal, 16),
+            None if part.len() > 1 && part.starts_with('0') => (part, 8),
+            None => (part, 10),
+        };
+        let valid = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
+        valid.then(|| u32::from_str_radix(digits, radix).ok())?
+    };
+    let parts: Vec<u32> = text.split('.').take(5).map(number).collect::<Option<_>>()?;
+    let (&last, leading) = parts.split_last().filter(|(_, leading)| leading.len() < 4)?;
     let free_bits = 32 - 8 * u32::try_from(leading.len()).ok()?;
     if leading.iter().any(|&part| part > 255) || (free_bits < 32 && last >> free_bits != 0) {
         return None;
@@ -115,7 +122,8 @@ impl PortRange {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (from, to) = text.split_once(['-', ':']).unwrap_or((text, text));
-        let (from, to) = (from.parse::<u16>().ok()?, to.parse::<u16>().ok()?);
+        let port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
+        let (from, to) = (port(from)?, port(to)?);
         (from > 0 && from <= to).then_some(Self(from..=to))
     }
 
@@ -153,6 +161,8 @@ mod tests {
             ("10.1.2.3", "10.1.2.3"),
             ("6793", "0.0.26.137"),
             ("10.1", "10.0.0.1"),
+            ("010.1.2.3", "8.1.2.3"),
+            ("0x7f.1", "127.0.0.1"),
             ("10.1.0.0/16", "10.1.0.0/16"),
             ("10.1.2.3-10.1.2.9", "10.1.2.3-10.1.2.9"),
             ("2001:db8::/32", "2001:db8::/32"),
@@ -160,7 +170,7 @@ mod tests {
         ] {
             assert_eq!(AddressRange::parse(text).expect(text).to_string(), shown);
         }
-        for text in ["300.1.1.1", "::ffff:1.2.3.4", "::1.2.3.4", "10.1.2.9-10.1.2.3", "10.1.2.3/33", "", "x"] {
+        for text in ["300.1.1.1", "1.2.3.4.5", "09.1.1.1", "10.0.0.0/+8", "+1", "::ffff:1.2.3.4", "::1.2.3.4", "10.1.2.9-10.1.2.3", "10.1.2.3/33", "", "x"] {
             assert_eq!(AddressRange::parse(text), None, "{text}");
         }
     }
@@ -169,7 +179,7 @@ mod tests {
     fn a_port_range_needs_ports_in_order() {
         assert_eq!(PortRange::parse("21").map(|range| range.to_string()).as_deref(), Some("21"));
         assert!(PortRange::parse("1024:65535").expect("a range").contains(65535));
-        for text in ["0", "22-21", "70000", "a"] {
+        for text in ["0", "22-21", "70000", "a", "+21", "21:22-23", "-21"] {
             assert_eq!(PortRange::parse(text), None, "{text}");
         }
     }

@@ -27,6 +27,12 @@ pub fn is_tls13(code: u16) -> bool {
     code >> 8 == 0x13
 }
 
+/// Whether FIPS 140-3 allows a suite: of those the engine has, all but ChaCha20.
+#[must_use]
+pub fn is_fips(code: u16) -> bool {
+    !matches!(code, 0x1303 | 0xCCA8 | 0xCCA9)
+}
+
 /// What is offered when a policy codes no list: TLS 1.3 suites first, then ECDHE AEAD.
 pub const DEFAULT: &[u16] = &[0x1302, 0x1301, 0x1303, 0xC02C, 0xC02B, 0xC030, 0xC02F, 0xCCA9, 0xCCA8];
 
@@ -54,6 +60,32 @@ const fn offered(code: u16, name: &'static str) -> CipherSuite {
 
 const fn known(code: u16, name: &'static str) -> CipherSuite {
     CipherSuite { code, name, offered: false }
+}
+
+/// SSLv2's suites: codes of `V2CipherSuites` and their names. None is ever negotiated.
+pub const OLD: &[(char, &str)] = &[
+    ('1', "TLS_RC4_128_WITH_MD5"),
+    ('2', "TLS_RC4_128_EXPORT40_WITH_MD5"),
+    ('3', "TLS_RC2_CBC_128_CBC_WITH_MD5"),
+    ('4', "TLS_RC2_CBC_128_CBC_EXPORT40_WITH_MD5"),
+    ('6', "TLS_DES_64_CBC_WITH_MD5"),
+    ('7', "TLS_DES_192_EDE3_CBC_WITH_MD5"),
+];
+
+/// Why a suite protects too little, if it does: the word of its name that says so, and what is wrong with it.
+#[must_use]
+pub fn weakness(name: &str) -> Option<(&'static str, &'static str)> {
+    const WEAK: [(&str, &str); 8] = [
+        ("NULL", "nothing is encrypted"),
+        ("EXPORT", "keys of 40 bits"),
+        ("RC4", "RC4 is broken (RFC 7465)"),
+        ("RC2", "RC2 is obsolete"),
+        ("3DES", "64-bit blocks (SWEET32)"),
+        ("DES", "keys of 56 bits"),
+        ("MD5", "MD5 is broken"),
+        ("anon", "nobody is authenticated"),
+    ];
+    WEAK.into_iter().find(|(word, _)| name.split('_').any(|part| part == *word))
 }
 
 /// Every suite a policy may name, by number.

@@ -29,13 +29,22 @@ pub fn name(code: u16) -> String {
     by_code(code).map_or_else(|| format!("{code:04}"), |group| group.name.to_owned())
 }
 
-/// The group a policy word names: four decimal digits or the IANA name in any case.
+/// The group with this IANA name, in any case.
 #[must_use]
-pub fn by_word(word: &str) -> Option<&'static Group> {
-    match word.parse() {
-        Ok(code) => by_code(code),
-        Err(_) => TABLE.iter().find(|group| group.name.eq_ignore_ascii_case(word)),
-    }
+pub fn by_name(name: &str) -> Option<&'static Group> {
+    TABLE.iter().find(|group| group.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether TLS 1.2 can use the group: hybrids and key encapsulations belong to TLS 1.3.
+#[must_use]
+pub fn serves_tls12(code: u16) -> bool {
+    code < 256
+}
+
+/// Whether FIPS 140-3 allows a group: X25519 alone it does not.
+#[must_use]
+pub fn is_fips(code: u16) -> bool {
+    code != 29
 }
 
 /// Every group a policy may name.
@@ -50,6 +59,9 @@ pub const TABLE: &[Group] = &[
     Group { code: 28, name: "brainpoolP512r1", offered: false },
     Group { code: 29, name: "x25519", offered: true },
     Group { code: 30, name: "x448", offered: false },
+    Group { code: 512, name: "MLKEM512", offered: false },
+    Group { code: 513, name: "MLKEM768", offered: true },
+    Group { code: 514, name: "MLKEM1024", offered: true },
     Group { code: 4587, name: "SecP256r1MLKEM768", offered: true },
     Group { code: 4588, name: "X25519MLKEM768", offered: true },
     Group { code: 4589, name: "SecP384r1MLKEM1024", offered: false },
@@ -76,4 +88,25 @@ pub const SIGNATURE_PAIRS: &[(u16, &str)] = &[
     (0x0804, "TLS_SIGALG_SHA256_WITH_RSASSA_PSS"),
     (0x0805, "TLS_SIGALG_SHA384_WITH_RSASSA_PSS"),
     (0x0806, "TLS_SIGALG_SHA512_WITH_RSASSA_PSS"),
+    (0x0807, "ED25519"),
+    (0x0904, "MLDSA44"),
+    (0x0905, "MLDSA65"),
+    (0x0906, "MLDSA87"),
 ];
+
+/// The pair with this constant name, in any case.
+#[must_use]
+pub fn signature_by_name(name: &str) -> Option<u16> {
+    SIGNATURE_PAIRS.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(code, _)| *code)
+}
+
+/// The constant name of a pair, or its digits when it is not in the table.
+#[must_use]
+pub fn signature_name(code: u16) -> String {
+    let found = SIGNATURE_PAIRS.iter().find(|(known, _)| *known == code);
+    found.map_or_else(|| format!("{code:04X}"), |(_, name)| (*name).to_owned())
+}
+
+/// The signature algorithms the engine verifies, in the order it offers them (TLS 1.2's names of them where those are
+/// older). A test of the data plane compares the list with the engine's.
+pub const VERIFIED: &[u16] = &[0x0503, 0x0403, 0x0603, 0x0807, 0x0806, 0x0805, 0x0804, 0x0601, 0x0501, 0x0401, 0x0904, 0x0905, 0x0906];

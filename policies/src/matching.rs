@@ -8,7 +8,7 @@ use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{AddressRange, PortRange};
-use crate::model::{Conditions, Policy, TtlsRule, ZertRule};
+use crate::model::{Condition, Conditions, Policy, TtlsRule, ZertRule};
 
 /// Who opened the connection, seen from this host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl fmt::Display for Direction {
 }
 
 /// What a rule's conditions look at.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Connection {
     /// This host's end.
     pub local: SocketAddr,
@@ -47,21 +47,26 @@ impl Policy {
     /// The AT-TLS rule of a connection: the first match in search order.
     #[must_use]
     pub fn ttls_rule(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<TtlsRule>> {
-        self.ttls.iter().find(|rule| rule.conditions.matches(connection, now))
+        self.ttls.get(self.ttls_index.first(connection, now)?)
     }
 
     /// The zERT enforcement rule of a connection: the first match in search order.
     #[must_use]
     pub fn zert_rule(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<ZertRule>> {
-        self.zert.iter().find(|rule| rule.conditions.matches(connection, now))
+        self.zert.get(self.zert_index.first(connection, now)?)
     }
 
     /// Whether the connection's rule depends on who owns its local socket: a rule that asks for the owner fits it
     /// otherwise, and no rule before it fits without asking.
     #[must_use]
     pub fn asks_for_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
-        let first = self.ttls.iter().find(|rule| rule.conditions.matches_but_owner(connection, now));
-        first.is_some_and(|rule| rule.conditions.asks_for_owner())
+        self.first_but_owner(connection, now).is_some_and(|rule| rule.conditions.asks_for_owner())
+    }
+
+    /// The first rule whose conditions hold, those on the owner left out.
+    #[must_use]
+    pub fn first_but_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<TtlsRule>> {
+        self.ttls.get(self.ttls_index.first_but_owner(connection, now)?)
     }
 }
 
@@ -72,21 +77,42 @@ impl Conditions {
         [&self.jobname, &self.userid].into_iter().flatten().any(|pattern| !pattern.is_any())
     }
 
-    /// Whether every condition holds.
+    /// Whether every condition holds: the literal reading that the compiled classifier is compared with.
     #[must_use]
     pub fn matches(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
         self.matches_but_owner(connection, now)
-            && name_fits(self.jobname.as_ref(), connection.jobname.as_deref())
-            && name_fits(self.userid.as_ref(), connection.userid.as_deref())
+            && self.holds(Condition::Jobname, connection, now)
+            && self.holds(Condition::Userid, connection, now)
     }
 
-    fn matches_but_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
-        self.direction.is_none_or(|direction| direction == connection.direction)
-            && address_fits(&self.local, connection.local)
-            && address_fits(&self.remote, connection.remote)
-            && port_fits(&self.local_ports, connection.local)
-            && port_fits(&self.remote_ports, connection.remote)
-            && self.schedule.as_ref().is_none_or(|schedule| schedule.contains(now))
+    /// Whether every condition but those on the owner holds.
+    #[must_use]
+    pub fn matches_but_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
+        [
+            Condition::Direction,
+            Condition::LocalAddress,
+            Condition::RemoteAddress,
+            Condition::LocalPort,
+            Condition::RemotePort,
+            Condition::Time,
+        ]
+        .into_iter()
+        .all(|condition| self.holds(condition, connection, now))
+    }
+
+    /// Whether one condition holds.
+    #[must_use]
+    pub fn holds(&self, condition: Condition, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
+        match condition {
+            Condition::Direction => self.direction.is_none_or(|direction| direction == connection.direction),
+            Condition::LocalAddress => address_fits(&self.local, connection.local),
+            Condition::RemoteAddress => address_fits(&self.remote, connection.remote),
+            Condition::LocalPort => port_fits(&self.local_ports, connection.local),
+            Condition::RemotePort => port_fits(&self.remote_ports, connection.remote),
+            Condition::Jobname => name_fits(self.jobname.as_ref(), connection.jobname.as_deref()),
+            Condition::Userid => name_fits(self.userid.as_ref(), connection.userid.as_deref()),
+            Condition::Time => self.schedule.as_ref().is_none_or(|schedule| schedule.contains(now)),
+        }
     }
 }
 

@@ -1,25 +1,41 @@
 //! The resolved policy: rules with their conditions and actions, references followed, nothing left to look up.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::address::{AddressRange, PortRange};
+use crate::classifier::Classifier;
 use crate::matching::Direction;
+use crate::parameters::SecurityParameters;
 use crate::schedule::Schedule;
 use crate::source::Origin;
 use crate::syntax::Setting;
 use crate::value::NamePattern;
 
 /// Everything that can be installed, rules in the order they are searched.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Policy {
     /// AT-TLS rules.
     pub ttls: Vec<Arc<TtlsRule>>,
     /// zERT enforcement rules.
     pub zert: Vec<Arc<ZertRule>>,
+    pub(crate) ttls_index: Classifier,
+    pub(crate) zert_index: Classifier,
+}
+
+impl Policy {
+    /// Puts rules into search order and compiles them.
+    #[must_use]
+    pub fn new(mut ttls: Vec<Arc<TtlsRule>>, mut zert: Vec<Arc<ZertRule>>) -> Self {
+        ttls.sort_by_cached_key(|rule| search_order(rule.priority, &rule.name));
+        zert.sort_by_cached_key(|rule| search_order(rule.priority, &rule.name));
+        let ttls_index = Classifier::new(ttls.iter().map(|rule| &rule.conditions));
+        let zert_index = Classifier::new(zert.iter().map(|rule| &rule.conditions));
+        Self { ttls, zert, ttls_index, zert_index }
+    }
 }
 
 /// `TTLSRule`.
@@ -39,6 +55,33 @@ pub struct TtlsRule {
     pub environment: Option<Arc<Action>>,
     /// The connection action.
     pub connection: Option<Arc<Action>>,
+    /// Which actions it refers to, in the order it does.
+    pub references: Vec<Scope>,
+    /// What connections get; none when the group leaves them alone. Rules with the same actions share it.
+    pub security: Option<Arc<SecurityParameters>>,
+}
+
+/// The level of an action.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Scope {
+    /// `TTLSGroupAction`.
+    Group,
+    /// `TTLSEnvironmentAction`.
+    Environment,
+    /// `TTLSConnectionAction`.
+    Connection,
+}
+
+impl Scope {
+    /// The statement of its actions.
+    #[must_use]
+    pub fn statement(self) -> &'static str {
+        match self {
+            Self::Group => "TTLSGroupAction",
+            Self::Environment => "TTLSEnvironmentAction",
+            Self::Connection => "TTLSConnectionAction",
+        }
+    }
 }
 
 /// `zERTPolicyRule`.
@@ -72,24 +115,62 @@ pub struct ZertAction {
 }
 
 /// The conditions of a rule. Different conditions are ANDed, the members of one ORed.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Conditions {
     /// Inbound, outbound, or (none) both.
     pub direction: Option<Direction>,
-    /// Local addresses; empty means all.
-    pub local: Vec<AddressRange>,
+    /// Local addresses; empty means all. Rules that refer to one group share its list.
+    pub local: Arc<[AddressRange]>,
     /// Remote addresses; empty means all.
-    pub remote: Vec<AddressRange>,
+    pub remote: Arc<[AddressRange]>,
     /// Local ports; empty means all.
-    pub local_ports: Vec<PortRange>,
+    pub local_ports: Arc<[PortRange]>,
     /// Remote ports; empty means all.
-    pub remote_ports: Vec<PortRange>,
+    pub remote_ports: Arc<[PortRange]>,
     /// The job that owns the local socket.
     pub jobname: Option<NamePattern>,
     /// The user that owns the local socket.
     pub userid: Option<NamePattern>,
     /// When.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Arc<Schedule>>,
+    /// Where each condition is coded.
+    pub places: Vec<(Condition, Origin)>,
+}
+
+/// A condition of a rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum Condition {
+    Direction,
+    LocalAddress,
+    RemoteAddress,
+    LocalPort,
+    RemotePort,
+    Jobname,
+    Userid,
+    Time,
+}
+
+impl Conditions {
+    /// Whether both match the same connections because they say the same, wherever they say it.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _ } = self;
+        *direction == other.direction
+            && *local == other.local
+            && *remote == other.remote
+            && *local_ports == other.local_ports
+            && *remote_ports == other.remote_ports
+            && *jobname == other.jobname
+            && *userid == other.userid
+            && *schedule == other.schedule
+    }
+
+    /// Where a condition is coded.
+    #[must_use]
+    pub fn place(&self, condition: Condition) -> Option<&Origin> {
+        self.places.iter().find(|(coded, _)| *coded == condition).map(|(_, origin)| origin)
+    }
 }
 
 /// An action statement with its sub-statements flattened: parameter names are unique among them.
@@ -101,26 +182,37 @@ pub struct Action {
     pub origin: Origin,
     /// What is coded, by parameter name.
     pub settings: BTreeMap<&'static str, Setting>,
+    /// The sub-statements that are coded, at any depth.
+    pub parts: Vec<&'static str>,
+}
+
+impl Action {
+    /// Whether both code the same values, wherever they do.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let values = |action: &Self| -> Vec<_> {
+            action.settings.iter().map(|(name, setting)| (*name, setting.values.clone())).collect()
+        };
+        self.name == other.name && values(self) == values(other)
+    }
 }
 
 /// The order in which rules are searched: priority from the highest, then name in EBCDIC collation.
-pub(crate) fn search_order(a: (u32, &str), b: (u32, &str)) -> Ordering {
-    b.0.cmp(&a.0).then_with(|| ebcdic_key(a.1).cmp(&ebcdic_key(b.1)))
+fn search_order(priority: u32, name: &str) -> (Reverse<u32>, Vec<u32>) {
+    (Reverse(priority), ebcdic_key(name))
 }
 
-/// EBCDIC sorts special characters before lower case, lower case before upper case, letters before digits.
-fn ebcdic_key(name: &str) -> Vec<(u8, char)> {
-    name.chars()
-        .map(|character| {
-            let class = match character {
-                'a'..='z' => 1,
-                'A'..='Z' => 2,
-                '0'..='9' => 3,
-                _ => 0,
-            };
-            (class, character)
-        })
-        .collect()
+/// Printable ASCII in the order of EBCDIC code page 1047: most special characters, small letters, capitals, digits.
+const EBCDIC_ORDER: &str =
+    " .<(+|&!$*);^-/,%_>?`:#@'=\"abcdefghijklmnopqr~stuvwxyz[]{ABCDEFGHI}JKLMNOPQR\\STUVWXYZ0123456789";
+
+/// A name's place in EBCDIC order; what is not ASCII comes last.
+fn ebcdic_key(name: &str) -> Vec<u32> {
+    let place = |character: char| match EBCDIC_ORDER.find(character) {
+        Some(place) => u32::try_from(place).unwrap_or(u32::MAX),
+        None => 256 + u32::from(character),
+    };
+    name.chars().map(place).collect()
 }
 
 #[cfg(test)]
@@ -129,8 +221,15 @@ mod tests {
 
     #[test]
     fn rules_of_equal_priority_are_searched_in_ebcdic_order() {
-        let mut rules = [(1, "B9"), (1, "BA"), (1, "ab"), (5, "z"), (1, "9"), (1, "Ba")];
-        rules.sort_by(|a, b| search_order((a.0, a.1), (b.0, b.1)));
-        assert_eq!(rules.map(|rule| rule.1), ["z", "ab", "Ba", "BA", "B9", "9"]);
+        let mut rules = [(1, "B9"), (1, "BA"), (1, "ab"), (5, "z"), (1, "9"), (1, "Ba"), (1, "a-b"), (1, "a.b"), (1, "s~"), (1, "ss")];
+        rules.sort_by_cached_key(|rule| search_order(rule.0, rule.1));
+        assert_eq!(rules.map(|rule| rule.1), ["z", "a.b", "a-b", "ab", "s~", "ss", "Ba", "BA", "B9", "9"]);
+    }
+
+    #[test]
+    fn the_ebcdic_order_holds_every_printable_character_once() {
+        let mut all: Vec<char> = EBCDIC_ORDER.chars().collect();
+        all.sort_unstable();
+        assert_eq!(all, (' '..='~').collect::<Vec<char>>());
     }
 }

@@ -4,18 +4,43 @@ use serde::Serialize;
 
 use crate::cipher;
 use crate::group;
-use crate::model::{Action, TtlsRule};
+use crate::model::{Action, Scope, TtlsRule};
 use crate::source::Origin;
-use crate::table::{Parameter, STATEMENTS};
+use crate::table::{self, Engine, Parameter, Verdict};
 use crate::value::{FipsMode, Value};
 
 /// A parameter in effect.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Effective {
     /// Its values; empty when nothing is coded and there is no default.
     pub values: Vec<Value>,
     /// Where it is coded; `None` for a default.
     pub origin: Option<Origin>,
+    /// Why what is coded is not what is in effect, if it is not.
+    pub instead: Option<&'static str>,
+}
+
+/// What a parameter's coded values come to: themselves, or the default where the engine has nothing else.
+#[must_use]
+pub fn in_effect(parameter: &Parameter, coded: &[Value]) -> (Vec<Value>, Option<&'static str>) {
+    let default = default_values(parameter);
+    let differs = !coded.is_empty() && coded != default.as_slice();
+    let reason = match parameter.engine {
+        Engine::Differs(reason) if differs => Some(reason),
+        Engine::Minimum(built_in, reason) => match coded {
+            [Value::Number(number)] if *number < built_in => Some(reason),
+            _ => None,
+        },
+        Engine::Values(values) => coded.iter().find_map(|value| {
+            let text = value.to_string();
+            values.iter().find(|(special, _)| *special == text).and_then(|(_, verdict)| match verdict {
+                Verdict::Differs(reason) => Some(*reason),
+                Verdict::Refused(_) => None,
+            })
+        }),
+        _ => None,
+    };
+    if reason.is_some() { (default, reason) } else { (coded.to_vec(), None) }
 }
 
 /// Which end of the handshake this host plays.
@@ -121,9 +146,16 @@ pub struct SecurityParameters {
 /// What of a coded policy the engine leaves out, for warnings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeftOut {
+    /// Suites the engine does not have.
     pub(crate) suites: Vec<u16>,
+    /// Groups the engine does not have.
     pub(crate) groups: Vec<u16>,
-    pub(crate) versions: Vec<&'static str>,
+    /// Versions that are coded On and that no suite or group serves, with the reason.
+    pub(crate) versions: Vec<(&'static str, &'static str)>,
+    /// Coded suites whose version is off.
+    pub(crate) unversioned: Vec<u16>,
+    /// What FIPS 140-3 does not allow: names of suites and groups.
+    pub(crate) not_fips: Vec<String>,
 }
 
 impl TtlsRule {
@@ -138,8 +170,14 @@ impl TtlsRule {
     pub fn effective(&self, name: &str) -> Effective {
         let coded = self.actions().find_map(|action| action.settings.get(name));
         match coded {
-            Some(setting) => Effective { values: setting.values.clone(), origin: Some(setting.origin.clone()) },
-            None => Effective { values: default_values(name), origin: None },
+            Some(setting) => {
+                let (values, instead) = in_effect(setting.parameter, &setting.values);
+                Effective { values, origin: Some(setting.origin.clone()), instead }
+            }
+            None => {
+                let values = table::parameter(name).map(default_values).unwrap_or_default();
+                Effective { values, origin: None, instead: None }
+            }
         }
     }
 
@@ -149,27 +187,43 @@ impl TtlsRule {
         specific.map(AsRef::as_ref).chain(std::iter::once(self.group.as_ref()))
     }
 
-    /// The rule's treatment; `None` when it leaves connections alone.
+    /// An action, by its level.
     #[must_use]
-    pub fn security_parameters(&self) -> Option<SecurityParameters> {
-        self.treatment().map(|(parameters, _)| parameters)
+    pub fn action(&self, scope: Scope) -> Option<&Action> {
+        match scope {
+            Scope::Group => Some(&self.group),
+            Scope::Environment => self.environment.as_deref(),
+            Scope::Connection => self.connection.as_deref(),
+        }
     }
 
+    /// Makes what [`TtlsRule::security`] holds; `None` when the rule leaves connections alone.
     pub(crate) fn treatment(&self) -> Option<(SecurityParameters, LeftOut)> {
         if !self.enabled() {
             return None;
         }
         let environment = self.environment.as_ref()?;
         let mut left_out = LeftOut::default();
-        let suites = self.suites(&mut left_out);
-        let tls12 = self.version("TLSv1.2", suites.iter().any(|&code| !cipher::is_tls13(code)), &mut left_out);
-        let tls13 = self.version("TLSv1.3", suites.iter().any(|&code| cipher::is_tls13(code)), &mut left_out);
+        let fips = self.fips();
+        let (suites, coded_suites) = self.suites(&mut left_out);
         let role = match (self.choice("HandshakeRole"), self.choice("ClientAuthType")) {
             (Some("Client"), _) => Role::Client,
             (Some("ServerWithClientAuth"), Some("Full")) => Role::Server(ClientAuth::Full),
             (Some("ServerWithClientAuth"), _) => Role::Server(ClientAuth::Required),
             _ => Role::Server(ClientAuth::None),
         };
+        let groups = self.groups(role, &mut left_out);
+        let (suites, groups) = if fips == Fips::Off { (suites, groups) } else { approved(suites, groups, fips, &mut left_out) };
+        let no_suite = "none of the rule's cipher suites belongs to it";
+        let no_group = "none of the rule's groups can be used with it";
+        let serves = |tls13: bool| suites.iter().any(|&code| cipher::is_tls13(code) == tls13);
+        let classic = groups.iter().any(|&code| group::serves_tls12(code));
+        let tls12 = self.version("TLSv1.2", &[(serves(false), no_suite), (classic, no_group)], &mut left_out);
+        let tls13 = self.version("TLSv1.3", &[(serves(true), no_suite), (!groups.is_empty(), no_group)], &mut left_out);
+        if coded_suites {
+            let off = |code: &&u16| !self.on(if cipher::is_tls13(**code) { "TLSv1.3" } else { "TLSv1.2" });
+            left_out.unversioned = suites.iter().filter(off).copied().collect();
+        }
         let usable = |code: &&u16| if cipher::is_tls13(**code) { tls13 } else { tls12 };
         let tickets = match role {
             Role::Client => "GSK_SESSION_TICKET_CLIENT_ENABLE",
@@ -190,7 +244,7 @@ impl TtlsRule {
             tls12,
             tls13,
             suites: suites.iter().filter(usable).copied().collect(),
-            groups: self.groups(role, &mut left_out),
+            groups,
             keyring: self.texts("Keyring").into_iter().next().unwrap_or_default(),
             keyring_password: self.texts("KeyringPw").into_iter().next().map(Password),
             certificate_label: self.texts("CertificateLabel").into_iter().next(),
@@ -217,45 +271,36 @@ impl TtlsRule {
                 Role::Client => "ClientExtendedMasterSecret",
                 Role::Server(_) => "ServerExtendedMasterSecret",
             }) == Some("Required"),
-            fips: self.fips(),
+            fips,
         };
         Some((parameters, left_out))
     }
 
-    /// A version is in effect when it is on and some suite serves it; one that is coded On and has no suite is left out.
-    fn version(&self, name: &'static str, has_suite: bool, left_out: &mut LeftOut) -> bool {
+    /// A version is in effect when it is on and everything it needs is there; one that is coded On and has not is left
+    /// out.
+    fn version(&self, name: &'static str, needs: &[(bool, &'static str)], left_out: &mut LeftOut) -> bool {
         let effective = self.effective(name);
         let on = matches!(effective.values.first(), Some(Value::OnOff(true)));
-        if on && !has_suite && effective.origin.is_some() {
-            left_out.versions.push(name);
+        let missing = needs.iter().find(|(there, _)| !there);
+        if let Some((_, reason)) = missing.filter(|_| on && effective.origin.is_some()) {
+            left_out.versions.push((name, reason));
         }
-        on && has_suite
+        on && missing.is_none()
     }
 
-    /// Coded suites in order, the first of equal ones kept; both keywords concatenate in the order they are written.
-    fn suites(&self, left_out: &mut LeftOut) -> Vec<u16> {
-        let mut coded: Vec<(Origin, Vec<Value>)> = Vec::new();
-        for action in self.actions() {
-            coded = ["V3CipherSuites", "V3CipherSuites4Char"]
-                .into_iter()
-                .filter_map(|name| action.settings.get(name))
-                .map(|setting| (setting.origin.clone(), setting.values.clone()))
-                .collect();
-            if !coded.is_empty() {
-                break;
-            }
-        }
+    /// Suites in order, the first of equal ones kept, and whether they are coded.
+    fn suites(&self, left_out: &mut LeftOut) -> (Vec<u16>, bool) {
+        let coded = self.effective("V3CipherSuites").values;
         if coded.is_empty() {
-            return cipher::DEFAULT.to_vec();
+            return (cipher::DEFAULT.to_vec(), false);
         }
-        coded.sort_by_key(|(origin, _)| origin.span.start);
-        let codes = coded.into_iter().flat_map(|(_, values)| values).filter_map(|value| match value {
+        let codes = coded.into_iter().filter_map(|value| match value {
             Value::Suite(code) => Some(code),
             _ => None,
         });
         let (offered, others) = partition(codes, |code| cipher::by_code(code).is_some_and(|suite| suite.offered));
         left_out.suites = others;
-        offered
+        (offered, true)
     }
 
     fn groups(&self, role: Role, left_out: &mut LeftOut) -> Vec<u16> {
@@ -330,10 +375,18 @@ fn partition(codes: impl Iterator<Item = u16>, has: impl Fn(u16) -> bool) -> (Ve
     (with, without)
 }
 
+/// Suites and groups that FIPS 140-3 allows; the others are left out where nothing else will do, and told in any case.
+fn approved(suites: Vec<u16>, groups: Vec<u16>, fips: Fips, left_out: &mut LeftOut) -> (Vec<u16>, Vec<u16>) {
+    let (good_suites, bad_suites) = partition(suites.iter().copied(), cipher::is_fips);
+    let (good_groups, bad_groups) = partition(groups.iter().copied(), group::is_fips);
+    let names = bad_suites.iter().map(|&code| cipher::name(code)).chain(bad_groups.iter().map(|&code| group::name(code)));
+    left_out.not_fips = names.collect();
+    if fips == Fips::Required { (good_suites, good_groups) } else { (suites, groups) }
+}
+
 /// The table's default of a parameter, read.
-pub(crate) fn default_values(name: &str) -> Vec<Value> {
-    let rows = STATEMENTS.iter().flat_map(|statement| statement.parameters);
-    rows.filter(|row: &&Parameter| row.name == name)
-        .find_map(|row| row.default.and_then(|default| row.kind.read(default)))
-        .unwrap_or_default()
+#[must_use]
+pub fn default_values(parameter: &Parameter) -> Vec<Value> {
+    let default = parameter.default.unwrap_or_default();
+    default.split_whitespace().filter_map(|word| parameter.kind.read(word)).flatten().collect()
 }

@@ -1,100 +1,246 @@
 //! From documents to a policy: references followed, required parameters present, every rule usable.
 
+mod conditions;
+mod treatment;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{AddressRange, PortRange};
-use crate::cipher;
-use crate::diagnostic::{Diagnostic, Problem, did_you_mean};
-use crate::group;
-use crate::matching::Direction;
-use crate::model::{Action, Conditions, Policy, TtlsRule, ZertAction, ZertRule, search_order};
-use crate::parameters::{Fips, Role, default_values};
+use crate::diagnostic::{Diagnostic, Problem, nearest};
+use crate::model::{Action, Policy, Scope, TtlsRule, ZertAction, ZertRule};
+use crate::parameters::{SecurityParameters, default_values};
 use crate::schedule::Schedule;
+use crate::source::Origin;
 use crate::syntax::{Block, Document, Item, Setting};
-use crate::table::{Engine, Placement, Repeat};
-use crate::value::{Kind, NamePattern, Value};
+use crate::table::{self, Engine, Placement, Repeat, Verdict};
+use crate::value::{Kind, Value};
+
+/// Suggestions for dangling references are looked for this many times: each compares every name.
+const SUGGESTED: usize = 50;
+/// Problems that are reported; a policy of 100,000 rules can have one mistake in each.
+const MAX_PROBLEMS: usize = 1000;
 
 /// Resolves what the documents say together; order among and within them does not matter.
 ///
 /// `fips` tells whether the engine is the FIPS 140-3 module. The policy is complete only when no diagnostic is an error.
 #[must_use]
 pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) {
-    let mut resolver =
-        Resolver { statements: HashMap::new(), actions: HashMap::new(), used: HashSet::new(), diagnostics: Vec::new() };
-    let blocks: Vec<&Block> = documents.iter().flat_map(|document| &document.blocks).collect();
-    for &block in &blocks {
-        resolver.define(block);
+    let mut resolver = Resolver::default();
+    for document in documents {
+        for block in &document.blocks {
+            resolver.define(block, document.common);
+        }
     }
-    let mut policy = Policy::default();
-    for &block in &blocks {
+    let blocks: Vec<&Block> = documents.iter().flat_map(|document| &document.blocks).collect();
+    let in_force: Vec<&Block> = blocks.iter().copied().filter(|block| resolver.is_in_force(block)).collect();
+    let (mut ttls, mut zert) = (Vec::new(), Vec::new());
+    for &block in &in_force {
         match block.statement.name {
-            "TTLSRule" => policy.ttls.extend(resolver.ttls_rule(block, fips).map(Arc::new)),
-            "zERTPolicyRule" => policy.zert.extend(resolver.zert_rule(block).map(Arc::new)),
+            "TTLSRule" => ttls.extend(resolver.ttls_rule(block, fips).map(Arc::new)),
+            "zERTPolicyRule" => zert.extend(resolver.zert_rule(block).map(Arc::new)),
             _ => {}
         }
     }
-    for &block in &blocks {
-        resolver.check_alone(block);
+    for &block in &in_force {
+        resolver.check(block);
     }
-    policy.ttls.sort_by(|a, b| search_order((a.priority, &a.name), (b.priority, &b.name)));
-    policy.zert.sort_by(|a, b| search_order((a.priority, &a.name), (b.priority, &b.name)));
-    (policy, resolver.diagnostics)
+    if resolver.unreported > 0
+        && let Some(document) = documents.last()
+    {
+        let end = document.source.text.len();
+        let span = crate::source::Span { start: end, end };
+        let problem = Problem::TooMany { count: resolver.unreported };
+        resolver.diagnostics.push(Diagnostic::new(problem, Origin { source: Arc::clone(&document.source), span }));
+    }
+    (Policy::new(ttls, zert), resolver.diagnostics)
 }
 
 /// What is coded in a block and its sub-blocks.
 type Settings = BTreeMap<&'static str, Setting>;
 
+/// The actions of a rule by identity: rules with the same ones share their treatment.
+type Actions = [Option<*const Action>; 3];
+
+#[derive(Default)]
 struct Resolver<'a> {
-    statements: HashMap<(&'static str, &'a str), &'a Block>,
+    statements: HashMap<(&'static str, &'a str), (&'a Block, bool)>,
     /// Actions already built, by statement and name, so that rules share them.
     actions: HashMap<(&'static str, &'a str), Arc<Action>>,
+    treatments: HashMap<Actions, Option<Arc<SecurityParameters>>>,
+    zert_actions: HashMap<&'a str, Arc<ZertAction>>,
+    /// Lists of the groups and ranges that rules refer to, by statement and name.
+    addresses: HashMap<(&'static str, &'a str), Arc<[AddressRange]>>,
+    ports: HashMap<(&'static str, &'a str), Arc<[PortRange]>>,
+    schedules: HashMap<&'a str, Arc<Schedule>>,
+    /// The empty lists: conditions that are not coded.
+    all_addresses: Arc<[AddressRange]>,
+    all_ports: Arc<[PortRange]>,
     used: HashSet<(&'static str, &'a str)>,
+    suggested: usize,
+    unreported: usize,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Resolver<'a> {
-    fn define(&mut self, block: &'a Block) {
-        let Some(name) = &block.name else { return };
-        let key = (block.statement.name, name.as_str());
-        if let Some(first) = self.statements.get(&key) {
-            let problem =
-                Problem::DuplicateStatement { statement: key.0, name: name.clone(), first: first.origin.short() };
-            self.diagnostics.push(Diagnostic::new(problem, block.origin.clone()));
-            return;
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < MAX_PROBLEMS {
+            self.diagnostics.push(diagnostic);
+        } else {
+            self.unreported += 1;
         }
-        self.statements.insert(key, block);
     }
 
-    /// Checks statements that no rule reached, and says so.
-    fn check_alone(&mut self, block: &'a Block) {
-        let Some(name) = block.name.as_deref() else { return };
-        let is_rule = matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule");
-        if is_rule || self.used.contains(&(block.statement.name, name)) {
+    fn define(&mut self, block: &'a Block, common: bool) {
+        let Some(name) = &block.name else { return };
+        let key = (block.statement.name, name.as_str());
+        let Some(&(first, first_is_common)) = self.statements.get(&key) else {
+            self.statements.insert(key, (block, common));
             return;
+        };
+        let (statement, name) = (key.0, name.clone());
+        // The common policy stands before the stack's own, whose statements of the same type and name replace it
+        // (IP Configuration Guide, "Common AT-TLS configuration file"). Within one policy two are a mistake.
+        let replaces = first_is_common && !common;
+        let problem = if replaces {
+            Problem::ReplacesCommon { statement, name }
+        } else {
+            Problem::DuplicateStatement { statement, name }
+        };
+        let diagnostic = Diagnostic::new(problem, block.origin.clone());
+        self.report(diagnostic.note("the other one is here", Some(first.origin.clone())));
+        if replaces {
+            self.statements.insert(key, (block, common));
         }
-        let problem = Problem::Unused { statement: block.statement.name, name: name.to_owned() };
-        self.diagnostics.push(Diagnostic::new(problem, block.origin.clone()));
-        self.flatten(block, &mut Vec::new());
+    }
+
+    /// Whether a block is the one its name stands for; nameless ones (an error already) are not.
+    fn is_in_force(&self, block: &Block) -> bool {
+        let found = block.name.as_deref().and_then(|name| self.statements.get(&(block.statement.name, name)));
+        found.is_some_and(|(found, _)| std::ptr::eq(*found, block))
+    }
+
+    /// What a block says by itself: required parts, repetitions, and what the engine makes of its values.
+    fn check(&mut self, block: &'a Block) {
+        let is_rule = matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule");
+        let used = is_rule || block.name.as_deref().is_some_and(|name| self.used.contains(&(block.statement.name, name)));
+        if !used {
+            let name = block.name.clone().unwrap_or_default();
+            let problem = Problem::Unused { statement: block.statement.name, name };
+            self.report(Diagnostic::new(problem, block.origin.clone()));
+            // References of what nobody refers to are followed, so that dangling ones are found.
+            for setting in block.settings() {
+                if let Kind::Reference(statement) = setting.parameter.kind {
+                    let _ = self.find(statement, setting);
+                }
+            }
+        }
+        self.check_block(block, used);
+    }
+
+    fn check_block(&mut self, block: &'a Block, used: bool) {
+        let mut seen: HashMap<&'static str, &'a Origin> = HashMap::new();
+        let mut names: HashMap<&'static str, &'static str> = HashMap::new();
+        for item in &block.items {
+            let (name, repeat, origin) = match item {
+                Item::Setting(setting) => {
+                    (setting.parameter.name, setting.parameter.repeat, &setting.origin)
+                }
+                Item::Block(inner) => {
+                    let row = block.statement.parameter(inner.statement.name);
+                    (inner.statement.name, row.map_or(Repeat::Last, |row| row.repeat), &inner.origin)
+                }
+            };
+            let slot = slot(block.statement.name, name);
+            let earlier = names.insert(slot, name);
+            if let (Some(earlier), Some(place)) = (earlier, seen.insert(slot, origin))
+                && !(repeat == Repeat::List && (earlier == name || is_group(block)))
+            {
+                let problem = Problem::Replaced { statement: block.statement.name, earlier, later: name };
+                let diagnostic = Diagnostic::new(problem, origin.clone());
+                self.report(diagnostic.note("it is coded here before", Some(place.clone())));
+            }
+            match item {
+                Item::Setting(setting) => self.check_setting(setting, used),
+                Item::Block(inner) => self.check_block(inner, used),
+            }
+        }
+        for row in block.statement.rows().filter(|row| row.required) {
+            // A rule's own required parts were missed when it was built.
+            if !seen.contains_key(row.name) && !matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule") {
+                self.missing(block, row.name);
+            }
+        }
+        if block.statement.name == "TTLSEnvironmentAction" && !seen.contains_key("TTLSKeyringParms") {
+            self.missing(block, "TTLSKeyringParms");
+        }
+    }
+
+    /// What the engine makes of a coded value. What nobody uses is not refused: it loads on z/OS too.
+    fn check_setting(&mut self, setting: &'a Setting, used: bool) {
+        let parameter = setting.parameter;
+        let differs = default_values(parameter) != setting.values;
+        let value = setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let refused = |reason| Problem::Refused { parameter: parameter.name, value: value.clone(), reason };
+        let no_effect = |reason| Problem::NoEffect { parameter: parameter.name, value: value.clone(), reason };
+        let problem = match parameter.engine {
+            Engine::Applied => None,
+            Engine::Idle(reason) => {
+                let problem = Problem::Idle { directive: parameter.name, reason };
+                differs.then_some(problem)
+            }
+            Engine::Differs(reason) => differs.then(|| {
+                let is_version = parameter.name.starts_with("SSLv") || parameter.name.starts_with("TLSv1");
+                if is_version { Problem::OldVersion { parameter: parameter.name } } else { no_effect(reason) }
+            }),
+            Engine::Refused(reason) => differs.then(|| refused(reason)),
+            Engine::Minimum(built_in, reason) => match setting.values.first() {
+                Some(Value::Number(number)) if *number > built_in => Some(refused(reason)),
+                Some(Value::Number(number)) if *number < built_in => Some(no_effect(reason)),
+                _ => None,
+            },
+            Engine::Values(values) => values.iter().find(|(special, _)| *special == value).map(|(_, verdict)| {
+                match verdict {
+                    Verdict::Differs(reason) => no_effect(reason),
+                    Verdict::Refused(reason) => refused(reason),
+                }
+            }),
+        };
+        let problem = problem.filter(|problem| used || !matches!(problem, Problem::Refused { .. }));
+        if let Some(problem) = problem {
+            self.report(Diagnostic::new(problem, setting.origin.clone()));
+        }
+        if setting.values.len() > 1 && setting.values.contains(&Value::Group(None)) {
+            let reason = "`Any` stands beside it and covers it";
+            let value = value.replace("Any", "").split_whitespace().collect::<Vec<_>>().join(" ");
+            let problem = Problem::NoEffect { parameter: parameter.name, value, reason };
+            self.report(Diagnostic::new(problem, setting.origin.clone()));
+        }
     }
 
     fn find(&mut self, statement: &'static str, setting: &'a Setting) -> Option<&'a Block> {
         let Some(Value::Text(name)) = setting.values.first() else { return None };
-        let found = self.statements.get(&(statement, name.as_str())).copied();
-        if let Some(block) = found {
+        if let Some((block, _)) = self.statements.get(&(statement, name.as_str())).copied() {
             self.used.insert((statement, block.name.as_deref().unwrap_or_default()));
-            return found;
+            return Some(block);
         }
+        self.suggested += 1;
         let names = self.statements.keys().filter(|(kind, _)| *kind == statement).map(|(_, name)| *name);
-        let help = did_you_mean(name, names);
+        let meant = if self.suggested <= SUGGESTED { nearest(name, names) } else { None };
         let problem = Problem::UnknownReference { statement, name: name.clone() };
-        self.diagnostics.push(Diagnostic::new(problem, setting.origin.clone()).help(help));
+        let mut origin = setting.origin.clone();
+        origin.span = setting.value_span;
+        let mut diagnostic = Diagnostic::new(problem, origin).meant(meant, setting.value_span);
+        if let Some((meant, _)) = meant.and_then(|meant| self.statements.get(&(statement, meant))) {
+            diagnostic = diagnostic.note(format!("`{}` is defined here", meant.name.as_deref().unwrap_or_default()), Some(meant.origin.clone()));
+        }
+        self.report(diagnostic);
         None
     }
 
     /// The settings of a block with its sub-statements: of a sub-statement coded several times, in place or by
-    /// reference, the last one counts as a whole. `path` guards against statements that contain themselves.
-    fn flatten(&mut self, block: &'a Block, path: &mut Vec<&'static str>) -> Settings {
+    /// reference, the last one counts as a whole. `parts` collects the sub-statements that count.
+    fn flatten(&mut self, block: &'a Block, parts: &mut Vec<&'static str>) -> Settings {
         let mut settings = Settings::new();
         let mut slots: BTreeMap<&'static str, &'a Block> = BTreeMap::new();
         for item in &block.items {
@@ -103,67 +249,22 @@ impl<'a> Resolver<'a> {
                     slots.insert(inner.statement.name, inner);
                 }
                 Item::Setting(setting) => match setting.parameter.kind {
-                    Kind::Reference(statement) if is_slot(statement) => {
+                    Kind::Reference(statement) if is_part(statement) => {
                         if let Some(found) = self.find(statement, setting) {
                             slots.insert(statement, found);
                         }
                     }
-                    _ => self.keep(&mut settings, setting),
+                    _ => keep(&mut settings, setting),
                 },
             }
         }
-        self.require(block, &settings, &slots);
         for (statement, inner) in slots {
-            if !path.contains(&statement) {
-                path.push(statement);
-                settings.extend(self.flatten(inner, path));
-                path.pop();
+            if !parts.contains(&statement) {
+                parts.push(statement);
+                settings.extend(self.flatten(inner, parts));
             }
         }
         settings
-    }
-
-    fn keep(&mut self, settings: &mut Settings, setting: &'a Setting) {
-        let parameter = setting.parameter;
-        let default = parameter.default.and_then(|default| parameter.kind.read(default));
-        let differs = default.as_ref() != Some(&setting.values);
-        let value = setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let problem = match parameter.engine {
-            Engine::Differs(reason) if differs => Some(Problem::NoEffect { parameter: parameter.name, value, reason }),
-            Engine::Refused(reason) if differs => Some(Problem::Refused { parameter: parameter.name, value, reason }),
-            Engine::Minimum(built_in, reason) if differs => {
-                let higher = matches!(setting.values.first(), Some(Value::Number(number)) if *number > built_in);
-                Some(if higher {
-                    Problem::Refused { parameter: parameter.name, value, reason }
-                } else {
-                    Problem::NoEffect { parameter: parameter.name, value, reason }
-                })
-            }
-            _ => None,
-        };
-        self.diagnostics.extend(problem.map(|problem| Diagnostic::new(problem, setting.origin.clone())));
-        match settings.get_mut(parameter.name) {
-            Some(earlier) if parameter.repeat == Repeat::List => earlier.values.extend(setting.values.iter().cloned()),
-            _ => {
-                settings.insert(parameter.name, setting.clone());
-            }
-        }
-    }
-
-    fn require(&mut self, block: &Block, settings: &Settings, slots: &BTreeMap<&'static str, &'a Block>) {
-        let mut missing: Vec<&'static str> = block
-            .statement
-            .parameters
-            .iter()
-            .filter(|parameter| parameter.required && !settings.contains_key(parameter.name))
-            .map(|parameter| parameter.name)
-            .collect();
-        if block.statement.name == "TTLSEnvironmentAction" && !slots.contains_key("TTLSKeyringParms") {
-            missing.push("TTLSKeyringParms");
-        }
-        for parameter in missing {
-            self.missing(block, parameter);
-        }
     }
 
     fn missing(&mut self, block: &Block, parameter: &'static str) {
@@ -172,7 +273,7 @@ impl<'a> Resolver<'a> {
             name: block.name.clone().unwrap_or_default(),
             parameter,
         };
-        self.diagnostics.push(Diagnostic::new(problem, block.origin.clone()));
+        self.report(Diagnostic::new(problem, block.origin.clone()));
     }
 
     fn action(&mut self, statement: &'static str, setting: Option<&'a Setting>) -> Option<Arc<Action>> {
@@ -181,10 +282,27 @@ impl<'a> Resolver<'a> {
         if let Some(action) = self.actions.get(&key) {
             return Some(Arc::clone(action));
         }
-        let settings = self.flatten(block, &mut Vec::new());
-        let action = Arc::new(Action { name: key.1.to_owned(), origin: block.origin.clone(), settings });
+        let mut parts = Vec::new();
+        let mut settings = self.flatten(block, &mut parts);
+        if statement == "TTLSConnectionAction" {
+            self.leave_out_environment_parameters(&mut settings);
+        }
+        let action = Arc::new(Action { name: key.1.to_owned(), origin: block.origin.clone(), settings, parts });
         self.actions.insert(key, Arc::clone(&action));
         Some(action)
+    }
+
+    /// A shared sub-statement may code, for an environment, what a connection action cannot change.
+    fn leave_out_environment_parameters(&mut self, settings: &mut Settings) {
+        let (theirs, others): (Settings, Settings) =
+            std::mem::take(settings).into_iter().partition(|(_, setting)| setting.parameter.is_environment_only());
+        *settings = others;
+        for (_, setting) in theirs {
+            let value = setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            let reason = "it counts in environment actions only";
+            let problem = Problem::NoEffect { parameter: setting.parameter.name, value, reason };
+            self.report(Diagnostic::new(problem, setting.origin.clone()));
+        }
     }
 
     fn ttls_rule(&mut self, block: &'a Block, fips: bool) -> Option<TtlsRule> {
@@ -199,7 +317,15 @@ impl<'a> Resolver<'a> {
         let group = self.action("TTLSGroupAction", settings.get("TTLSGroupActionRef").copied());
         let environment = self.action("TTLSEnvironmentAction", settings.get("TTLSEnvironmentActionRef").copied());
         let connection = self.action("TTLSConnectionAction", settings.get("TTLSConnectionActionRef").copied());
-        let rule = TtlsRule {
+        let mut references: Vec<(usize, Scope)> = [Scope::Group, Scope::Environment, Scope::Connection]
+            .into_iter()
+            .filter_map(|scope| {
+                let row = block.statement.rows().find(|row| row.kind == Kind::Reference(scope.statement()))?;
+                Some((settings.get(row.name)?.origin.span.start, scope))
+            })
+            .collect();
+        references.sort_unstable_by_key(|(at, _)| *at);
+        let mut rule = TtlsRule {
             name: block.name.clone()?,
             origin: block.origin.clone(),
             priority: priority(&settings),
@@ -207,68 +333,23 @@ impl<'a> Resolver<'a> {
             group: group?,
             environment,
             connection,
+            references: references.into_iter().map(|(_, scope)| scope).collect(),
+            security: None,
         };
         if rule.enabled() && !settings.contains_key("TTLSEnvironmentActionRef") {
             self.missing(block, "TTLSEnvironmentActionRef");
         }
-        self.check_treatment(&rule, fips);
-        Some(rule)
-    }
-
-    /// What the engine makes of the rule: left-out suites, nothing left, FIPS, client authentication.
-    fn check_treatment(&mut self, rule: &TtlsRule, fips: bool) {
-        let Some((parameters, left_out)) = rule.treatment() else { return };
-        let mut report = |problem, help: Option<&str>| {
-            let diagnostic = Diagnostic::new(problem, rule.origin.clone());
-            self.diagnostics.push(diagnostic.help(help.map(str::to_owned)));
+        let key = [Some(&rule.group), rule.environment.as_ref(), rule.connection.as_ref()]
+            .map(|action| action.map(Arc::as_ptr));
+        rule.security = match self.treatments.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let made = self.treatment(&rule, fips);
+                self.treatments.insert(key, made.clone());
+                made
+            }
         };
-        let rule_name = rule.name.clone();
-        if !left_out.suites.is_empty() {
-            let suites = left_out.suites.iter().map(|&code| cipher::name(code)).collect::<Vec<_>>().join(", ");
-            report(Problem::SuitesNotOffered { rule: rule_name.clone(), suites }, None);
-        }
-        if !left_out.groups.is_empty() {
-            let groups = left_out.groups.iter().map(|&code| group::name(code)).collect::<Vec<_>>().join(", ");
-            report(Problem::GroupsNotOffered { rule: rule_name.clone(), groups }, None);
-        }
-        for version in left_out.versions {
-            let reason = "none of the rule's cipher suites belongs to it";
-            report(Problem::NoEffect { parameter: version, value: "On".to_owned(), reason }, None);
-        }
-        let usable_groups = !parameters.groups.is_empty();
-        if !(parameters.tls12 || parameters.tls13) || !usable_groups {
-            let reason = if usable_groups {
-                "TLS 1.2 needs an ECDHE AEAD suite, TLS 1.3 a 13xx suite, and the version must be On"
-            } else {
-                "no group is left"
-            };
-            report(
-                Problem::NothingUsable { rule: rule_name.clone(), reason: reason.to_owned() },
-                Some("code `V3CipherSuites4Char TLS_AES_128_GCM_SHA256` and `TLSv1.3 On`, or leave both out"),
-            );
-        }
-        if parameters.role == Role::Client && parameters.host_names.is_empty() {
-            report(
-                Problem::NoHostCheck { rule: rule_name },
-                Some("code `HostReferenceIdDNS` with the server's name in an AdvancedParms block"),
-            );
-        }
-        if let (Some(Value::Choice("ServerWithClientAuth")), Some(Value::Choice(word @ ("PassThru" | "SAFCheck")))) =
-            (rule.effective("HandshakeRole").values.first(), rule.effective("ClientAuthType").values.first())
-        {
-            let reason = "this form of client authentication is not implemented yet and is never weakened to another";
-            report(Problem::Refused { parameter: "ClientAuthType", value: (*word).to_owned(), reason }, None);
-        }
-        let reason = "this build does not contain the FIPS 140-3 module";
-        match parameters.fips {
-            Fips::Required if !fips => {
-                report(Problem::Refused { parameter: "FIPS140/FIPSMODE", value: "On".to_owned(), reason }, None);
-            }
-            Fips::Report if !fips => {
-                report(Problem::NoEffect { parameter: "FIPSMODE", value: "FAIL OFF".to_owned(), reason }, None);
-            }
-            _ => {}
-        }
+        Some(rule)
     }
 
     fn zert_rule(&mut self, block: &'a Block) -> Option<ZertRule> {
@@ -279,7 +360,26 @@ impl<'a> Resolver<'a> {
             self.missing(block, "zERTPolicyActionRef");
         }
         let found = self.find("zERTPolicyAction", settings.get("zERTPolicyActionRef").copied()?)?;
-        let action = self.flatten(found, &mut Vec::new());
+        let name = found.name.as_deref().unwrap_or_default();
+        let action = match self.zert_actions.get(name) {
+            Some(action) => Arc::clone(action),
+            None => {
+                let action = Arc::new(self.zert_action(found));
+                self.zert_actions.insert(name, Arc::clone(&action));
+                action
+            }
+        };
+        Some(ZertRule {
+            name: block.name.clone()?,
+            origin: block.origin.clone(),
+            priority: priority(&settings),
+            conditions,
+            action,
+        })
+    }
+
+    fn zert_action(&mut self, block: &'a Block) -> ZertAction {
+        let action = self.flatten(block, &mut Vec::new());
         let words: Vec<&str> = values(&action, "Action").into_iter().filter_map(as_word).collect();
         let does = |names: &[&str]| words.iter().any(|word| names.contains(word));
         let minimum = match values(&action, "MinimumVersion").into_iter().filter_map(as_word).next() {
@@ -289,189 +389,76 @@ impl<'a> Resolver<'a> {
             Some("TLSv1.3") => 0x0304,
             _ => 0x0303,
         };
-        Some(ZertRule {
-            name: block.name.clone()?,
-            origin: block.origin.clone(),
-            priority: priority(&settings),
-            conditions,
-            action: Arc::new(ZertAction {
-                name: found.name.clone().unwrap_or_default(),
-                minimum,
-                reset: does(&["Reset"]),
-                log: does(&["Log", "LogSyslogd", "LogConsole"]),
-                audit: does(&["Audit"]),
-            }),
-        })
+        ZertAction {
+            name: block.name.clone().unwrap_or_default(),
+            minimum,
+            reset: does(&["Reset"]),
+            log: does(&["Log", "LogSyslogd", "LogConsole"]),
+            audit: does(&["Audit"]),
+        }
     }
 
     /// IBM demands at least one condition beside the direction; `All` counts as one.
     fn require_condition(&mut self, block: &Block) {
         const NAMES: [&str; 6] = ["LocalAddr", "RemoteAddr", "LocalPort", "RemotePort", "Jobname", "Userid"];
         let is_condition = |name: &str| NAMES.iter().any(|prefix| name.starts_with(prefix));
-        let has = block.items.iter().any(|item| match item {
-            Item::Setting(setting) => is_condition(setting.parameter.name),
-            Item::Block(_) => false,
-        });
-        if !has {
-            self.missing(
-                block,
-                "a condition: LocalAddr, RemoteAddr, LocalPortRange, RemotePortRange, Jobname or Userid",
-            );
+        if !block.settings().any(|setting| is_condition(setting.parameter.name)) {
+            let what = "a condition: LocalAddr, RemoteAddr, LocalPortRange, RemotePortRange, Jobname or Userid";
+            self.missing(block, what);
         }
-    }
-
-    fn conditions(&mut self, block: &'a Block, settings: &HashMap<&'static str, &'a Setting>) -> Conditions {
-        let direction = match settings.get("Direction").and_then(|setting| setting.values.first()) {
-            Some(Value::Choice("Inbound")) => Some(Direction::Inbound),
-            Some(Value::Choice("Outbound")) => Some(Direction::Outbound),
-            _ => None,
-        };
-        let pattern = |name: &str| match settings.get(name).and_then(|setting| setting.values.first()) {
-            Some(Value::Pattern(pattern)) => Some(pattern.clone()),
-            _ => None,
-        };
-        let (jobname, userid): (Option<NamePattern>, Option<NamePattern>) = (pattern("Jobname"), pattern("Userid"));
-        Conditions {
-            direction,
-            local: self.addresses(block, ["LocalAddr", "LocalAddrRef", "LocalAddrSetRef", "LocalAddrGroupRef"]),
-            remote: self.addresses(block, ["RemoteAddr", "RemoteAddrRef", "RemoteAddrSetRef", "RemoteAddrGroupRef"]),
-            local_ports: self.ports(block, ["LocalPortRange", "LocalPortRangeRef", "LocalPortGroupRef"]),
-            remote_ports: self.ports(block, ["RemotePortRange", "RemotePortRangeRef", "RemotePortGroupRef"]),
-            jobname,
-            userid,
-            schedule: self.schedule(block),
-        }
-    }
-
-    /// The addresses of the last form coded; none for "all".
-    fn addresses(&mut self, block: &'a Block, names: [&str; 4]) -> Vec<AddressRange> {
-        let mut ranges = Vec::new();
-        for setting in coded(block, &names) {
-            ranges = match setting.parameter.kind {
-                Kind::Reference(statement) => {
-                    self.find(statement, setting).map(|found| self.members(found)).unwrap_or_default()
-                }
-                _ => setting.values.iter().filter_map(as_address).collect(),
-            };
-        }
-        if ranges.contains(&AddressRange::All) { Vec::new() } else { ranges }
-    }
-
-    /// The addresses in an `IpAddr`, `IpAddrSet` or `IpAddrGroup`.
-    fn members(&mut self, block: &'a Block) -> Vec<AddressRange> {
-        let mut ranges = Vec::new();
-        for item in &block.items {
-            match item {
-                Item::Block(inner) => ranges.extend(self.members(inner)),
-                Item::Setting(setting) => match setting.parameter.kind {
-                    Kind::Reference(statement) => {
-                        let found = self.find(statement, setting);
-                        ranges.extend(found.map(|found| self.members(found)).unwrap_or_default());
-                    }
-                    _ => ranges.extend(setting.values.iter().filter_map(as_address)),
-                },
-            }
-        }
-        if ranges.is_empty() {
-            self.missing(block, "an address");
-        }
-        ranges
-    }
-
-    fn ports(&mut self, block: &'a Block, names: [&str; 3]) -> Vec<PortRange> {
-        let mut ranges: Vec<Option<PortRange>> = Vec::new();
-        for setting in coded(block, &names) {
-            match setting.parameter.kind {
-                Kind::Reference(statement) => {
-                    ranges = self.find(statement, setting).map(|found| self.port_members(found)).unwrap_or_default();
-                }
-                _ => ranges.extend(setting.values.iter().filter_map(as_ports)),
-            }
-        }
-        ranges.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default()
-    }
-
-    fn port_members(&mut self, block: &'a Block) -> Vec<Option<PortRange>> {
-        let mut ranges = Vec::new();
-        for item in &block.items {
-            match item {
-                Item::Block(inner) => ranges.extend(self.port_members(inner)),
-                Item::Setting(setting) => match setting.parameter.kind {
-                    Kind::Reference(statement) => {
-                        let found = self.find(statement, setting);
-                        ranges.extend(found.map(|found| self.port_members(found)).unwrap_or_default());
-                    }
-                    _ => ranges.extend(setting.values.iter().filter_map(as_ports)),
-                },
-            }
-        }
-        if ranges.is_empty() {
-            self.missing(block, "a port");
-        }
-        ranges
-    }
-
-    fn schedule(&mut self, block: &'a Block) -> Option<Schedule> {
-        let mut found = None;
-        for item in &block.items {
-            match item {
-                Item::Block(inner) if inner.statement.name == "IpTimeCondition" => found = Some(inner),
-                Item::Setting(setting) if setting.parameter.name == "IpTimeConditionRef" => {
-                    found = self.find("IpTimeCondition", setting);
-                }
-                _ => {}
-            }
-        }
-        let settings = self.flatten(found?, &mut Vec::new());
-        let mask = |name: &str| match values(&settings, name).into_iter().next() {
-            Some(Value::Mask(mask)) => Some(mask),
-            _ => None,
-        };
-        Some(Schedule {
-            dates: match values(&settings, "ConditionTimeRange").into_iter().next() {
-                Some(Value::Dates(range)) => Some(range),
-                _ => None,
-            },
-            months: mask("MonthOfYearMask"),
-            days: mask("DayOfMonthMask"),
-            weekdays: mask("DayOfWeekMask"),
-            hours: values(&settings, "TimeOfDayRange")
-                .into_iter()
-                .filter_map(|value| match value {
-                    Value::Clock(range) => Some(range),
-                    _ => None,
-                })
-                .collect(),
-            utc: values(&settings, "TimeZone").contains(&Value::Choice("UTC")),
-        })
     }
 }
 
-fn is_slot(statement: &str) -> bool {
-    crate::table::statement(statement).is_some_and(|found| found.placement == Placement::TopOrInline)
+/// Names of one slot of a block replace one another: a sub-statement in place and by reference, the four forms of an
+/// address, the three of ports.
+fn slot(statement: &'static str, name: &'static str) -> &'static str {
+    match (statement, name) {
+        (_, "LocalAddrRef" | "LocalAddrSetRef" | "LocalAddrGroupRef") => "LocalAddr",
+        (_, "RemoteAddrRef" | "RemoteAddrSetRef" | "RemoteAddrGroupRef") => "RemoteAddr",
+        (_, "LocalPortRangeRef" | "LocalPortGroupRef") => "LocalPortRange",
+        (_, "RemotePortRangeRef" | "RemotePortGroupRef") => "RemotePortRange",
+        ("IpAddrSet", "Range") => "Prefix",
+        ("TTLSCipherParms", "V3CipherSuites4Char") => "V3CipherSuites",
+        _ => name.strip_suffix("Ref").filter(|stem| table::statement(stem).is_some()).unwrap_or(name),
+    }
+}
+
+/// Whether all of a block's lines count together: groups, and the two keywords of cipher suites.
+fn is_group(block: &Block) -> bool {
+    matches!(block.statement.name, "IpAddrGroup" | "PortGroup" | "TTLSCipherParms")
+}
+
+fn is_part(statement: &str) -> bool {
+    table::statement(statement).is_some_and(|found| found.placement == Placement::TopOrInline)
         && statement.starts_with("TTLS")
+}
+
+fn keep(settings: &mut Settings, setting: &Setting) {
+    // Both keywords of cipher suites make one list, in the order they are written.
+    let name = match setting.parameter.name {
+        "V3CipherSuites4Char" => "V3CipherSuites",
+        name => name,
+    };
+    match settings.get_mut(name) {
+        Some(earlier) if setting.parameter.repeat == Repeat::List => {
+            earlier.values.extend(setting.values.iter().cloned());
+        }
+        _ => {
+            settings.insert(name, setting.clone());
+        }
+    }
 }
 
 /// The settings of a rule, the last of equal ones.
 fn last_settings(block: &Block) -> HashMap<&'static str, &Setting> {
-    let settings = block.items.iter().filter_map(|item| match item {
-        Item::Setting(setting) => Some((setting.parameter.name, setting)),
-        Item::Block(_) => None,
-    });
-    settings.collect()
-}
-
-/// The settings of a rule that have one of these names, in order.
-fn coded<'a>(block: &'a Block, names: &[&str]) -> Vec<&'a Setting> {
-    let settings = block.items.iter().filter_map(|item| match item {
-        Item::Setting(setting) => Some(setting),
-        Item::Block(_) => None,
-    });
-    settings.filter(|setting| names.contains(&setting.parameter.name)).collect()
+    block.settings().map(|setting| (setting.parameter.name, setting)).collect()
 }
 
 fn values(settings: &Settings, name: &str) -> Vec<Value> {
-    settings.get(name).map_or_else(|| default_values(name), |setting| setting.values.clone())
+    match settings.get(name) {
+        Some(setting) => setting.values.clone(),
+        None => table::parameter(name).map(default_values).unwrap_or_default(),
+    }
 }
 
 fn priority(settings: &HashMap<&'static str, &Setting>) -> u32 {
@@ -484,20 +471,6 @@ fn priority(settings: &HashMap<&'static str, &Setting>) -> u32 {
 fn as_word(value: Value) -> Option<&'static str> {
     match value {
         Value::Choice(word) => Some(word),
-        _ => None,
-    }
-}
-
-fn as_address(value: &Value) -> Option<AddressRange> {
-    match value {
-        Value::Address(range) => Some(range.clone()),
-        _ => None,
-    }
-}
-
-fn as_ports(value: &Value) -> Option<Option<PortRange>> {
-    match value {
-        Value::Ports(range) => Some(range.clone()),
         _ => None,
     }
 }

@@ -25,7 +25,7 @@ impl Mask {
         bits.filter(|bits| lengths.contains(&bits.len())).map(Self)
     }
 
-    fn get(&self, index: usize) -> bool {
+    pub(crate) fn get(&self, index: usize) -> bool {
         self.0.get(index).copied().unwrap_or(false)
     }
 }
@@ -56,8 +56,9 @@ impl ClockRange {
         let (from, to) = text.split_once('-')?;
         let minute = |clock: &str| -> Option<u32> {
             let (hour, minute) = clock.split_once(':')?;
-            let (hour, minute): (u32, u32) = (hour.parse().ok()?, minute.parse().ok()?);
-            (minute < 60 && hour * 60 + minute <= 1440).then_some(hour * 60 + minute)
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok())?;
+            let (hour, minute) = (digits(hour)?, digits(minute)?);
+            (minute < 60 && hour <= 24 && hour * 60 + minute <= 1440).then(|| hour * 60 + minute)
         };
         Some(Self { from: minute(from)?, to: minute(to)? })
     }
@@ -102,8 +103,13 @@ impl fmt::Display for DateRange {
     }
 }
 
+/// Whether a day of a month (from 0) is in a mask: counted from the first, or with 62 digits from the last too.
+pub(crate) fn day_fits(mask: &Mask, day: usize, days_in_month: usize) -> bool {
+    mask.get(day) || mask.get(31 + days_in_month - 1 - day)
+}
+
 /// A resolved `IpTimeCondition`: everything coded must hold.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
 pub struct Schedule {
     /// `ConditionTimeRange`.
     pub dates: Option<DateRange>,
@@ -127,7 +133,7 @@ impl Schedule {
         let date = now.date();
         let day = date.day0() as usize;
         let days_in_month = usize::from(date.num_days_in_month());
-        let day_fits = |mask: &Mask| mask.get(day) || mask.get(31 + days_in_month - 1 - day);
+        let day_fits = |mask: &Mask| day_fits(mask, day, days_in_month);
         self.dates.is_none_or(|range| (range.from..=range.to).contains(&now))
             && self.months.as_ref().is_none_or(|mask| mask.get(date.month0() as usize))
             && self.days.as_ref().is_none_or(day_fits)

@@ -11,12 +11,29 @@ pub struct Span {
     pub end: usize,
 }
 
+impl Span {
+    /// Whether `offset` lies in the range or at its end: where a cursor that touches it stands.
+    #[must_use]
+    pub fn touches(self, offset: usize) -> bool {
+        (self.start..=self.end).contains(&offset)
+    }
+}
+
+/// What a file's bytes are when they are not text that can be read as a policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotText {
+    /// Bytes of an EBCDIC code page: blanks are X'40', and there is no ASCII line end.
+    Ebcdic,
+    /// A NUL byte at this offset.
+    Nul(usize),
+}
+
 /// A policy file: where it came from and what it says.
 #[derive(Debug)]
 pub struct Source {
     /// The path or data set name the user knows it by.
     pub name: String,
-    /// The text, without a byte order mark.
+    /// The text, without a byte order mark at its beginning.
     pub text: String,
     /// Where lines begin, found when it is first asked for.
     lines: OnceLock<Vec<usize>>,
@@ -34,17 +51,41 @@ impl Source {
     /// A source from text.
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        let text = text.into();
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let mut text = text.into();
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
         Arc::new(Self { name: name.into(), text, lines: OnceLock::new() })
     }
 
-    /// A source from a file's bytes: UTF-8, else Latin-1 (real policy files carry stray Latin-1 in comments).
+    /// A source from a file's bytes: UTF-8, and where it is not, Latin-1 byte by byte (real policy files carry stray
+    /// Latin-1 in comments).
     #[must_use]
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Arc<Self> {
-        let text = String::from_utf8(bytes)
-            .unwrap_or_else(|error| error.into_bytes().iter().map(|&byte| char::from(byte)).collect());
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+            let mut text = String::with_capacity(error.as_bytes().len() + 64);
+            for chunk in error.as_bytes().utf8_chunks() {
+                text.push_str(chunk.valid());
+                text.extend(chunk.invalid().iter().map(|&byte| char::from(byte)));
+            }
+            text
+        });
         Self::new(name, text)
+    }
+
+    /// Why the text cannot be a policy, if it cannot.
+    #[must_use]
+    pub fn not_text(&self) -> Option<NotText> {
+        if let Some(at) = self.text.find('\0') {
+            return Some(NotText::Nul(at));
+        }
+        // In IBM-1047 letters are X'81'–X'E9', blanks X'40', line ends X'15' or X'25': none of them ASCII letters.
+        let head: Vec<char> = self.text.chars().take(4096).collect();
+        let count = |wanted: fn(&char) -> bool| head.iter().filter(|c| wanted(c)).count();
+        let letters = count(|c| ('\u{81}'..='\u{e9}').contains(c));
+        let ascii = count(char::is_ascii_alphabetic);
+        let blanks = count(|c| *c == '@');
+        (head.len() >= 8 && letters > ascii * 4 && letters * 3 > head.len() && blanks > 0).then_some(NotText::Ebcdic)
     }
 
     /// Line and column (characters, both from 1) of a byte offset.
@@ -60,10 +101,21 @@ impl Source {
     /// The text of a line, counted from 1, without its line end.
     #[must_use]
     pub fn line(&self, number: usize) -> &str {
+        self.text.get(self.line_span(number)).unwrap_or_default().trim_end_matches(['\n', '\r'])
+    }
+
+    /// The bytes of a line, counted from 1, line end included.
+    #[must_use]
+    pub fn line_span(&self, number: usize) -> std::ops::Range<usize> {
         let lines = self.lines();
         let start = lines.get(number.saturating_sub(1)).copied().unwrap_or(self.text.len());
-        let end = lines.get(number).copied().unwrap_or(self.text.len());
-        self.text.get(start..end).unwrap_or_default().trim_end_matches(['\n', '\r'])
+        start..lines.get(number).copied().unwrap_or(self.text.len())
+    }
+
+    /// How many lines there are; a text that ends with a line end has an empty last one.
+    #[must_use]
+    pub fn line_count(&self) -> usize {
+        self.lines().len()
     }
 
     fn lines(&self) -> &[usize] {
@@ -75,7 +127,7 @@ impl Source {
 }
 
 /// Where something was written.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The file.
     pub source: Arc<Source>,
@@ -83,10 +135,46 @@ pub struct Origin {
     pub span: Span,
 }
 
+/// The same file and the same place: files are compared by identity first, they can be large.
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.span == other.span && (Arc::ptr_eq(&self.source, &other.source) || self.source == other.source)
+    }
+}
+
+impl Eq for Origin {}
+
 impl Origin {
     /// `file:line`.
     #[must_use]
     pub fn short(&self) -> String {
-        format!("{}:{}", self.source.name, self.source.position(self.span.start).0)
+        format!("{}:{}", self.source.name, self.line())
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.source.position(self.span.start).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stray_latin_1_in_a_comment_leaves_the_rest_as_it_is() {
+        let source = Source::from_bytes("t", b"# \xc2\xae \xae\nTTLSRule R".to_vec());
+        assert_eq!(source.text, "# \u{ae} \u{ae}\nTTLSRule R");
+        assert_eq!(source.not_text(), None);
+    }
+
+    #[test]
+    fn ebcdic_is_told_from_text() {
+        // "TTLSRule R" and a line end in IBM-1047.
+        let bytes = vec![0xE3, 0xE3, 0xD3, 0xE2, 0xD9, 0xA4, 0x93, 0x85, 0x40, 0xD9, 0x15];
+        assert_eq!(Source::from_bytes("t", bytes).not_text(), Some(NotText::Ebcdic));
+        assert_eq!(Source::new("t", "a\0b").not_text(), Some(NotText::Nul(1)));
+        assert_eq!(Source::new("t", "# ──────────────────────────── é@é").not_text(), None);
     }
 }

@@ -1,10 +1,18 @@
 //! The table of statements and parameters: what a policy may say, the default of what it does not say, and what the
-//! engine makes of it. Grammar checks, defaults, reports and documentation are driven by it; a new parameter is a row.
+//! engine makes of it. Grammar checks, defaults, reports, completion, hover and the reference page in `docs/` are driven
+//! by it: a new parameter is one row in [`statements`](STATEMENTS).
 //!
-//! Source: *z/OS Communications Server: IP Configuration Reference*, "AT-TLS policy statements"; the zERT statements and
-//! `HandshakeCache…`, `FIPSMODE` are this project's.
+//! Source: *z/OS Communications Server: IP Configuration Reference*, "AT-TLS policy statements" and "Policy Agent
+//! configuration file statements"; the zERT statements, `HandshakeCache…` and `FIPSMODE` are this project's.
+
+mod statements;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::value::Kind;
+
+pub use statements::STATEMENTS;
 
 /// Where a statement may stand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,6 +23,8 @@ pub enum Placement {
     TopOrInline,
     /// A line of its own at the top level (`LogLevel 31`).
     Directive,
+    /// At the top level, with or without a name and a block in braces, none of which is read.
+    Opaque,
 }
 
 /// A statement type.
@@ -24,8 +34,14 @@ pub struct Statement {
     pub name: &'static str,
     /// Where it may stand.
     pub placement: Placement,
-    /// Its parameters, in the order reports print them.
-    pub parameters: &'static [Parameter],
+    /// The conditions it shares with other rules.
+    conditions: &'static [Parameter],
+    /// Its own rows, in the order reports print them; [`Statement::rows`] leaves out what does not apply.
+    rows: &'static [Parameter],
+    /// What it is for.
+    pub doc: &'static str,
+    /// What becomes of an opaque statement.
+    pub engine: Engine,
 }
 
 /// What happens when a parameter is coded several times in one block.
@@ -43,13 +59,24 @@ pub enum Engine {
     /// What it says.
     Applied,
     /// Nothing, and nothing is lost by it: it steers something this engine does not have.
-    Idle,
-    /// Something else when the value differs from the default: the text says what.
+    Idle(&'static str),
+    /// Something else when the value differs from the default, which stays in effect: the text says what.
     Differs(&'static str),
     /// It cannot, and going on without would weaken the policy: a value that differs from the default is an error.
     Refused(&'static str),
     /// A minimum the engine has built in: a higher one is an error, a lower one has no effect.
     Minimum(u32, &'static str),
+    /// Some values are special: each says whether it is refused, or has the default's effect.
+    Values(&'static [(&'static str, Verdict)]),
+}
+
+/// What becomes of one value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// The default stays in effect.
+    Differs(&'static str),
+    /// An error.
+    Refused(&'static str),
 }
 
 /// A parameter of a statement.
@@ -59,19 +86,35 @@ pub struct Parameter {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
+    /// What it does.
+    pub doc: &'static str,
     /// Coded twice.
     pub repeat: Repeat,
     /// The value in effect when it is not coded at any level, as it would be written.
     pub default: Option<&'static str>,
+    /// IBM's default, where it is another one.
+    pub ibm_default: Option<&'static str>,
     /// Whether the statement is an error without it.
     pub required: bool,
+    /// Whether `pasearch` prints it only when it is coded.
+    pub quiet: bool,
+    /// Whether it is this project's own.
+    pub ours: bool,
+    /// Whether reports must not show it.
+    pub secret: bool,
     /// What the engine does with it.
     pub engine: Engine,
+    environment_only: bool,
 }
 
 impl Parameter {
     const fn or(mut self, default: &'static str) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    const fn ibm(mut self, default: &'static str) -> Self {
+        self.ibm_default = Some(default);
         self
     }
 
@@ -85,8 +128,35 @@ impl Parameter {
         self
     }
 
-    const fn idle(mut self) -> Self {
-        self.engine = Engine::Idle;
+    const fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    const fn ours(mut self) -> Self {
+        self.ours = true;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// Not in the connection form of the statement.
+    const fn environment(mut self) -> Self {
+        self.environment_only = true;
+        self
+    }
+
+    /// Whether it counts in environment actions only.
+    #[must_use]
+    pub fn is_environment_only(&self) -> bool {
+        self.environment_only
+    }
+
+    const fn idle(mut self, text: &'static str) -> Self {
+        self.engine = Engine::Idle(text);
         self
     }
 
@@ -104,391 +174,145 @@ impl Parameter {
         self.engine = Engine::Refused(text);
         self
     }
+
+    const fn values(mut self, values: &'static [(&'static str, Verdict)]) -> Self {
+        self.engine = Engine::Values(values);
+        self
+    }
 }
 
-const fn row(name: &'static str, kind: Kind) -> Parameter {
-    Parameter { name, kind, repeat: Repeat::Last, default: None, required: false, engine: Engine::Applied }
+const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        doc,
+        repeat: Repeat::Last,
+        default: None,
+        ibm_default: None,
+        required: false,
+        quiet: false,
+        ours: false,
+        secret: false,
+        engine: Engine::Applied,
+        environment_only: false,
+    }
 }
 
-const fn line(name: &'static str) -> Parameter {
-    row(name, Kind::Line { may_be_empty: false })
+const fn line(name: &'static str, doc: &'static str) -> Parameter {
+    row(name, Kind::Line { may_be_empty: false }, doc)
 }
 
 /// A sub-statement in place.
-const fn inline(name: &'static str) -> Parameter {
-    row(name, Kind::Inline(name))
+const fn inline(name: &'static str, doc: &'static str) -> Parameter {
+    row(name, Kind::Inline(name), doc)
 }
 
 /// A reference to a sub-statement.
-const fn reference(name: &'static str, statement: &'static str) -> Parameter {
-    row(name, Kind::Reference(statement))
+const fn reference(name: &'static str, statement: &'static str, doc: &'static str) -> Parameter {
+    row(name, Kind::Reference(statement), doc)
 }
 
-const ON_OFF: Kind = Kind::OnOff;
-const REQUIRED_OPTIONAL_OFF: Kind = Kind::Choice(&["Off", "Optional", "Required"]);
-
-const NO_OLD_VERSION: &str = "SSLv2, SSLv3, TLSv1 and TLSv1.1 are never negotiated";
-const NO_FRAGMENT: &str = "the maximum fragment length extension (RFC 6066) is not negotiated";
-const NO_SNI_LIST: &str = "SNI conditions are not evaluated yet";
-const NO_SIZE_CHECK: &str = "peers' key sizes are not compared with this value; RSA keys below 2048 and EC keys below 256 bits are always refused";
-const NO_REVOCATION: &str = "revocation is not checked yet, and a policy that asks for it is not weakened silently";
-const NO_SIGNATURES: &str = "the engine's own list of signature algorithms is used";
-
-/// The rows of a rule: the conditions that AT-TLS and zERT rules share, then its own.
-macro_rules! rule {
-    ($($own:expr),* $(,)?) => {
-        &[
-            row("LocalAddr", Kind::Address),
-            reference("LocalAddrRef", "IpAddr"),
-            reference("LocalAddrSetRef", "IpAddrSet"),
-            reference("LocalAddrGroupRef", "IpAddrGroup"),
-            row("RemoteAddr", Kind::Address),
-            reference("RemoteAddrRef", "IpAddr"),
-            reference("RemoteAddrSetRef", "IpAddrSet"),
-            reference("RemoteAddrGroupRef", "IpAddrGroup"),
-            row("LocalPortRange", Kind::Ports).list(),
-            reference("LocalPortRangeRef", "PortRange"),
-            reference("LocalPortGroupRef", "PortGroup"),
-            row("RemotePortRange", Kind::Ports).list(),
-            reference("RemotePortRangeRef", "PortRange"),
-            reference("RemotePortGroupRef", "PortGroup"),
-            row("Jobname", Kind::NamePattern),
-            row("Userid", Kind::NamePattern),
-            row("Priority", Kind::Number(1, 2_000_000_000)).or("1"),
-            inline("IpTimeCondition"),
-            reference("IpTimeConditionRef", "IpTimeCondition"),
-            $($own),*
-        ]
-    };
+const fn statement_of(
+    name: &'static str,
+    placement: Placement,
+    doc: &'static str,
+    rows: &'static [Parameter],
+) -> Statement {
+    Statement { name, placement, conditions: &[], rows, doc, engine: Engine::Applied }
 }
 
-const DIRECTION: Kind = Kind::Choice(&["Inbound", "Outbound", "Both"]);
-const ROLE: Kind = Kind::Choice(&["Client", "Server", "ServerWithClientAuth"]);
-
-/// The rows of both AdvancedParms blocks: the connection form repeats what the environment form has.
-macro_rules! advanced {
-    ($($own:expr),* $(,)?) => {
-        &[
-            row("SecondaryMap", ON_OFF).or("Off").refused("secondary connections are not mapped yet and would travel in clear text"),
-            row("SSLv2", ON_OFF).or("Off").differs(NO_OLD_VERSION),
-            row("SSLv3", ON_OFF).or("Off").differs(NO_OLD_VERSION),
-            row("TLSv1", ON_OFF).or("Off").differs(NO_OLD_VERSION),
-            row("TLSv1.1", ON_OFF).or("Off").differs(NO_OLD_VERSION),
-            row("TLSv1.2", ON_OFF).or("On"),
-            row("TLSv1.3", ON_OFF).or("On"),
-            row("MiddleBoxCompatMode", ON_OFF).or("On").differs("the engine always sends RFC 8446 D.4's compatibility messages"),
-            row("ApplicationControlled", ON_OFF).or("Off").refused("programs cannot start the handshake themselves yet; the connection would begin in clear text"),
-            row("HandshakeTimeout", Kind::Number(0, 600)).or("10"),
-            row("ResetCipherTimer", Kind::Number(0, 1440)).or("0").differs("keys are not renewed by time"),
-            row("CertificateLabel", Kind::Line { may_be_empty: true }),
-            row("ServerCertificateLabel", Kind::Line { may_be_empty: false }).list(),
-            row("TruncatedHMAC", REQUIRED_OPTIONAL_OFF).or("Off").differs("the truncated HMAC extension is not negotiated"),
-            row("ClientMaxSSLFragment", REQUIRED_OPTIONAL_OFF).or("Off").differs(NO_FRAGMENT),
-            row("ClientMaxSSLFragmentLength", Kind::Choice(&["512", "1024", "2048", "4096"])).differs(NO_FRAGMENT),
-            row("ServerMaxSSLFragment", REQUIRED_OPTIONAL_OFF).or("Off").differs(NO_FRAGMENT),
-            row("ClientHandshakeSNI", REQUIRED_OPTIONAL_OFF).or("Off"),
-            row("ClientHandshakeSNIMatch", Kind::Choice(&["Required", "Optional"])).refused(NO_SNI_LIST),
-            row("ClientHandshakeSNIList", Kind::Line { may_be_empty: false }).list(),
-            row("ServerHandshakeSNI", REQUIRED_OPTIONAL_OFF).or("Off").refused(NO_SNI_LIST),
-            row("ServerHandshakeSNIMatch", Kind::Choice(&["Required", "Optional"])).refused(NO_SNI_LIST),
-            row("ServerHandshakeSNIList", Kind::Line { may_be_empty: false }).list().refused(NO_SNI_LIST),
-            row("HostReferenceIdDNS", Kind::Line { may_be_empty: false }).list(),
-            row("HostReferenceIdCN", Kind::Line { may_be_empty: false }).list().refused("names are compared with the certificate's subjectAltName only (RFC 9525); use HostReferenceIdDNS"),
-            row("HostRefWildcardValidation", ON_OFF).or("On").differs("a wildcard as the whole left-most label of a certificate's DNS name is always honoured (RFC 9525)"),
-            row("HandshakeCacheCapacity", Kind::Number(0, 1_000_000)),
-            row("HandshakeCacheTimeout", Kind::Number(1, 86_400)),
-            row("FIPSMODE", Kind::FipsMode),
-            $($own),*
-        ]
-    };
+const fn top(name: &'static str, doc: &'static str, rows: &'static [Parameter]) -> Statement {
+    statement_of(name, Placement::Top, doc, rows)
 }
 
-const fn top(name: &'static str, parameters: &'static [Parameter]) -> Statement {
-    Statement { name, placement: Placement::Top, parameters }
+const fn either(name: &'static str, doc: &'static str, rows: &'static [Parameter]) -> Statement {
+    statement_of(name, Placement::TopOrInline, doc, rows)
 }
 
-const fn either(name: &'static str, parameters: &'static [Parameter]) -> Statement {
-    Statement { name, placement: Placement::TopOrInline, parameters }
+const fn rule(name: &'static str, doc: &'static str, rows: &'static [Parameter]) -> Statement {
+    Statement { name, placement: Placement::Top, conditions: statements::CONDITIONS, rows, doc, engine: Engine::Applied }
 }
 
 /// A directive has one row: its own value.
-const fn directive(name: &'static str, parameters: &'static [Parameter]) -> Statement {
-    Statement { name, placement: Placement::Directive, parameters }
+const fn directive(name: &'static str, doc: &'static str, rows: &'static [Parameter]) -> Statement {
+    statement_of(name, Placement::Directive, doc, rows)
 }
+
+const fn opaque(name: &'static str, doc: &'static str, engine: Engine) -> Statement {
+    Statement { name, placement: Placement::Opaque, conditions: &[], rows: &[], doc, engine }
+}
+
+/// The connection form of a statement: its rows are those of the environment form, without what only that has.
+const CONNECTION_FORM: &str = "TTLSConnectionAdvancedParms";
+
+/// Keywords that mean another one.
+const SYNONYMS: &[(&str, &str)] = &[("PEPInstance", "TcpImage")];
+
+/// Statements by keyword in lower case.
+static KEYWORDS: LazyLock<HashMap<String, &'static Statement>> = LazyLock::new(|| {
+    let names = STATEMENTS.iter().map(|statement| (statement.name.to_ascii_lowercase(), statement));
+    let synonyms = SYNONYMS.iter().filter_map(|(synonym, name)| {
+        let meant = STATEMENTS.iter().find(|statement| statement.name == *name)?;
+        Some((synonym.to_ascii_lowercase(), meant))
+    });
+    names.chain(synonyms).collect()
+});
+
+/// Keywords longer than this are none of the table's.
+const LONGEST_KEYWORD: usize = 64;
 
 /// The statement with this keyword, in any case. `PEPInstance` is `TcpImage`.
 #[must_use]
 pub fn statement(keyword: &str) -> Option<&'static Statement> {
-    let keyword = if keyword.eq_ignore_ascii_case("PEPInstance") { "TcpImage" } else { keyword };
-    STATEMENTS.iter().find(|statement| statement.name.eq_ignore_ascii_case(keyword))
+    let mut lower = [0_u8; LONGEST_KEYWORD];
+    let lower = lower.get_mut(..keyword.len())?;
+    lower.copy_from_slice(keyword.as_bytes());
+    lower.make_ascii_lowercase();
+    KEYWORDS.get(std::str::from_utf8(lower).ok()?).copied()
+}
+
+/// The synonyms and what they mean.
+#[must_use]
+pub fn synonyms() -> &'static [(&'static str, &'static str)] {
+    SYNONYMS
 }
 
 impl Statement {
+    /// Its parameters, in the order reports print them.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &'static Parameter> + use<> {
+        let connection = self.name == CONNECTION_FORM;
+        self.conditions.iter().chain(self.rows).filter(move |row| !(connection && row.environment_only))
+    }
+
     /// The parameter with this keyword, in any case.
     #[must_use]
     pub fn parameter(&self, keyword: &str) -> Option<&'static Parameter> {
-        self.parameters.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(keyword))
+        self.rows().find(|parameter| parameter.name.eq_ignore_ascii_case(keyword))
+    }
+
+    /// Whether it can be given a name that others refer to.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        matches!(self.placement, Placement::Top | Placement::TopOrInline)
     }
 }
 
-/// Every statement.
-pub const STATEMENTS: &[Statement] = &[
-    top(
-        "TTLSRule",
-        rule![
-            row("Direction", DIRECTION).required(),
-            reference("TTLSGroupActionRef", "TTLSGroupAction").required(),
-            reference("TTLSEnvironmentActionRef", "TTLSEnvironmentAction"),
-            reference("TTLSConnectionActionRef", "TTLSConnectionAction"),
-        ],
-    ),
-    top(
-        "TTLSGroupAction",
-        &[
-            row("TTLSEnabled", ON_OFF).required(),
-            row("CtraceClearText", ON_OFF).or("Off").differs("there is no packet trace that could show decrypted data"),
-            row("Trace", Kind::Number(0, 255)).or("2"),
-            row("FIPS140", Kind::Choice(&["Off", "On", "Level1", "Level2", "Level3"])).or("Off"),
-            row("FIPSMODE", Kind::FipsMode),
-            row("GroupUserInstance", Kind::Number(0, 65_535)),
-            inline("TTLSGroupAdvancedParms"),
-            reference("TTLSGroupAdvancedParmsRef", "TTLSGroupAdvancedParms"),
-        ],
-    ),
-    top(
-        "TTLSEnvironmentAction",
-        &[
-            row("HandshakeRole", ROLE).required(),
-            row("CtraceClearText", ON_OFF).differs("there is no packet trace that could show decrypted data"),
-            row("Trace", Kind::Number(0, 255)),
-            row("SuiteBProfile", Kind::Choice(&["Off", "128", "128Min", "192", "192Min", "All"]))
-                .or("Off")
-                .refused("Suite B profiles are not implemented; code the suites and groups"),
-            row("EnvironmentUserInstance", Kind::Number(0, 65_535)),
-            inline("TTLSKeyringParms"),
-            reference("TTLSKeyringParmsRef", "TTLSKeyringParms"),
-            inline("TTLSEnvironmentAdvancedParms"),
-            reference("TTLSEnvironmentAdvancedParmsRef", "TTLSEnvironmentAdvancedParms"),
-            inline("TTLSSignatureParms"),
-            reference("TTLSSignatureParmsRef", "TTLSSignatureParms"),
-            inline("TTLSCipherParms"),
-            reference("TTLSCipherParmsRef", "TTLSCipherParms"),
-            inline("TTLSGskAdvancedParms"),
-            reference("TTLSGskAdvancedParmsRef", "TTLSGskAdvancedParms"),
-        ],
-    ),
-    top(
-        "TTLSConnectionAction",
-        &[
-            row("HandshakeRole", ROLE),
-            row("CtraceClearText", ON_OFF).differs("there is no packet trace that could show decrypted data"),
-            row("Trace", Kind::Number(0, 255)),
-            row("ConnectionUserInstance", Kind::Number(0, 65_535)),
-            inline("TTLSConnectionAdvancedParms"),
-            reference("TTLSConnectionAdvancedParmsRef", "TTLSConnectionAdvancedParms"),
-            inline("TTLSSignatureParms"),
-            reference("TTLSSignatureParmsRef", "TTLSSignatureParms"),
-            inline("TTLSCipherParms"),
-            reference("TTLSCipherParmsRef", "TTLSCipherParms"),
-        ],
-    ),
-    either(
-        "TTLSGroupAdvancedParms",
-        &[
-            row("SecondaryMap", ON_OFF)
-                .or("Off")
-                .refused("secondary connections are not mapped yet and would travel in clear text"),
-            row("SyslogFacility", Kind::Choice(&["Daemon", "Auth"])).or("Daemon").idle(),
-            line("Envfile").differs("System SSL's environment variables are not read; code the parameters"),
-        ],
-    ),
-    either(
-        "TTLSEnvironmentAdvancedParms",
-        advanced![
-            row("ClientAuthType", Kind::Choice(&["PassThru", "Full", "Required", "SAFCheck"])).or("Required"),
-            row("CertValidationMode", Kind::Choice(&["Any", "RFC2459", "RFC3280", "RFC5280"])).or("Any").idle(),
-            row("ClientExtendedMasterSecret", Kind::Choice(&["On", "Off", "Required"])).or("On"),
-            row("ServerExtendedMasterSecret", Kind::Choice(&["On", "Off", "Required"])).or("On"),
-            row("Renegotiation", Kind::Choice(&["Default", "Disabled", "All", "Abbreviated"]))
-                .or("Disabled")
-                .differs("renegotiation is always refused"),
-            row("RenegotiationIndicator", Kind::Choice(&["Optional", "Client", "Server", "Both"]))
-                .or("Optional")
-                .differs("renegotiation is always refused"),
-            row("RenegotiationCertCheck", ON_OFF).or("Off").idle(),
-            row("3DesKeyCheck", ON_OFF).or("Off").idle(),
-            row("ClientEDHGroupSize", Kind::Choice(&["Legacy", "2048"])).or("Legacy").idle(),
-            row("ServerEDHGroupSize", Kind::Choice(&["Legacy", "2048", "Match"])).or("Legacy").idle(),
-            row("PeerMinCertVersion", Kind::Choice(&["Any", "3"]))
-                .or("3")
-                .differs("only X.509 version 3 certificates are accepted"),
-            row("PeerMinDHKeySize", Kind::Number(0, 2048)).or("1024").idle(),
-            row("PeerMinDsaKeySize", Kind::Number(0, 2048)).or("1024").idle(),
-            row("PeerMinECCKeySize", Kind::Number(0, 521)).or("256").minimum(256, NO_SIZE_CHECK),
-            row("PeerMinRsaKeySize", Kind::Number(0, 4096)).or("2048").minimum(2048, NO_SIZE_CHECK),
-            row("ServerScsv", ON_OFF).or("On").differs("TLS_FALLBACK_SCSV is always honoured"),
-        ],
-    ),
-    either("TTLSConnectionAdvancedParms", advanced![]),
-    either(
-        "TTLSKeyringParms",
-        &[
-            line("Keyring").required(),
-            line("KeyringPw"),
-            line("KeyringStashFile").refused("stash files are a System SSL format; use KeyringPw or a PEM file"),
-        ],
-    ),
-    either(
-        "TTLSCipherParms",
-        &[
-            line("V2CipherSuites").list().differs(NO_OLD_VERSION),
-            row("V3CipherSuites", Kind::Suites(2)).list(),
-            row("V3CipherSuites4Char", Kind::Suites(4)).list(),
-        ],
-    ),
-    either(
-        "TTLSSignatureParms",
-        &[
-            row("ClientECurves", Kind::Groups).list(),
-            row("ClientKeyShareGroups", Kind::Groups).list(),
-            row("ServerKeyShareGroups", Kind::Groups).list(),
-            row("ServerKexECurves", Kind::Groups).list(),
-            row("SignaturePairs", Kind::SignaturePairs).list().differs(NO_SIGNATURES),
-            row("SignaturePairsCert", Kind::SignaturePairs).list().differs(NO_SIGNATURES),
-        ],
-    ),
-    either(
-        "TTLSGskAdvancedParms",
-        &[
-            row("GSK_SYSPLEX_SIDCACHE", ON_OFF).or("Off").differs("session caches are not shared between hosts yet"),
-            row("GSK_SYSPLEX_SESSION_TICKET_CACHE", ON_OFF)
-                .or("Off")
-                .differs("session caches are not shared between hosts yet"),
-            row("GSK_V2_SESSION_TIMEOUT", Kind::Number(0, 100)).or("100").idle(),
-            row("GSK_V2_SIDCACHE_SIZE", Kind::Number(0, 32_000)).or("256").idle(),
-            row("GSK_V3_SESSION_TIMEOUT", Kind::Number(0, 86_400)).or("86400"),
-            row("GSK_V3_SIDCACHE_SIZE", Kind::Number(0, 64_000)).or("512"),
-            row("GSK_SESSION_TICKET_CLIENT_ENABLE", ON_OFF).or("On"),
-            row("GSK_SESSION_TICKET_CLIENT_MAXSIZE", Kind::Number(0, 65_535)).or("8192").idle(),
-            row("GSK_SESSION_TICKET_CLIENT_MAXCACHED", Kind::Number(0, 1_000_000)),
-            row("GSK_SESSION_TICKET_SERVER_ENABLE", ON_OFF).or("On"),
-            row("GSK_SESSION_TICKET_SERVER_ALGORITHM", Kind::Choice(&["AESCBC128", "AESCBC256"]))
-                .or("AESCBC256")
-                .differs("tickets are always sealed with AES-256-CBC and HMAC-SHA-256 (RFC 5077 section 4)"),
-            row("GSK_SESSION_TICKET_SERVER_COUNT", Kind::Number(0, 32)).or("2"),
-            row("GSK_SESSION_TICKET_SERVER_KEY_REFRESH", Kind::Number(1, 86_400)).or("300"),
-            row("GSK_SESSION_TICKET_SERVER_TIMEOUT", Kind::Number(1, 604_800)).or("300"),
-            row("AIACDPPriority", ON_OFF).or("On").idle(),
-            row("MaxSrcRevExtLocValues", Kind::Number(0, 256)).or("10").idle(),
-            row("MaxValidRevExtLocValues", Kind::Number(0, 1024)).or("100").idle(),
-            row("RevocationSecurityLevel", Kind::Choice(&["Low", "Medium", "High"]))
-                .or("Medium")
-                .refused(NO_REVOCATION),
-            row("CrlSigAlgPairs", Kind::SignaturePairs).list().idle(),
-            inline("TTLSGskLdapParms"),
-            reference("TTLSGskLdapParmsRef", "TTLSGskLdapParms"),
-            inline("TTLSGskOcspParms"),
-            reference("TTLSGskOcspParmsRef", "TTLSGskOcspParms"),
-            inline("TTLSGskHttpCdpParms"),
-            reference("TTLSGskHttpCdpParmsRef", "TTLSGskHttpCdpParms"),
-        ],
-    ),
-    either(
-        "TTLSGskLdapParms",
-        &[
-            line("GSK_LDAP_SERVER").list().refused(NO_REVOCATION),
-            row("GSK_LDAP_SERVER_PORT", Kind::Number(1, 65_535)).or("389").idle(),
-            line("GSK_LDAP_USER").idle(),
-            line("GSK_LDAP_USER_PW").idle(),
-            row("GSK_CRL_CACHE_TIMEOUT", Kind::Number(0, 720)).or("24").idle(),
-            row("GSK_CRL_SECURITY_LEVEL", Kind::Choice(&["Low", "Medium", "High"])).or("Medium").refused(NO_REVOCATION),
-            row("CRLCacheSize", Kind::Number(0, 32_000)).or("32").idle(),
-            row("CRLCacheEntryMaxsize", Kind::Number(0, 4_294_967_295)).or("0").idle(),
-            row("CRLCacheExtended", ON_OFF).or("Off").idle(),
-            row("CRLCacheTempCRL", ON_OFF).or("Off").idle(),
-            row("CRLCacheTempCRLTimeout", Kind::Number(0, 720)).or("24").idle(),
-            row("LDAPResponseTimeout", Kind::Number(0, 43_200)).or("15").idle(),
-        ],
-    ),
-    either(
-        "TTLSGskOcspParms",
-        &[
-            line("OcspUrl").refused(NO_REVOCATION),
-            row("OcspAiaEnable", ON_OFF).or("Off").refused(NO_REVOCATION),
-            line("OcspProxyServerName").idle(),
-            row("OcspProxyServerPort", Kind::Number(1, 65_535)).or("80").idle(),
-            row("OcspRetrieveViaGet", ON_OFF).or("Off").idle(),
-            row("OcspUrlPriority", ON_OFF).or("On").idle(),
-            line("OcspRequestSigkeylabel").idle(),
-            row("OcspRequestSigalg", Kind::SignaturePairs).or("0401").idle(),
-            row("OcspResponseSigAlgPairs", Kind::SignaturePairs).list().idle(),
-            row("OcspClientCacheSize", Kind::Number(0, 32_000)).or("256").idle(),
-            row("OcspCliCacheEntryMaxsize", Kind::Number(0, 32_000)).or("0").idle(),
-            row("OcspNonceGenEnable", ON_OFF).or("Off").idle(),
-            row("OcspNonceCheckEnable", ON_OFF).or("Off").idle(),
-            row("OcspNonceSize", Kind::Number(8, 256)).or("8").idle(),
-            row("OcspResponseTimeout", Kind::Number(0, 43_200)).or("15").idle(),
-            row("OcspMaxResponseSize", Kind::Number(0, 4_294_967_295)).or("20480").idle(),
-            row("OcspServerStapling", Kind::Choice(&["Off", "Any", "EndEntity"])).or("Off").refused(NO_REVOCATION),
-        ],
-    ),
-    either(
-        "TTLSGskHttpCdpParms",
-        &[
-            row("HttpCdpEnable", ON_OFF).or("Off").refused(NO_REVOCATION),
-            line("HttpCdpProxyServerName").idle(),
-            row("HttpCdpProxyServerPort", Kind::Number(1, 65_535)).or("80").idle(),
-            row("HttpCdpResponseTimeout", Kind::Number(0, 43_200)).or("15").idle(),
-            row("HttpCdpMaxResponseSize", Kind::Number(0, 4_294_967_295)).or("204800").idle(),
-            row("HttpCdpCacheSize", Kind::Number(0, 32_000)).or("32").idle(),
-            row("HttpCdpCacheEntryMaxsize", Kind::Number(0, 4_294_967_295)).or("0").idle(),
-        ],
-    ),
-    either("IpAddr", &[row("Addr", Kind::Prefix).required()]),
-    either("IpAddrSet", &[row("Prefix", Kind::Prefix), row("Range", Kind::Address)]),
-    top(
-        "IpAddrGroup",
-        &[
-            inline("IpAddr").list(),
-            reference("IpAddrRef", "IpAddr").list(),
-            inline("IpAddrSet").list(),
-            reference("IpAddrSetRef", "IpAddrSet").list(),
-        ],
-    ),
-    either("PortRange", &[row("Port", Kind::Ports).required()]),
-    top("PortGroup", &[inline("PortRange").list(), reference("PortRangeRef", "PortRange").list()]),
-    either(
-        "IpTimeCondition",
-        &[
-            row("ConditionTimeRange", Kind::Dates),
-            row("MonthOfYearMask", Kind::Mask(&[12])),
-            row("DayOfMonthMask", Kind::Mask(&[31, 62])),
-            row("DayOfWeekMask", Kind::Mask(&[7])),
-            row("TimeOfDayRange", Kind::Clock).list(),
-            row("TimeZone", Kind::Choice(&["Local", "UTC"])).or("Local"),
-        ],
-    ),
-    top(
-        "zERTPolicyRule",
-        rule![row("Direction", DIRECTION).or("Both"), reference("zERTPolicyActionRef", "zERTPolicyAction").required(),],
-    ),
-    top(
-        "zERTPolicyAction",
-        &[
-            row("Action", Kind::Choices(&["Reset", "Log", "LogSyslogd", "LogConsole", "Audit", "Silent"]))
-                .list()
-                .required(),
-            row("Protocol", Kind::Choice(&["TLS"])).or("TLS"),
-            row("MinimumVersion", Kind::Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])).or("TLSv1.2"),
-        ],
-    ),
-    directive("TcpImage", &[row("TcpImage", Kind::Words).required()]),
-    directive("TTLSConfig", &[row("TTLSConfig", Kind::Words)]),
-    directive("CommonTTLSConfig", &[row("CommonTTLSConfig", Kind::Words).required()]),
-    directive("zERTConfig", &[row("zERTConfig", Kind::Words)]),
-    directive("LogLevel", &[row("LogLevel", Kind::Number(0, 511)).or("31").idle()]),
-    directive("Codepage", &[line("Codepage").idle()]),
-];
+/// The first row with this name, whatever its statement: names that several statements share mean the same thing.
+#[must_use]
+pub fn parameter(name: &str) -> Option<&'static Parameter> {
+    static ROWS: LazyLock<HashMap<&'static str, &'static Parameter>> = LazyLock::new(|| {
+        let mut rows = HashMap::new();
+        for row in STATEMENTS.iter().flat_map(Statement::rows) {
+            let known: &mut &'static Parameter = rows.entry(row.name).or_insert(row);
+            // A row with a default says more than one without (a group's Trace and an environment's).
+            if known.default.is_none() && row.default.is_some() {
+                *known = row;
+            }
+        }
+        rows
+    });
+    ROWS.get(name).copied()
+}
 
 #[cfg(test)]
 mod tests {
@@ -497,9 +321,22 @@ mod tests {
     #[test]
     fn every_default_is_a_value_of_its_parameter() {
         for statement in STATEMENTS {
-            for parameter in statement.parameters {
-                if let Some(default) = parameter.default {
-                    assert!(parameter.kind.read(default).is_some(), "{} {}", statement.name, parameter.name);
+            for parameter in statement.rows() {
+                for default in [parameter.default, parameter.ibm_default].into_iter().flatten() {
+                    for word in default.split_whitespace() {
+                        assert!(parameter.kind.read(word).is_some(), "{} {} {word}", statement.name, parameter.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_special_value_is_a_value_of_its_parameter() {
+        for parameter in STATEMENTS.iter().flat_map(Statement::rows) {
+            if let Engine::Values(values) = parameter.engine {
+                for (value, _) in values {
+                    assert!(parameter.kind.read(value).is_some(), "{} {value}", parameter.name);
                 }
             }
         }
@@ -507,7 +344,7 @@ mod tests {
 
     #[test]
     fn every_reference_and_block_names_a_statement() {
-        for parameter in STATEMENTS.iter().flat_map(|statement| statement.parameters) {
+        for parameter in STATEMENTS.iter().flat_map(Statement::rows) {
             if let Kind::Reference(name) | Kind::Inline(name) = parameter.kind {
                 assert!(statement(name).is_some(), "{}", parameter.name);
             }
@@ -517,11 +354,28 @@ mod tests {
     #[test]
     fn no_keyword_stands_twice_in_a_statement() {
         for statement in STATEMENTS {
-            let mut names: Vec<String> = statement.parameters.iter().map(|row| row.name.to_lowercase()).collect();
+            let mut names: Vec<String> = statement.rows().map(|row| row.name.to_lowercase()).collect();
             names.sort();
             let count = names.len();
             names.dedup();
             assert_eq!(names.len(), count, "{}", statement.name);
         }
+    }
+
+    #[test]
+    fn every_row_says_what_it_is() {
+        for statement in STATEMENTS {
+            assert!(statement.doc.ends_with('.'), "{}", statement.name);
+            for row in statement.rows() {
+                assert!(row.doc.ends_with('.') && row.doc.len() <= 300, "{} {}", statement.name, row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn keywords_are_found_in_any_case_and_by_their_synonyms() {
+        assert_eq!(statement("ttlsrule").map(|found| found.name), Some("TTLSRule"));
+        assert_eq!(statement("PEPINSTANCE").map(|found| found.name), Some("TcpImage"));
+        assert!(statement(&"x".repeat(100)).is_none() && statement("").is_none());
     }
 }

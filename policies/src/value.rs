@@ -32,10 +32,14 @@ pub enum Kind {
     Address,
     /// One address or prefix.
     Prefix,
+    /// `address-address` (a prefix is taken too).
+    Range,
     /// Ports.
     Ports,
     /// Cipher suites: one constant name, or hexadecimal codes of this many digits without blanks.
     Suites(usize),
+    /// SSLv2 cipher suites: one constant name, or codes of one digit without blanks.
+    OldSuites,
     /// Groups: `Any`, a constant name, or decimal codes of four digits without blanks.
     Groups,
     /// Signature pairs: a constant name, or hexadecimal codes of four digits without blanks.
@@ -44,14 +48,16 @@ pub enum Kind {
     FipsMode,
     /// Ones and zeros.
     Mask(&'static [usize]),
-    /// `hh:mm-hh:mm`.
+    /// `hh:mm-hh:mm`, several parted by commas.
     Clock,
     /// `yyyymmddhhmmss:yyyymmddhhmmss`.
     Dates,
     /// One or more of some words, in any case.
     Choices(&'static [&'static str]),
-    /// A whole directive: path and words, read by the caller (`TcpImage`).
-    Words,
+    /// `name [path] [FLUSH|NOFLUSH] [PURGE|NOPURGE] [seconds]` (`TcpImage`).
+    Image,
+    /// `[path] [FLUSH|NOFLUSH] [PURGE|NOPURGE]` (`TTLSConfig`).
+    PolicyFile,
 }
 
 /// A value, read.
@@ -72,6 +78,22 @@ pub enum Value {
     Mask(Mask),
     Clock(ClockRange),
     Dates(DateRange),
+    File(FileReference),
+}
+
+/// Which stack's policy lies where: the value of `TcpImage`, `TTLSConfig` and their like.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash, Serialize)]
+pub struct FileReference {
+    /// The stack, on `TcpImage` only.
+    pub image: Option<String>,
+    /// The path or data set; none means the file that says so (`TcpImage`), or no file (`TTLSConfig`).
+    pub path: Option<String>,
+    /// `FLUSH` or `NOFLUSH`, where coded.
+    pub flush: Option<bool>,
+    /// `PURGE` or `NOPURGE`, where coded.
+    pub purge: Option<bool>,
+    /// Seconds after which changed files are read again, where coded.
+    pub refresh: Option<u32>,
 }
 
 /// The seed's FIPSMODE.
@@ -105,6 +127,11 @@ impl NamePattern {
     pub fn matches(&self, name: &str) -> bool {
         let name = name.to_ascii_uppercase();
         if self.open { name.starts_with(&self.stem) } else { name == self.stem }
+    }
+
+    /// The name, or what names begin with.
+    pub(crate) fn stem(&self) -> &str {
+        &self.stem
     }
 
     /// The name, when the pattern is one.
@@ -157,7 +184,22 @@ impl fmt::Display for Value {
             Self::Mask(mask) => write!(f, "{mask}"),
             Self::Clock(range) => write!(f, "{range}"),
             Self::Dates(range) => write!(f, "{range}"),
+            Self::File(file) => write!(f, "{file}"),
         }
+    }
+}
+
+impl fmt::Display for FileReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = |value: Option<bool>, on: &str, off: &str| value.map(|value| if value { on } else { off }.to_owned());
+        let words = [
+            self.image.clone(),
+            self.path.clone(),
+            flag(self.flush, "FLUSH", "NOFLUSH"),
+            flag(self.purge, "PURGE", "NOPURGE"),
+            self.refresh.map(|seconds| seconds.to_string()),
+        ];
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -176,6 +218,8 @@ impl Serialize for Value {
 pub(crate) enum Extent {
     /// One; IBM ignores what follows.
     One,
+    /// One, or two numbers that are the ends of a range.
+    Range,
     /// Each word is a value of its own (lists in the brace-less dialect).
     Each,
     /// All words together, blanks included.
@@ -186,10 +230,12 @@ impl Kind {
     /// How far the value reaches. `braces` tells IBM's form from the brace-less one.
     pub(crate) fn extent(self, braces: bool) -> Extent {
         match self {
-            Self::Line { .. } | Self::FipsMode | Self::Words => Extent::Rest,
+            Self::Line { .. } | Self::FipsMode | Self::Image | Self::PolicyFile => Extent::Rest,
             Self::Choices(_) => Extent::Each,
-            Self::Ports if braces => Extent::Rest,
-            Self::Ports | Self::Suites(_) | Self::Groups | Self::SignaturePairs if !braces => Extent::Each,
+            Self::Ports if braces => Extent::Range,
+            Self::Ports | Self::Suites(_) | Self::OldSuites | Self::Groups | Self::SignaturePairs if !braces => {
+                Extent::Each
+            }
             _ => Extent::One,
         }
     }
@@ -200,10 +246,8 @@ impl Kind {
         match self {
             Self::OnOff => one(match_word(text, &["On", "Off"]).map(|word| Value::OnOff(word == "On"))),
             Self::Choice(words) | Self::Choices(words) => one(match_word(text, words).map(Value::Choice)),
-            Self::Number(low, high) => {
-                one(text.parse().ok().filter(|number| (low..=high).contains(number)).map(Value::Number))
-            }
-            Self::Reference(_) => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
+            Self::Number(low, high) => one(read_number(text).filter(|n| (low..=high).contains(n)).map(Value::Number)),
+            Self::Reference(_) | Self::Inline(_) => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
             Self::Line { may_be_empty } => {
                 one((may_be_empty || !text.is_empty()).then(|| Value::Text(text.to_owned())))
             }
@@ -212,27 +256,32 @@ impl Kind {
             Self::Prefix => one(AddressRange::parse(text)
                 .filter(|range| matches!(range, AddressRange::Prefix(_)))
                 .map(Value::Address)),
+            Self::Range => one(AddressRange::parse(text)
+                .filter(|range| !matches!(range, AddressRange::All))
+                .map(Value::Address)),
             Self::Ports => one(read_ports(text)),
-            Self::Suites(digits) => read_codes(text, digits, 16, |code| cipher::by_code(code).map(|suite| suite.code))
-                .or_else(|| cipher::by_name(text).map(|suite| vec![suite.code]))
-                .map(|codes| codes.into_iter().map(Value::Suite).collect()),
+            Self::Suites(digits) => {
+                read_codes(text, digits, 16).map(|codes| codes.into_iter().map(Value::Suite).collect()).or_else(|| {
+                    cipher::by_name(text).map(|suite| vec![Value::Suite(suite.code)])
+                })
+            }
+            Self::OldSuites => read_old_suites(text),
             Self::Groups if text.eq_ignore_ascii_case("any") => one(Some(Value::Group(None))),
-            Self::Groups => read_codes(text, 4, 10, |code| group::by_code(code).map(|group| group.code))
-                .or_else(|| group::by_word(text).map(|group| vec![group.code]))
+            Self::Groups => read_codes(text, 4, 10)
+                .or_else(|| group::by_name(text).map(|group| vec![group.code]))
                 .map(|codes| codes.into_iter().map(|code| Value::Group(Some(code))).collect()),
-            Self::SignaturePairs => read_codes(text, 4, 16, |code| {
-                group::SIGNATURE_PAIRS.iter().find(|(pair, _)| *pair == code).map(|(pair, _)| *pair)
-            })
-            .or_else(|| {
-                let pair = group::SIGNATURE_PAIRS.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
-                pair.map(|(pair, _)| vec![*pair])
-            })
-            .map(|codes| codes.into_iter().map(Value::SignaturePair).collect()),
+            Self::SignaturePairs => read_codes(text, 4, 16)
+                .or_else(|| group::signature_by_name(text).map(|code| vec![code]))
+                .map(|codes| codes.into_iter().map(Value::SignaturePair).collect()),
             Self::FipsMode => one(read_fips_mode(text)),
             Self::Mask(lengths) => one(Mask::parse(text, lengths).map(Value::Mask)),
-            Self::Clock => one(ClockRange::parse(text).map(Value::Clock)),
+            Self::Clock => text
+                .split(',')
+                .map(|range| ClockRange::parse(range.trim()).map(Value::Clock))
+                .collect(),
             Self::Dates => one(DateRange::parse(text).map(Value::Dates)),
-            Self::Words | Self::Inline(_) => one(Some(Value::Text(text.to_owned()))),
+            Self::Image => one(read_file(text, true)),
+            Self::PolicyFile => one(read_file(text, false)),
         }
     }
 
@@ -250,10 +299,12 @@ impl Kind {
             Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),
             Self::Prefix => "an address or address/prefix".to_owned(),
+            Self::Range => "address-address, or address/prefix".to_owned(),
             Self::Ports => "a port (1 to 65535), a range n-m, or All".to_owned(),
             Self::Suites(digits) => {
                 format!("a cipher suite name, or codes of {digits} hexadecimal digits without blanks")
             }
+            Self::OldSuites => "an SSLv2 cipher suite name, or codes of one digit without blanks".to_owned(),
             Self::Groups => "Any, a group name, or group numbers of four decimal digits without blanks".to_owned(),
             Self::SignaturePairs => "a signature algorithm name, or pairs of four hexadecimal digits".to_owned(),
             Self::FipsMode => "140-3 [INDICATE] [FAIL ON|OFF]".to_owned(),
@@ -261,9 +312,10 @@ impl Kind {
                 let lengths: Vec<String> = lengths.iter().map(ToString::to_string).collect();
                 format!("{} digits, each 0 or 1", lengths.join(" or "))
             }
-            Self::Clock => "hh:mm-hh:mm".to_owned(),
+            Self::Clock => "hh:mm-hh:mm, several parted by commas".to_owned(),
             Self::Dates => "yyyymmddhhmmss:yyyymmddhhmmss".to_owned(),
-            Self::Words => "words".to_owned(),
+            Self::Image => "a stack name, then a path, FLUSH or NOFLUSH, PURGE or NOPURGE, and seconds".to_owned(),
+            Self::PolicyFile => "a path, then FLUSH or NOFLUSH and PURGE or NOPURGE".to_owned(),
         }
     }
 }
@@ -274,32 +326,66 @@ fn match_word(text: &str, words: &[&'static str]) -> Option<&'static str> {
 
 /// `21`, `21-25`, `21:25`, `21 25`, `All`, `0`.
 fn read_ports(text: &str) -> Option<Value> {
-    if text.eq_ignore_ascii_case("all") || text == "0" {
+    if text.eq_ignore_ascii_case("all") || matches!(text, "0" | "0-65535" | "0:65535" | "0 65535") {
         return Some(Value::Ports(None));
     }
     let words: Vec<&str> = text.split_whitespace().collect();
     let range = match words.as_slice() {
-        [from, to, ..] if from.bytes().all(|b| b.is_ascii_digit()) && to.bytes().all(|b| b.is_ascii_digit()) => {
+        [from, to] if from.bytes().all(|b| b.is_ascii_digit()) && to.bytes().all(|b| b.is_ascii_digit()) => {
             PortRange::parse(&format!("{from}-{to}"))
         }
-        [range, ..] => PortRange::parse(range),
-        [] => None,
+        [range] => PortRange::parse(range),
+        _ => None,
     };
     range.map(|range| Value::Ports(Some(range)))
 }
 
-/// A string of codes of equal width, every one of them known.
-fn read_codes(text: &str, width: usize, radix: u32, known: impl Fn(u16) -> Option<u16>) -> Option<Vec<u16>> {
-    if text.is_empty() || !text.is_ascii() || !text.len().is_multiple_of(width) {
+/// A string of codes of equal width. Codes that no table knows are codes too: lints speak of them.
+fn read_codes(text: &str, width: usize, radix: u32) -> Option<Vec<u16>> {
+    let digits = |byte: &u8| char::from(*byte).is_digit(radix);
+    if text.is_empty() || !text.as_bytes().iter().all(digits) || !text.len().is_multiple_of(width) {
         return None;
     }
     text.as_bytes()
         .chunks(width)
-        .map(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            known(u16::from_str_radix(digits, radix).ok()?)
-        })
+        .map(|digits| u16::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok())
         .collect()
+}
+
+/// Digits only: no sign.
+fn read_number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn read_old_suites(text: &str) -> Option<Vec<Value>> {
+    if let Some((code, _)) = cipher::OLD.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+        return Some(vec![Value::Text(code.to_string())]);
+    }
+    let known = |digit: char| cipher::OLD.iter().any(|(code, _)| *code == digit);
+    (!text.is_empty() && text.chars().all(known))
+        .then(|| text.chars().map(|digit| Value::Text(digit.to_string())).collect())
+}
+
+/// `[image] [path] [FLUSH|NOFLUSH] [PURGE|NOPURGE] [seconds]`, the words after the path in any order.
+fn read_file(text: &str, image: bool) -> Option<Value> {
+    let mut file = FileReference::default();
+    let mut words = text.split_whitespace().peekable();
+    if image {
+        file.image = Some(words.next()?.to_owned());
+    }
+    let is_path = |word: &str| {
+        read_number(word).is_none() && match_word(word, &["FLUSH", "NOFLUSH", "PURGE", "NOPURGE"]).is_none()
+    };
+    file.path = words.next_if(|word| is_path(word)).map(str::to_owned);
+    for word in words {
+        match (match_word(word, &["FLUSH", "NOFLUSH", "PURGE", "NOPURGE"]), read_number(word)) {
+            (Some(flag @ ("FLUSH" | "NOFLUSH")), _) if file.flush.is_none() => file.flush = Some(flag == "FLUSH"),
+            (Some(flag @ ("PURGE" | "NOPURGE")), _) if file.purge.is_none() => file.purge = Some(flag == "PURGE"),
+            (None, Some(seconds)) if image && file.refresh.is_none() => file.refresh = Some(seconds),
+            _ => return None,
+        }
+    }
+    Some(Value::File(file))
 }
 
 fn read_fips_mode(text: &str) -> Option<Value> {
@@ -336,7 +422,8 @@ mod tests {
         assert_eq!(Kind::Suites(2).read("2F35").expect("two codes"), [Value::Suite(0x2F), Value::Suite(0x35)]);
         assert_eq!(Kind::Suites(4).read("TLS_AES_128_GCM_SHA256").expect("a name"), [Value::Suite(0x1301)]);
         assert_eq!(Kind::Suites(4).read("13021"), None);
-        assert_eq!(Kind::Suites(4).read("FFFE"), None);
+        assert_eq!(Kind::Suites(4).read("FFFE").expect("an unknown code"), [Value::Suite(0xFFFE)]);
+        assert_eq!(Kind::Suites(4).read("TLS_NONSENSE"), None);
     }
 
     #[test]
@@ -345,6 +432,23 @@ mod tests {
         assert!(ftpd.matches("FTPD1") && !ftpd.matches("XFTPD"));
         assert!(NamePattern::parse("*").expect("a pattern").is_any());
         assert_eq!(NamePattern::parse("TOOLONGNAME"), None);
+    }
+
+    #[test]
+    fn a_file_line_is_read_in_full() {
+        let read = |text: &str| Kind::Image.read(text).map(|values| values.iter().map(ToString::to_string).collect::<String>());
+        assert_eq!(read("TCPIP /etc/t.conf flush PURGE 600").as_deref(), Some("TCPIP /etc/t.conf FLUSH PURGE 600"));
+        assert_eq!(read("TCPIP FLUSH PURGE").as_deref(), Some("TCPIP FLUSH PURGE"));
+        assert_eq!(read("TCPIP //'USER.TCPPARMS(PAGENT)'").as_deref(), Some("TCPIP //'USER.TCPPARMS(PAGENT)'"));
+        assert_eq!(read("TCPIP /etc/t.conf FLUSH FLUSH"), None);
+        assert_eq!(read("TCPIP /etc/t.conf FLUSCH"), None);
+        assert_eq!(Kind::PolicyFile.read("/etc/t.policy 600"), None);
+    }
+
+    #[test]
+    fn clock_ranges_stand_in_one_line_too() {
+        assert_eq!(Kind::Clock.read("08:00-12:00, 13:00-17:00").map(|ranges| ranges.len()), Some(2));
+        assert_eq!(Kind::Clock.read("99999999:00-12:00"), None);
     }
 
     #[test]

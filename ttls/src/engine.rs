@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
 use nix::unistd::User;
-use policies::parameters::Password;
+use policies::parameters::{Password, SecurityParameters};
 use policies::{Connection, Direction, Policy, TtlsRule};
 use serde::Serialize;
 use socket2::{SockAddr, SockRef};
@@ -141,13 +141,20 @@ impl Engine {
         let mut known: HashMap<Key, Arc<Environment>> =
             current.environments.values().map(|one| (one.key.clone(), Arc::clone(one))).collect();
         let mut environments = HashMap::new();
+        // Rules with the same actions share their parameters, and with them the environment: rings are read once.
+        let mut made: HashMap<*const SecurityParameters, Arc<Environment>> = HashMap::new();
         let mut errors = Vec::new();
         for rule in &policy.ttls {
-            match environment(rule, settings, &mut known) {
-                Ok(Some(found)) => {
+            let Some(parameters) = &rule.security else { continue };
+            let found = match made.get(&Arc::as_ptr(parameters)) {
+                Some(found) => Ok(Arc::clone(found)),
+                None => environment(rule, parameters, settings, &mut known),
+            };
+            match found {
+                Ok(found) => {
+                    made.insert(Arc::as_ptr(parameters), Arc::clone(&found));
                     environments.insert(rule.name.clone(), found);
                 }
-                Ok(None) => {}
                 Err(error) => errors.push(error),
             }
         }
@@ -256,13 +263,13 @@ fn kernel(settings: &Settings) -> Kernel {
     Kernel { boot_file: settings.boot_file.clone(), route_table: settings.route_table, marks: settings.marks }
 }
 
-/// The environment of a rule, taken over when it is known; none when the rule leaves connections alone.
+/// The environment of a rule's parameters, taken over when it is known.
 fn environment(
-    rule: &Arc<TtlsRule>,
+    rule: &TtlsRule,
+    parameters: &SecurityParameters,
     settings: &Settings,
     known: &mut HashMap<Key, Arc<Environment>>,
-) -> Result<Option<Arc<Environment>>, InstallError> {
-    let Some(parameters) = rule.security_parameters() else { return Ok(None) };
+) -> Result<Arc<Environment>, InstallError> {
     let keyring = |source| InstallError::Keyring {
         rule: rule.name.clone(),
         environment: parameters.environment.clone(),
@@ -273,11 +280,11 @@ fn environment(
     let ring = Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)).map_err(keyring)?;
     let key = Key { parameters: parameters.clone(), ring: ring.fingerprint() };
     if let Some(found) = known.get(&key) {
-        return Ok(Some(Arc::clone(found)));
+        return Ok(Arc::clone(found));
     }
     let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring)?);
     known.insert(key, Arc::clone(&made));
-    Ok(Some(made))
+    Ok(made)
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, direction: Direction) {

@@ -5,17 +5,16 @@ use std::process::ExitCode;
 
 use ::saf::{Saf, Userid};
 use anyhow::{Context as _, anyhow};
-use clap::{Parser, Subcommand};
-use policies::{Severity, diagnostic};
-use tracing_subscriber::EnvFilter;
+use clap::{Args, Parser, Subcommand};
 
+use super::author::{self, CheckFlags, CoverageFlags, DiffFlags, ExplainFlags, FormatFlags};
 use super::demo::{self, DemoFlags};
 use super::{Common, FAILED, finish, print_lines};
 use crate::client;
 use crate::control::Stop;
 use crate::daemon;
 use crate::lab;
-use crate::policy_files;
+use crate::logging;
 use crate::report::{self, SessionView};
 
 /// The Policy Agent: AT-TLS, zERT and RACF policy for Linux.
@@ -32,18 +31,18 @@ struct Flags {
 enum Verb {
     /// Runs the daemon in the foreground
     Run,
-    /// Checks policy files; needs no daemon and no privilege
-    Check {
-        /// Main configuration files or policy files
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Exit with 1 when there are warnings
-        #[arg(long)]
-        strict: bool,
-        /// JSON instead of text
-        #[arg(long)]
-        json: bool,
-    },
+    /// Checks policy files
+    Check(CheckFlags),
+    /// Says which rule a connection falls to, and why
+    Explain(ExplainFlags),
+    /// Shows which connections a new policy treats otherwise, and how
+    Diff(DiffFlags),
+    /// Says which rule each of a list of connections falls to, and which are in clear
+    Coverage(CoverageFlags),
+    /// Formats policy files
+    Fmt(FormatFlags),
+    /// Speaks the language server protocol on standard input and output
+    Lsp(LspFlags),
     /// Shows how the daemon is doing
     Status {
         /// JSON instead of text
@@ -91,7 +90,12 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let common = &flags.common;
     match flags.verb {
         Verb::Run => run_daemon(common),
-        Verb::Check { files, strict, json } => check(common, &files, strict, json),
+        Verb::Check(flags) => author::check(common, &flags),
+        Verb::Explain(flags) => author::explain(common, &flags),
+        Verb::Diff(flags) => author::diff(common, &flags),
+        Verb::Coverage(flags) => author::coverage(common, &flags),
+        Verb::Fmt(flags) => author::format(&flags),
+        Verb::Lsp(flags) => lsp(common, &flags),
         Verb::Status { json } => status(common, json),
         Verb::Connections { json } => connections(common, json),
         Verb::Refresh => {
@@ -113,15 +117,9 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 
 fn run_daemon(common: &Common) -> anyhow::Result<ExitCode> {
     let configuration = common.configuration()?;
-    let filter = EnvFilter::try_new(&configuration.log)
-        .with_context(|| format!("`log` is `{}`, no filter that tracing knows", configuration.log))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+    let log = logging::start(configuration.log.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match runtime.block_on(daemon::run(configuration)) {
+    match runtime.block_on(daemon::run(configuration, log)) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             tracing::error!("EZZ8434I PAGENT EXITING ABNORMALLY: {error:#}");
@@ -130,42 +128,19 @@ fn run_daemon(common: &Common) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn check(common: &Common, files: &[PathBuf], strict: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let image = common.configuration()?.image;
-    let (mut errors, mut warnings) = (0, 0);
-    let mut reports = Vec::new();
-    for file in files {
-        let loaded = policy_files::load(file, &image)?;
-        for found in &loaded.diagnostics {
-            match found.severity() {
-                Severity::Error => errors += 1,
-                Severity::Warning => warnings += 1,
-            }
-        }
-        if json {
-            for found in &loaded.diagnostics {
-                reports.push(serde_json::to_value(found.report())?);
-            }
-        } else {
-            eprint!("{}", diagnostic::render(&loaded.diagnostics));
-            print_lines(&[format!(
-                "{}: {} TTLS rules, {} zERT rules",
-                file.display(),
-                loaded.policy.ttls.len(),
-                loaded.policy.zert.len()
-            )])?;
-        }
-    }
-    if json {
-        print_lines(&[serde_json::to_string_pretty(&reports)?])?;
-    } else if errors + warnings > 0 {
-        eprintln!("{errors} errors, {warnings} warnings");
-    }
-    Ok(ExitCode::from(match (errors, warnings) {
-        (0, 0) => 0,
-        (0, _) => u8::from(strict),
-        _ => 2,
-    }))
+/// `pagent lsp`.
+#[derive(Args)]
+struct LspFlags {
+    /// The main configuration file whose policy the edited files belong to: names in its other files are known then
+    main: Option<PathBuf>,
+    /// Standard input and output, the only transport (editors pass this flag)
+    #[arg(long, hide = true)]
+    stdio: bool,
+}
+
+fn lsp(common: &Common, flags: &LspFlags) -> anyhow::Result<ExitCode> {
+    crate::lsp::serve(common.configuration()?, flags.main.clone())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
@@ -184,6 +159,8 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
         || "never".to_owned(),
         |time| time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string(),
     );
+    let files = status.pointer("/policy/files").and_then(serde_json::Value::as_array).into_iter().flatten();
+    let files: Vec<&str> = files.filter_map(|file| file.get("path").and_then(serde_json::Value::as_str)).collect();
     let mut lines = vec![
         format!(
             "pagent {} pid {}  system {}  stack {}",
@@ -193,7 +170,7 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
             text("/image")
         ),
         format!("policy installed {installed}: {} TTLS rules, {} zERT rules", text("/ttls_rules"), text("/zert_rules")),
-        format!("files {}", text("/policy/files")),
+        format!("files {}, looked at every {} seconds", files.join(", "), text("/policy/refresh_interval")),
         format!("connections carried now: {}", text("/active_connections")),
         format!(
             "zERT: {} observed, {} reset, {} logged, {} lost",

@@ -1,3 +1,5 @@
 //! The policy language, from text to treatment.
 
 mod language;
+
+mod samples;

@@ -1,0 +1,242 @@
+//! Which rule each of many connections falls to, from a list of connections: `ss` output or CSV.
+//!
+//! `ss -tan` (with or without `-p`) says who listens, and so which connections are inbound: those whose local port has a
+//! listener. CSV has a header line; its columns are `local`, `remote`, `direction` (in, out), `job`, `user`, in any
+//! order, the last three optional.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use chrono::{DateTime, FixedOffset};
+use serde::Serialize;
+
+use crate::matching::{Connection, Direction};
+use crate::model::Policy;
+
+/// A connection and what becomes of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Covered {
+    /// The line of the list it stands on.
+    pub line: usize,
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// Who opened it.
+    pub direction: Direction,
+    /// The job, where the list says it.
+    pub job: Option<String>,
+    /// The user, where the list says it.
+    pub user: Option<String>,
+    /// The rule it falls to.
+    pub rule: Option<String>,
+    /// What the rule does.
+    pub protection: Protection,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// It is wrapped in TLS.
+    Tls,
+    /// Its rule has TTLSEnabled Off.
+    OffByRule,
+    /// No rule matches.
+    NoRule,
+    /// A rule asks for an owner that the list does not say.
+    OwnerUnknown,
+}
+
+impl std::fmt::Display for Protection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "TLS",
+            Self::OffByRule => "clear (TTLSEnabled Off)",
+            Self::NoRule => "clear (no rule)",
+            Self::OwnerUnknown => "depends on the owner",
+        })
+    }
+}
+
+/// A line of a list that cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct ListError {
+    /// Which, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Reads a list of connections, with the line each stands on.
+///
+/// # Errors
+///
+/// The first line that cannot be read.
+pub fn read(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let is_csv = first.split(',').any(|word| word.trim().eq_ignore_ascii_case("local"));
+    if is_csv { read_csv(text) } else { read_ss(text) }
+}
+
+/// Looks every connection up.
+#[must_use]
+pub fn coverage(policy: &Policy, connections: &[(usize, Connection)], now: DateTime<FixedOffset>) -> Vec<Covered> {
+    connections
+        .iter()
+        .map(|(line, connection)| {
+            let rule = policy.ttls_rule(connection, now);
+            let unknown = connection.jobname.is_none() || connection.userid.is_none();
+            let asks = unknown && policy.asks_for_owner(connection, now);
+            let protection = match rule {
+                _ if asks && rule.is_none_or(|rule| !rule.conditions.asks_for_owner()) => Protection::OwnerUnknown,
+                None => Protection::NoRule,
+                Some(rule) if rule.enabled() => Protection::Tls,
+                Some(_) => Protection::OffByRule,
+            };
+            Covered {
+                line: *line,
+                local: connection.local,
+                remote: connection.remote,
+                direction: connection.direction,
+                job: connection.jobname.clone(),
+                user: connection.userid.clone(),
+                rule: rule.map(|rule| rule.name.clone()),
+                protection,
+            }
+        })
+        .collect()
+}
+
+fn read_csv(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let Some((_, header)) = lines.next() else { return Ok(Vec::new()) };
+    let columns: Vec<String> = header.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
+    let known = ["local", "remote", "direction", "job", "user"];
+    if let Some(unknown) = columns.iter().find(|column| !known.contains(&column.as_str())) {
+        let problem = format!("unknown column `{unknown}`; expected {}", known.join(", "));
+        return Err(ListError { line: 1, problem });
+    }
+    lines
+        .map(|(at, line)| {
+            let line_number = at + 1;
+            let error = |problem: String| ListError { line: line_number, problem };
+            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+            let field = |name: &str| {
+                let column = columns.iter().position(|column| column == name)?;
+                fields.get(column).copied().filter(|field| !field.is_empty())
+            };
+            let end = |name: &str| {
+                let text = field(name).ok_or_else(|| error(format!("no {name}")))?;
+                read_end(text).ok_or_else(|| error(format!("`{text}` is no address and port")))
+            };
+            let direction = match field("direction").map(str::to_ascii_lowercase).as_deref() {
+                Some("in" | "inbound") => Direction::Inbound,
+                Some("out" | "outbound") | None => Direction::Outbound,
+                Some(other) => return Err(error(format!("`{other}` is no direction; expected in or out"))),
+            };
+            let connection = Connection {
+                local: end("local")?,
+                remote: end("remote")?,
+                direction,
+                jobname: field("job").map(str::to_owned),
+                userid: field("user").map(str::to_owned),
+            };
+            Ok((line_number, connection))
+        })
+        .collect()
+}
+
+fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
+    let mut listening: HashSet<u16> = HashSet::new();
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let state = words.iter().position(|word| word.eq_ignore_ascii_case("LISTEN") || is_state(word));
+        // Two ends follow the state and two queue lengths; `ss state established` leaves the state out.
+        let ends = match state {
+            Some(at) => at + 3,
+            None if words.first().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit())) => 2,
+            None if words.is_empty() || words.contains(&"Recv-Q") => continue,
+            None => {
+                let problem = "this is neither `ss -tan` output nor CSV with a header line (local,remote,direction)";
+                return Err(ListError { line: at + 1, problem: problem.to_owned() });
+            }
+        };
+        let (Some(local), Some(remote)) = (words.get(ends), words.get(ends + 1)) else {
+            return Err(ListError { line: at + 1, problem: "two ends were expected".to_owned() });
+        };
+        let read = |text: &str| {
+            read_end(text).ok_or_else(|| ListError { line: at + 1, problem: format!("`{text}` is no address and port") })
+        };
+        if state.and_then(|at| words.get(at)).is_some_and(|word| word.eq_ignore_ascii_case("LISTEN")) {
+            listening.extend(local.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
+            continue;
+        }
+        // users:(("sshd",pid=1,fd=3)): the program's name stands for the job.
+        let job = line.split_once("users:((\"").and_then(|(_, rest)| rest.split('"').next());
+        found.push((at + 1, read(local)?, read(remote)?, job.map(|job| job.chars().take(8).collect::<String>())));
+    }
+    let connections = found.into_iter().map(|(line, local, remote, job)| {
+        let direction = if listening.contains(&local.port()) { Direction::Inbound } else { Direction::Outbound };
+        (line, Connection { local, remote, direction, jobname: job.map(|job| job.to_uppercase()), userid: None })
+    });
+    Ok(connections.collect())
+}
+
+fn is_state(word: &str) -> bool {
+    const STATES: [&str; 10] = [
+        "ESTAB", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE-WAIT", "LAST-ACK", "CLOSING", "UNCONN",
+    ];
+    STATES.contains(&word)
+}
+
+/// `10.1.1.1:80`, `[2001:db8::1]:80`, `[::ffff:10.1.1.1]:80`, `10.1.1.1%eth0:80`, `10.1.1.1..80` (IBM).
+fn read_end(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once("..").or_else(|| text.rsplit_once(':'))?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let address = address.split('%').next().unwrap_or(address).trim_end_matches(']');
+    let address: IpAddr = if address == "*" { Ipv6Addr::UNSPECIFIED.into() } else { address.parse().ok()? };
+    Some(SocketAddr::new(address.to_canonical(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ss_output_tells_inbound_from_outbound() {
+        let text = "\
+State  Recv-Q Send-Q Local Address:Port  Peer Address:Port Process
+LISTEN 0      128          0.0.0.0:8080       0.0.0.0:*     users:((\"web\",pid=7,fd=3))
+LISTEN 0      128             [::]:22            [::]:*
+ESTAB  0      0        10.20.30.5:8080     10.50.60.7:50000 users:((\"web\",pid=7,fd=5))
+ESTAB  0      0      [2001:db8::5]:40000 [2001:db8::7]:443
+ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
+";
+        let found = read(text).expect("a list");
+        let shown: Vec<(usize, Direction, u16, Option<&str>)> =
+            found.iter().map(|(line, one)| (*line, one.direction, one.local.port(), one.jobname.as_deref())).collect();
+        assert_eq!(
+            shown,
+            [
+                (4, Direction::Inbound, 8080, Some("WEB")),
+                (5, Direction::Outbound, 40000, None),
+                (6, Direction::Inbound, 22, None),
+            ]
+        );
+        assert!(read("what is this").is_err());
+    }
+
+    #[test]
+    fn csv_columns_stand_in_any_order() {
+        let text = "direction,remote,local,job\nin,10.1.1.1:5000,10.1.1.2:21,FTPD\n\nout,[::1]:80,[::1]:5000,\n";
+        let found = read(text).expect("a list");
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].1.jobname.as_deref(), Some("FTPD"));
+        assert_eq!((found[1].0, found[1].1.direction), (4, Direction::Outbound));
+        assert_eq!(read("local,remote\n1.2.3.4,5.6.7.8:9\n").map_err(|error| error.line), Err(2));
+        assert!(read("local,remote,colour\n").is_err());
+    }
+}

@@ -1,0 +1,408 @@
+//! `pasearch`: the installed policy as a report.
+//!
+//! [`Report`] is what a daemon answers and `--json` prints; [`Report::lines`] is IBM's layout (*IP System
+//! Administrator's Commands*, pasearch; columns as z/OS 3.1 prints them). What is printed is in effect: a value the
+//! engine cannot honour appears as the one that counts instead.
+
+mod layout;
+
+use chrono::{DateTime, FixedOffset};
+use serde::{Deserialize, Serialize};
+
+use crate::cipher;
+use crate::group;
+use crate::intervals::{of_addresses, to_address};
+use crate::model::{Action, Conditions, Policy, Scope, TtlsRule, ZertRule};
+use crate::parameters::{Role, default_values, in_effect};
+use crate::schedule::Schedule;
+use crate::table::{self, Parameter, Placement, Statement};
+use crate::value::{Kind, Value};
+
+pub use layout::Selection;
+
+/// When rules and actions came and changed: by kind and name, seconds since the epoch.
+pub trait History {
+    /// Created and last changed.
+    fn of(&self, kind: &str, name: &str) -> (i64, i64);
+}
+
+/// A policy that came as a whole at one moment.
+impl History for i64 {
+    fn of(&self, _kind: &str, _name: &str) -> (i64, i64) {
+        (*self, *self)
+    }
+}
+
+/// The report.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[allow(missing_docs, reason = "the field names are the documentation")]
+pub struct Report {
+    pub image: String,
+    /// When the report was made.
+    pub time: DateTime<FixedOffset>,
+    /// Seconds since the epoch of the installation.
+    pub instance: i64,
+    pub ttls: Vec<Rule>,
+    pub zert: Vec<Rule>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[allow(missing_docs, reason = "the field names are the documentation")]
+pub struct Rule {
+    pub name: String,
+    pub origin: String,
+    pub active: bool,
+    pub priority: u32,
+    pub direction: String,
+    /// `All`, addresses, prefixes and ranges as they are coded.
+    pub local_addresses: Vec<String>,
+    pub remote_addresses: Vec<String>,
+    /// The lowest and the highest of each condition; none for all.
+    pub local_address_summary: Option<(String, String)>,
+    pub remote_address_summary: Option<(String, String)>,
+    pub local_ports: Vec<(u16, u16)>,
+    pub remote_ports: Vec<(u16, u16)>,
+    pub jobname: String,
+    pub userid: String,
+    pub time: Time,
+    /// Whether connections are wrapped (TTLSEnabled On); for a zERT rule, whether it does anything.
+    pub enabled: bool,
+    /// TLS versions that may be negotiated.
+    pub versions: Vec<String>,
+    /// Cipher suites that may be negotiated, in order.
+    pub cipher_suites: Vec<String>,
+    /// Groups that may be negotiated, in order.
+    pub groups: Vec<String>,
+    pub keyring: Option<String>,
+    pub actions: Vec<ActionReport>,
+    /// Seconds since the epoch.
+    pub created: i64,
+    pub updated: i64,
+}
+
+/// The times at which a rule is active.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[allow(missing_docs, reason = "the field names are the documentation")]
+pub struct Time {
+    pub first_to_last: String,
+    pub last_to_first: String,
+    pub months: String,
+    pub weekdays: String,
+    pub start: Option<String>,
+    pub end: Option<String>,
+    /// Times of the day, from and to, by the rule's clock.
+    pub hours: Vec<(String, String)>,
+    /// The same by UTC.
+    pub hours_utc: Vec<(String, String)>,
+    pub zone: String,
+}
+
+/// An action.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the field names are the documentation")]
+pub struct ActionReport {
+    pub name: String,
+    pub scope: String,
+    pub entries: Vec<Entry>,
+    pub created: i64,
+    pub updated: i64,
+}
+
+/// A line of an action, or a block of lines.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Entry {
+    /// A parameter with one value.
+    Value {
+        /// Its name.
+        name: String,
+        /// What is in effect.
+        value: String,
+    },
+    /// A list of codes with their names.
+    Codes {
+        /// The parameter.
+        name: String,
+        /// Codes and names.
+        codes: Vec<(String, String)>,
+    },
+    /// A sub-statement.
+    Block {
+        /// Its keyword.
+        name: String,
+        /// What is in it.
+        entries: Vec<Self>,
+    },
+}
+
+impl Report {
+    /// The report of a policy.
+    #[must_use]
+    pub fn new(policy: &Policy, image: &str, instance: i64, now: DateTime<FixedOffset>, history: &dyn History) -> Self {
+        Self {
+            image: image.to_owned(),
+            time: now,
+            instance,
+            ttls: policy.ttls.iter().map(|rule| ttls_rule(rule, now, history)).collect(),
+            zert: policy.zert.iter().map(|rule| zert_rule(rule, now, history)).collect(),
+        }
+    }
+}
+
+fn ttls_rule(rule: &TtlsRule, now: DateTime<FixedOffset>, history: &dyn History) -> Rule {
+    let actions = rule
+        .references
+        .iter()
+        .filter_map(|scope| {
+            let action = rule.action(*scope)?;
+            let (created, updated) = history.of(scope.statement(), &action.name);
+            let entries = entries(rule, action, *scope);
+            let scope = format!("{scope:?}");
+            Some(ActionReport { name: action.name.clone(), scope, entries, created, updated })
+        })
+        .collect();
+    let times = history.of("TTLSRule", &rule.name);
+    let report = rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now);
+    let Some(security) = &rule.security else { return Rule { enabled: false, ..report } };
+    let versions = [(security.tls12, "TLS 1.2"), (security.tls13, "TLS 1.3")];
+    Rule {
+        versions: versions.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect(),
+        cipher_suites: security.suites.iter().map(|&code| cipher::name(code)).collect(),
+        groups: security.groups.iter().map(|&code| group::name(code)).collect(),
+        keyring: Some(security.keyring.clone()),
+        ..report
+    }
+}
+
+fn zert_rule(rule: &ZertRule, now: DateTime<FixedOffset>, history: &dyn History) -> Rule {
+    let action = &rule.action;
+    let (created, updated) = history.of("zERTPolicyAction", &action.name);
+    let does = [(action.reset, "Reset"), (action.log, "Log"), (action.audit, "Audit")];
+    let does: Vec<&str> = does.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+    let does = if does.is_empty() { "Silent".to_owned() } else { does.join(" ") };
+    let minimum = match action.minimum {
+        0x0300 => "SSLv3",
+        0x0301 => "TLSv1",
+        0x0302 => "TLSv1.1",
+        0x0304 => "TLSv1.3",
+        _ => "TLSv1.2",
+    };
+    let entry = |name: &str, value: &str| Entry::Value { name: name.to_owned(), value: value.to_owned() };
+    let entries = vec![entry("Action", &does), entry("Protocol", "TLS"), entry("MinimumVersion", minimum)];
+    let actions =
+        vec![ActionReport { name: action.name.clone(), scope: "zERT".to_owned(), entries, created, updated }];
+    let times = history.of("zERTPolicyRule", &rule.name);
+    rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now)
+}
+
+fn rule_report(
+    name: &str,
+    origin: &str,
+    priority: u32,
+    conditions: &Conditions,
+    actions: Vec<ActionReport>,
+    (created, updated): (i64, i64),
+    now: DateTime<FixedOffset>,
+) -> Rule {
+    let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _ } =
+        conditions;
+    let ports = |ranges: &[crate::address::PortRange]| -> Vec<(u16, u16)> {
+        ranges.iter().map(|range| (*range.0.start(), *range.0.end())).collect()
+    };
+    let addresses = |ranges: &[crate::address::AddressRange]| -> Vec<String> {
+        if ranges.is_empty() { vec!["All".to_owned()] } else { ranges.iter().map(ToString::to_string).collect() }
+    };
+    let summary = |ranges: &[crate::address::AddressRange]| {
+        let set = of_addresses(ranges)?;
+        let (first, last) = (set.as_slice().first()?.0, set.as_slice().last()?.1);
+        Some((to_address(first).to_string(), to_address(last).to_string()))
+    };
+    Rule {
+        name: name.to_owned(),
+        origin: origin.to_owned(),
+        active: schedule.as_ref().is_none_or(|schedule| schedule.contains(now)),
+        priority,
+        direction: direction.map_or_else(|| "Both".to_owned(), |direction| direction.to_string()),
+        local_addresses: addresses(local),
+        remote_addresses: addresses(remote),
+        local_address_summary: summary(local),
+        remote_address_summary: summary(remote),
+        local_ports: ports(local_ports),
+        remote_ports: ports(remote_ports),
+        jobname: jobname.as_ref().map(ToString::to_string).unwrap_or_default(),
+        userid: userid.as_ref().map(ToString::to_string).unwrap_or_default(),
+        enabled: true,
+        versions: Vec::new(),
+        cipher_suites: Vec::new(),
+        groups: Vec::new(),
+        keyring: None,
+        time: time(schedule.as_deref().unwrap_or(&Schedule::default()), now),
+        actions,
+        created,
+        updated,
+    }
+}
+
+fn time(schedule: &Schedule, now: DateTime<FixedOffset>) -> Time {
+    let Schedule { dates, months, days, weekdays, hours, utc } = schedule;
+    let ones = |count: usize| "1".repeat(count);
+    let days = days.as_ref().map(ToString::to_string);
+    let (first, last) = match days.as_deref() {
+        None => (ones(31), ones(31)),
+        Some(mask) => {
+            let (first, last) = mask.split_at_checked(31).unwrap_or((mask, ""));
+            (first.to_owned(), if last.is_empty() { "0".repeat(31) } else { last.to_owned() })
+        }
+    };
+    let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let offset = if *utc { 0 } else { i64::from(now.offset().local_minus_utc()) / 60 };
+    let hours: Vec<(i64, i64)> = match hours.as_slice() {
+        [] => vec![(0, 1440)],
+        hours => hours.iter().map(|range| (range.from.into(), range.to.into())).collect(),
+    };
+    let date = |time: chrono::NaiveDateTime| time.format("%a %b %e %H:%M:%S %Y").to_string();
+    Time {
+        first_to_last: first,
+        last_to_first: last,
+        months: months.as_ref().map_or_else(|| ones(12), ToString::to_string),
+        weekdays: weekdays.as_ref().map_or_else(|| ones(7), ToString::to_string),
+        start: dates.map(|range| date(range.from)),
+        end: dates.map(|range| date(range.to)),
+        hours: hours.iter().map(|(from, to)| (clock(*from), clock(*to))).collect(),
+        hours_utc: hours
+            .iter()
+            .map(|(from, to)| (clock((from - offset).rem_euclid(1440)), clock((to - offset).rem_euclid(1440))))
+            .collect(),
+        zone: if *utc { "UTC" } else { "Local" }.to_owned(),
+    }
+}
+
+/// What an action's report holds. A group and an environment show every default, a connection what is coded.
+fn entries(rule: &TtlsRule, action: &Action, scope: Scope) -> Vec<Entry> {
+    let defaults = scope != Scope::Connection;
+    table::statement(scope.statement())
+        .map(|statement| block_entries(rule, action, statement, defaults))
+        .unwrap_or_default()
+}
+
+fn block_entries(rule: &TtlsRule, action: &Action, statement: &'static Statement, defaults: bool) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for row in statement.rows() {
+        match row.kind {
+            Kind::Inline(name) => {
+                let coded = action.parts.contains(&name);
+                // Ciphers and LDAP servers have no defaults to show.
+                let shown = coded || (defaults && !matches!(name, "TTLSCipherParms" | "TTLSGskLdapParms"));
+                let Some(inner) = table::statement(name).filter(|_| shown) else { continue };
+                // A connection's signature parameters are shown whole when some are coded.
+                let whole = defaults || name == "TTLSSignatureParms";
+                let inner = block_entries(rule, action, inner, whole);
+                if !inner.is_empty() {
+                    entries.push(Entry::Block { name: name.to_owned(), entries: inner });
+                }
+            }
+            Kind::Reference(name) if table::statement(name).is_some_and(|one| one.placement == Placement::TopOrInline) => {}
+            _ => entries.extend(entry(rule, action, row, defaults)),
+        }
+    }
+    entries
+}
+
+fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bool) -> Option<Entry> {
+    let coded = action.settings.get(row.name);
+    let name = row.name.to_owned();
+    match row.kind {
+        Kind::Suites(_) => {
+            // Both keywords are one list, which stands under the first.
+            let codes: Vec<u16> = coded.into_iter().flat_map(|setting| &setting.values).filter_map(as_code).collect();
+            let mut offered: Vec<u16> = Vec::new();
+            for code in codes {
+                if cipher::by_code(code).is_some_and(|suite| suite.offered) && !offered.contains(&code) {
+                    offered.push(code);
+                }
+            }
+            let codes = offered.iter().map(|&code| (format!("{code:04X}"), cipher::name(code))).collect::<Vec<_>>();
+            (!codes.is_empty()).then(|| Entry::Codes { name: "v3CipherSuites".to_owned(), codes })
+        }
+        Kind::Groups => {
+            let codes = groups(rule, action, row, defaults)?;
+            Some(Entry::Codes { name, codes })
+        }
+        Kind::SignaturePairs if row.name == "SignaturePairs" => {
+            let codes = group::VERIFIED.iter().map(|&code| (format!("{code:04X}"), group::signature_name(code)));
+            (defaults || coded.is_some()).then(|| Entry::Codes { name, codes: codes.collect() })
+        }
+        Kind::SignaturePairs => {
+            let values = match coded {
+                Some(setting) => in_effect(row, &setting.values).0,
+                None if defaults && !row.quiet => default_values(row),
+                None => Vec::new(),
+            };
+            let codes: Vec<(String, String)> = values
+                .iter()
+                .filter_map(as_code)
+                .map(|code| (format!("{code:04X}"), group::signature_name(code)))
+                .collect();
+            (!codes.is_empty()).then_some(Entry::Codes { name, codes })
+        }
+        _ => {
+            let values = match coded {
+                Some(setting) => in_effect(row, &setting.values).0,
+                None if defaults && !row.quiet => default_values(row),
+                None => return None,
+            };
+            let value = if row.secret {
+                "********".to_owned()
+            } else {
+                values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            };
+            (!values.is_empty()).then_some(Entry::Value { name, value })
+        }
+    }
+}
+
+/// The groups in effect under one of the four rows: the coded ones that the engine has, else its own list.
+fn groups(rule: &TtlsRule, action: &Action, row: &Parameter, defaults: bool) -> Option<Vec<(String, String)>> {
+    let coded = action.settings.get(row.name);
+    // IBM writes these two names with a capital.
+    let name = |code: u16| (format!("{code:04}"), group::name(code).replace("x25519", "X25519").replace("x448", "X448"));
+    if let Some(setting) = coded {
+        if setting.values.contains(&Value::Group(None)) {
+            return Some(vec![("Any".to_owned(), String::new())]);
+        }
+        let offered = |code: &u16| group::by_code(*code).is_some_and(|group| group.offered);
+        return Some(setting.values.iter().filter_map(as_code).filter(offered).map(name).collect());
+    }
+    // The engine has one list for both versions and both ends; coded rows of this end are that list.
+    let client = row.name.starts_with("Client");
+    let mine = rule.security.as_ref().filter(|security| client == (security.role == Role::Client));
+    let list = mine.map_or(group::DEFAULT, |security| security.groups.as_slice());
+    let siblings = action.settings.get(if client { "ClientECurves" } else { "ServerKexECurves" });
+    let any = siblings.is_some_and(|setting| setting.values.contains(&Value::Group(None)));
+    (defaults && !any).then(|| list.iter().map(|&code| name(code)).collect())
+}
+
+fn as_code(value: &Value) -> Option<u16> {
+    match value {
+        Value::Suite(code) | Value::Group(Some(code)) | Value::SignaturePair(code) => Some(*code),
+        _ => None,
+    }
+}
+
+/// The lowest and the highest port of a condition; 0 and 0 for all.
+pub(crate) fn port_summary(ranges: &[(u16, u16)]) -> (u16, u16) {
+    let lowest = ranges.iter().map(|(from, _)| *from).min().unwrap_or(0);
+    (lowest, ranges.iter().map(|(_, to)| *to).max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_ports_reaches_from_the_lowest_to_the_highest() {
+        assert_eq!(port_summary(&[(990, 990), (20, 21)]), (20, 990));
+        assert_eq!(port_summary(&[]), (0, 0));
+    }
+}

@@ -1,0 +1,236 @@
+//! The conditions of a rule: addresses, ports and times, in place or by reference.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Resolver, values};
+use crate::address::{AddressRange, PortRange};
+use crate::matching::Direction;
+use crate::model::{Condition, Conditions};
+use crate::schedule::Schedule;
+use crate::source::Origin;
+use crate::syntax::{Block, Item, Setting};
+use crate::value::{Kind, NamePattern, Value};
+
+impl<'a> Resolver<'a> {
+    pub(super) fn conditions(
+        &mut self,
+        block: &'a Block,
+        settings: &HashMap<&'static str, &'a Setting>,
+    ) -> Conditions {
+        let first = |name: &str| settings.get(name).and_then(|setting| setting.values.first());
+        let direction = match first("Direction") {
+            Some(Value::Choice("Inbound")) => Some(Direction::Inbound),
+            Some(Value::Choice("Outbound")) => Some(Direction::Outbound),
+            _ => None,
+        };
+        let pattern = |name: &str| match first(name) {
+            Some(Value::Pattern(pattern)) => Some(pattern.clone()),
+            _ => None,
+        };
+        let (jobname, userid): (Option<NamePattern>, Option<NamePattern>) = (pattern("Jobname"), pattern("Userid"));
+        let mut places: Vec<(Condition, Origin)> = Vec::new();
+        for (condition, name) in
+            [(Condition::Direction, "Direction"), (Condition::Jobname, "Jobname"), (Condition::Userid, "Userid")]
+        {
+            places.extend(settings.get(name).map(|setting| (condition, setting.origin.clone())));
+        }
+        let (local, place) =
+            self.addresses(block, ["LocalAddr", "LocalAddrRef", "LocalAddrSetRef", "LocalAddrGroupRef"]);
+        places.extend(place.map(|origin| (Condition::LocalAddress, origin)));
+        let (remote, place) =
+            self.addresses(block, ["RemoteAddr", "RemoteAddrRef", "RemoteAddrSetRef", "RemoteAddrGroupRef"]);
+        places.extend(place.map(|origin| (Condition::RemoteAddress, origin)));
+        let (local_ports, place) = self.ports(block, ["LocalPortRange", "LocalPortRangeRef", "LocalPortGroupRef"]);
+        places.extend(place.map(|origin| (Condition::LocalPort, origin)));
+        let (remote_ports, place) = self.ports(block, ["RemotePortRange", "RemotePortRangeRef", "RemotePortGroupRef"]);
+        places.extend(place.map(|origin| (Condition::RemotePort, origin)));
+        let (schedule, place) = self.schedule(block);
+        places.extend(place.map(|origin| (Condition::Time, origin)));
+        Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places }
+    }
+
+    /// The addresses of the last form coded; none for "all". Forms before it are replaced, which has a warning of its
+    /// own; what they refer to counts as used.
+    fn addresses(&mut self, block: &'a Block, names: [&str; 4]) -> (Arc<[AddressRange]>, Option<Origin>) {
+        let mut ranges = Arc::clone(&self.all_addresses);
+        let mut place = None;
+        for setting in block.settings().filter(|setting| names.contains(&setting.parameter.name)) {
+            ranges = match setting.parameter.kind {
+                Kind::Reference(statement) => self.named_addresses(statement, setting),
+                _ => {
+                    let ranges: Vec<AddressRange> = setting.values.iter().filter_map(as_address).collect();
+                    if ranges.contains(&AddressRange::All) { Arc::clone(&self.all_addresses) } else { ranges.into() }
+                }
+            };
+            place = Some(setting.origin.clone());
+        }
+        (ranges, place)
+    }
+
+    fn named_addresses(&mut self, statement: &'static str, setting: &'a Setting) -> Arc<[AddressRange]> {
+        let Some(found) = self.find(statement, setting) else { return Arc::clone(&self.all_addresses) };
+        let key = (statement, found.name.as_deref().unwrap_or_default());
+        if let Some(known) = self.addresses.get(&key) {
+            return Arc::clone(known);
+        }
+        let ranges: Arc<[AddressRange]> = self.address_members(found).into();
+        self.addresses.insert(key, Arc::clone(&ranges));
+        ranges
+    }
+
+    /// The addresses in an `IpAddr`, `IpAddrSet` (their last line counts) or `IpAddrGroup` (all count).
+    fn address_members(&mut self, block: &'a Block) -> Vec<AddressRange> {
+        let mut ranges = Vec::new();
+        for item in &block.items {
+            match item {
+                Item::Block(inner) => ranges.extend(self.address_members(inner)),
+                Item::Setting(setting) => match setting.parameter.kind {
+                    Kind::Reference(statement) => {
+                        let found = self.find(statement, setting);
+                        ranges.extend(found.map(|found| self.address_members(found)).unwrap_or_default());
+                    }
+                    _ => ranges = setting.values.iter().filter_map(as_address).collect(),
+                },
+            }
+        }
+        if ranges.is_empty() {
+            self.no_member(block, "an address");
+        }
+        ranges
+    }
+
+    /// The ports of the last form coded; none for "all". Ranges in place, one after another, make a list.
+    fn ports(&mut self, block: &'a Block, names: [&str; 3]) -> (Arc<[PortRange]>, Option<Origin>) {
+        let mut ranges = Arc::clone(&self.all_ports);
+        let mut place = None;
+        let mut listed: Vec<Option<PortRange>> = Vec::new();
+        for setting in block.settings().filter(|setting| names.contains(&setting.parameter.name)) {
+            ranges = match setting.parameter.kind {
+                Kind::Reference(statement) => {
+                    listed.clear();
+                    self.named_ports(statement, setting)
+                }
+                _ => {
+                    listed.extend(setting.values.iter().filter_map(as_ports));
+                    self.list(listed.clone())
+                }
+            };
+            place = Some(setting.origin.clone());
+        }
+        (ranges, place)
+    }
+
+    /// A list of ports; one that holds "all" is all.
+    fn list(&self, ranges: Vec<Option<PortRange>>) -> Arc<[PortRange]> {
+        match ranges.into_iter().collect::<Option<Vec<_>>>() {
+            Some(ranges) => ranges.into(),
+            None => Arc::clone(&self.all_ports),
+        }
+    }
+
+    fn named_ports(&mut self, statement: &'static str, setting: &'a Setting) -> Arc<[PortRange]> {
+        let Some(found) = self.find(statement, setting) else { return Arc::clone(&self.all_ports) };
+        let key = (statement, found.name.as_deref().unwrap_or_default());
+        if let Some(known) = self.ports.get(&key) {
+            return Arc::clone(known);
+        }
+        let members = self.port_members(found);
+        let ranges = self.list(members);
+        self.ports.insert(key, Arc::clone(&ranges));
+        ranges
+    }
+
+    fn port_members(&mut self, block: &'a Block) -> Vec<Option<PortRange>> {
+        let mut ranges = Vec::new();
+        for item in &block.items {
+            match item {
+                Item::Block(inner) => ranges.extend(self.port_members(inner)),
+                Item::Setting(setting) => match setting.parameter.kind {
+                    Kind::Reference(statement) => {
+                        let found = self.find(statement, setting);
+                        ranges.extend(found.map(|found| self.port_members(found)).unwrap_or_default());
+                    }
+                    _ => ranges = setting.values.iter().filter_map(as_ports).collect(),
+                },
+            }
+        }
+        if ranges.is_empty() {
+            self.no_member(block, "a port");
+        }
+        ranges
+    }
+
+    /// An empty set or group; where the statement has a required parameter, its absence is reported already.
+    fn no_member(&mut self, block: &'a Block, what: &'static str) {
+        if !block.statement.rows().any(|row| row.required) {
+            self.missing(block, what);
+        }
+    }
+
+    fn schedule(&mut self, block: &'a Block) -> (Option<Arc<Schedule>>, Option<Origin>) {
+        let mut found = None;
+        for item in &block.items {
+            match item {
+                Item::Block(inner) if inner.statement.name == "IpTimeCondition" => {
+                    found = Some((inner, inner.origin.clone()));
+                }
+                Item::Setting(setting) if setting.parameter.name == "IpTimeConditionRef" => {
+                    found = self.find("IpTimeCondition", setting).map(|block| (block, setting.origin.clone()));
+                }
+                _ => {}
+            }
+        }
+        let Some((condition, place)) = found else { return (None, None) };
+        // A name in place belongs to its rule alone.
+        let shared = self.is_in_force(condition);
+        let name = condition.name.as_deref().unwrap_or_default();
+        if let Some(known) = self.schedules.get(name).filter(|_| shared) {
+            return (Some(Arc::clone(known)), Some(place));
+        }
+        let schedule = Arc::new(self.read_schedule(condition));
+        if shared {
+            self.schedules.insert(name, Arc::clone(&schedule));
+        }
+        (Some(schedule), Some(place))
+    }
+
+    fn read_schedule(&mut self, block: &'a Block) -> Schedule {
+        let settings = self.flatten(block, &mut Vec::new());
+        let mask = |name: &str| match values(&settings, name).into_iter().next() {
+            Some(Value::Mask(mask)) => Some(mask),
+            _ => None,
+        };
+        Schedule {
+            dates: match values(&settings, "ConditionTimeRange").into_iter().next() {
+                Some(Value::Dates(range)) => Some(range),
+                _ => None,
+            },
+            months: mask("MonthOfYearMask"),
+            days: mask("DayOfMonthMask"),
+            weekdays: mask("DayOfWeekMask"),
+            hours: values(&settings, "TimeOfDayRange")
+                .into_iter()
+                .filter_map(|value| match value {
+                    Value::Clock(range) => Some(range),
+                    _ => None,
+                })
+                .collect(),
+            utc: values(&settings, "TimeZone").contains(&Value::Choice("UTC")),
+        }
+    }
+}
+
+fn as_address(value: &Value) -> Option<AddressRange> {
+    match value {
+        Value::Address(range) => Some(range.clone()),
+        _ => None,
+    }
+}
+
+fn as_ports(value: &Value) -> Option<Option<PortRange>> {
+    match value {
+        Value::Ports(range) => Some(range.clone()),
+        _ => None,
+    }
+}

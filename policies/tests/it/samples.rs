@@ -1,0 +1,144 @@
+//! Policies that carry their expectations: `#> PAG0112 PAG0207` at the end of a line says which findings it has.
+//!
+//! `samples/good` loads, and its `pasearch -t` report is a reviewed snapshot; `samples/bad` has an error. In both every
+//! error and every warning must stand where it is expected, and nothing else; notes (PAG03xx) count where they are
+//! expected. `#> at-end PAG0120` is for findings at the end of the file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use policies::diagnostic::{has_errors, render};
+use policies::load::{Settings, load};
+use policies::report::{Report, Selection};
+use policies::{Files, Loaded, Severity, Source};
+
+/// Files that samples name lie beside them.
+struct Beside;
+
+impl Files for Beside {
+    fn read(&mut self, name: &str, by: &Source) -> Result<Arc<Source>, String> {
+        let name = name.trim_start_matches("//'").trim_end_matches('\'');
+        let path = Path::new(&by.name).parent().unwrap_or(Path::new(".")).join(name);
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        Ok(Source::from_bytes(name, bytes))
+    }
+}
+
+fn samples(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(folder);
+    let files = std::fs::read_dir(&folder).expect("the samples").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "policy" || extension == "conf")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}", folder.display());
+    files
+}
+
+fn loaded(path: &Path) -> Loaded {
+    let bytes = std::fs::read(path).expect("a sample");
+    let source = Source::from_bytes(path.display().to_string(), bytes);
+    load(&[source], Settings { image: None, fips: false, files: &mut Beside, rings: None, lints: true })
+}
+
+/// Codes by line, as the sample's marks say and as they are found.
+fn compare(path: &Path, loaded: &Loaded) -> Result<(), String> {
+    let source = &loaded.documents[0].source;
+    let mut expected: BTreeSet<(usize, String)> = BTreeSet::new();
+    for number in 1..=source.line_count() {
+        let Some((_, marks)) = source.line(number).split_once("#>") else { continue };
+        let end = marks.trim().starts_with("at-end");
+        let codes = marks.split_whitespace().filter(|word| word.starts_with("PAG"));
+        expected.extend(codes.map(|code| (if end { source.line_count() } else { number }, code.to_owned())));
+    }
+    let mut found: BTreeSet<(usize, String)> = BTreeSet::new();
+    for diagnostic in &loaded.diagnostics {
+        let mark = (diagnostic.origin.line(), diagnostic.problem.code().to_owned());
+        if diagnostic.severity() != Severity::Note || expected.contains(&mark) {
+            found.insert(mark);
+        }
+    }
+    if expected == found {
+        return Ok(());
+    }
+    let missing: Vec<_> = expected.difference(&found).collect();
+    let unexpected: Vec<_> = found.difference(&expected).collect();
+    Err(format!(
+        "{}\nexpected and not found: {missing:?}\nfound and not expected: {unexpected:?}\n{}",
+        path.display(),
+        render(&loaded.diagnostics)
+    ))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned()
+}
+
+#[test]
+fn good_samples_load_with_the_expected_warnings() {
+    let mut failures = Vec::new();
+    for path in samples("good") {
+        let loaded = loaded(&path);
+        if has_errors(&loaded.diagnostics) {
+            failures.push(format!("{} has errors\n{}", path.display(), render(&loaded.diagnostics)));
+        } else if let Err(failure) = compare(&path, &loaded) {
+            failures.push(failure);
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn bad_samples_give_the_expected_codes_at_the_expected_lines() {
+    let mut failures = Vec::new();
+    for path in samples("bad") {
+        let loaded = loaded(&path);
+        if !has_errors(&loaded.diagnostics) {
+            failures.push(format!("{} has no error", path.display()));
+        } else if let Err(failure) = compare(&path, &loaded) {
+            failures.push(failure);
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn lint_samples_warn_where_expected_and_only_there() {
+    let mut failures = Vec::new();
+    for path in samples("lint") {
+        let loaded = loaded(&path);
+        if let Err(failure) = compare(&path, &loaded) {
+            failures.push(failure);
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn reports_of_good_samples_are_those_that_were_reviewed() {
+    let time = chrono::DateTime::parse_from_rfc3339("2026-05-01T12:00:00Z").expect("a time");
+    for path in samples("good") {
+        let loaded = loaded(&path);
+        let report = Report::new(&loaded.policy, "TCPIP", time.timestamp(), time, &time.timestamp());
+        let selection = Selection { inactive: true, original: true, ..Selection::default() };
+        let mut lines = report.lines("TTLS", &selection);
+        lines.extend(report.lines("zERT", &selection));
+        insta::with_settings!({ snapshot_path => "../samples/reports", prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(name(&path), lines.join("\n"));
+        });
+    }
+}
+
+#[test]
+fn formatting_a_sample_keeps_what_it_says_and_is_done_once() {
+    for folder in ["good", "lint"] {
+        for path in samples(folder) {
+            let source = Source::from_bytes(path.display().to_string(), std::fs::read(&path).expect("a sample"));
+            let Ok(text) = policies::format::format(&source) else { continue };
+            let again = policies::format::format(&Source::new("again", text.clone())).expect("formatted text");
+            assert_eq!(text, again, "{}", path.display());
+            let comments = |text: &str| text.split_whitespace().filter(|word| word.starts_with("PAG0")).count();
+            assert_eq!(comments(&source.text), comments(&text), "{}", path.display());
+        }
+    }
+}
