@@ -10,10 +10,10 @@
 
 mod describe;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Timelike as _};
 
-use crate::intervals::{Intervals, of_addresses, of_pattern, of_ports};
-use crate::matching::Direction;
+use crate::intervals::{Intervals, of_address, of_addresses, of_name, of_pattern, of_ports};
+use crate::matching::{Connection, Direction};
 use crate::model::Conditions;
 use crate::schedule::{Mask, Schedule, day_fits};
 
@@ -94,6 +94,33 @@ impl Cell {
             }
         }
         cell
+    }
+
+    /// Whether a connection at a moment is in it.
+    #[must_use]
+    pub fn contains(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
+        let direction = match connection.direction {
+            Direction::Inbound => 0,
+            Direction::Outbound => 1,
+        };
+        let [local_second, local_day, local_minute] = moment(now.naive_local());
+        let [utc_second, utc_day, utc_minute] = moment(now.naive_utc());
+        let point: [u128; DIMENSIONS] = [
+            direction,
+            of_address(connection.local.ip()),
+            of_address(connection.remote.ip()),
+            connection.local.port().into(),
+            connection.remote.port().into(),
+            of_name(connection.jobname.as_deref()),
+            of_name(connection.userid.as_deref()),
+            local_second,
+            local_day,
+            local_minute,
+            utc_second,
+            utc_day,
+            utc_minute,
+        ];
+        self.sets.iter().zip(point).all(|(set, at)| set.as_ref().is_none_or(|set| set.contains(at)))
     }
 
     /// Whether no connection is in it.
@@ -207,10 +234,7 @@ pub fn without(region: &[Cell], cell: &Cell, most: usize) -> Option<Region> {
 /// Seconds, days and minutes of a schedule.
 fn time(schedule: &Schedule) -> [Option<Intervals>; 3] {
     let Schedule { dates, months, days, weekdays, hours, utc: _ } = schedule;
-    let seconds = dates.map(|range| {
-        let second = |time: chrono::NaiveDateTime| u128::from(u64::try_from(time.and_utc().timestamp() - epoch()).unwrap_or(0));
-        Intervals::one(second(range.from), second(range.to))
-    });
+    let seconds = dates.map(|range| Intervals::one(second(range.from), second(range.to)));
     let any_day = months.is_none() && days.is_none() && weekdays.is_none();
     let days = (!any_day).then(|| calendar(months.as_ref(), days.as_ref(), weekdays.as_ref()));
     let minutes = (!hours.is_empty()).then(|| {
@@ -227,6 +251,21 @@ fn time(schedule: &Schedule) -> [Option<Intervals>; 3] {
         Intervals::new(minutes)
     });
     [seconds, days, minutes]
+}
+
+/// A second's place on its line.
+fn second(time: NaiveDateTime) -> u128 {
+    u128::from(u64::try_from(time.and_utc().timestamp() - epoch()).unwrap_or(0))
+}
+
+/// A moment's second, calendar day and minute.
+fn moment(time: NaiveDateTime) -> [u128; 3] {
+    let date = time.date();
+    let length = usize::from(date.num_days_in_month());
+    let month = date.month0() as usize;
+    let before: usize = MONTHS.iter().take_while(|entry| **entry != (month, length)).map(|(_, length)| length).sum();
+    let day = (before + date.day0() as usize) * 7 + date.weekday().num_days_from_sunday() as usize;
+    [second(time), day as u128, u128::from(time.hour() * 60 + time.minute())]
 }
 
 /// Seconds are counted from the first date a policy can name.

@@ -139,39 +139,41 @@ impl<'a> Resolver<'a> {
     }
 
     fn check_block(&mut self, block: &'a Block, used: bool) {
-        let mut seen: HashMap<&'static str, &'a Origin> = HashMap::new();
-        let mut names: HashMap<&'static str, &'static str> = HashMap::new();
+        // What each slot of the block was filled with last: few slots, however many lines.
+        let mut slots: Vec<(&'static str, &'static str, &'a Origin)> = Vec::new();
+        let all_count = is_group(block);
         for item in &block.items {
             let (name, repeat, origin) = match item {
                 Item::Setting(setting) => {
+                    self.check_setting(setting, used);
                     (setting.parameter.name, setting.parameter.repeat, &setting.origin)
                 }
                 Item::Block(inner) => {
-                    let row = block.statement.parameter(inner.statement.name);
-                    (inner.statement.name, row.map_or(Repeat::Last, |row| row.repeat), &inner.origin)
+                    self.check_block(inner, used);
+                    (inner.statement.name, Repeat::Last, &inner.origin)
                 }
             };
-            let slot = slot(block.statement.name, name);
-            let earlier = names.insert(slot, name);
-            if let (Some(earlier), Some(place)) = (earlier, seen.insert(slot, origin))
-                && !(repeat == Repeat::List && (earlier == name || is_group(block)))
-            {
-                let problem = Problem::Replaced { statement: block.statement.name, earlier, later: name };
-                let diagnostic = Diagnostic::new(problem, origin.clone());
-                self.report(diagnostic.note("it is coded here before", Some(place.clone())));
-            }
-            match item {
-                Item::Setting(setting) => self.check_setting(setting, used),
-                Item::Block(inner) => self.check_block(inner, used),
+            let slot = slot(block, item);
+            match slots.iter_mut().find(|(known, ..)| *known == slot) {
+                None => slots.push((slot, name, origin)),
+                Some((_, earlier, place)) => {
+                    if !(all_count || (repeat == Repeat::List && *earlier == name)) {
+                        let problem = Problem::Replaced { statement: block.statement.name, earlier, later: name };
+                        let diagnostic = Diagnostic::new(problem, origin.clone());
+                        self.report(diagnostic.note("it is coded here before", Some(place.clone())));
+                    }
+                    (*earlier, *place) = (name, origin);
+                }
             }
         }
+        let seen = |slot: &str| slots.iter().any(|(known, ..)| *known == slot);
         for row in block.statement.rows().filter(|row| row.required) {
             // A rule's own required parts were missed when it was built.
-            if !seen.contains_key(row.name) && !matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule") {
+            if !seen(row.name) && !matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule") {
                 self.missing(block, row.name);
             }
         }
-        if block.statement.name == "TTLSEnvironmentAction" && !seen.contains_key("TTLSKeyringParms") {
+        if block.statement.name == "TTLSEnvironmentAction" && !seen("TTLSKeyringParms") {
             self.missing(block, "TTLSKeyringParms");
         }
     }
@@ -179,6 +181,9 @@ impl<'a> Resolver<'a> {
     /// What the engine makes of a coded value. What nobody uses is not refused: it loads on z/OS too.
     fn check_setting(&mut self, setting: &'a Setting, used: bool) {
         let parameter = setting.parameter;
+        if setting.values.is_empty() || (parameter.engine == Engine::Applied && parameter.kind != Kind::Groups) {
+            return;
+        }
         let differs = default_values(parameter) != setting.values;
         let value = setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let refused = |reason| Problem::Refused { parameter: parameter.name, value: value.clone(), reason };
@@ -409,17 +414,25 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Names of one slot of a block replace one another: a sub-statement in place and by reference, the four forms of an
+/// Items of one slot of a block replace one another: a sub-statement in place and by reference, the four forms of an
 /// address, the three of ports.
-fn slot(statement: &'static str, name: &'static str) -> &'static str {
-    match (statement, name) {
-        (_, "LocalAddrRef" | "LocalAddrSetRef" | "LocalAddrGroupRef") => "LocalAddr",
-        (_, "RemoteAddrRef" | "RemoteAddrSetRef" | "RemoteAddrGroupRef") => "RemoteAddr",
-        (_, "LocalPortRangeRef" | "LocalPortGroupRef") => "LocalPortRange",
-        (_, "RemotePortRangeRef" | "RemotePortGroupRef") => "RemotePortRange",
-        ("IpAddrSet", "Range") => "Prefix",
-        ("TTLSCipherParms", "V3CipherSuites4Char") => "V3CipherSuites",
-        _ => name.strip_suffix("Ref").filter(|stem| table::statement(stem).is_some()).unwrap_or(name),
+fn slot(block: &Block, item: &Item) -> &'static str {
+    let setting = match item {
+        Item::Block(inner) => return inner.statement.name,
+        Item::Setting(setting) => setting,
+    };
+    match (setting.parameter.kind, setting.parameter.name) {
+        (Kind::Reference("IpAddr" | "IpAddrSet" | "IpAddrGroup"), name) => {
+            if name.starts_with("Local") { "LocalAddr" } else { "RemoteAddr" }
+        }
+        (Kind::Reference("PortRange" | "PortGroup"), name) => {
+            if name.starts_with("Local") { "LocalPortRange" } else { "RemotePortRange" }
+        }
+        // Required references keep their own names; they have no form in place.
+        (Kind::Reference(statement), name) if block.statement.parameter(statement).is_none() => name,
+        (Kind::Reference(statement), _) => statement,
+        (_, "Range") => "Prefix",
+        (_, name) => name,
     }
 }
 
@@ -434,6 +447,9 @@ fn is_part(statement: &str) -> bool {
 }
 
 fn keep(settings: &mut Settings, setting: &Setting) {
+    if setting.values.is_empty() {
+        return;
+    }
     // Both keywords of cipher suites make one list, in the order they are written.
     let name = match setting.parameter.name {
         "V3CipherSuites4Char" => "V3CipherSuites",

@@ -33,7 +33,8 @@ pub enum NotText {
 pub struct Source {
     /// The path or data set name the user knows it by.
     pub name: String,
-    /// The text, without a byte order mark at its beginning.
+    /// The text, without a byte order mark at its beginning; every line end is `\n`, and no-break spaces and their like
+    /// are blanks.
     pub text: String,
     /// Where lines begin, found when it is first asked for.
     lines: OnceLock<Vec<usize>>,
@@ -55,6 +56,7 @@ impl Source {
         if text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
         }
+        let text = plain(text);
         Arc::new(Self { name: name.into(), text, lines: OnceLock::new() })
     }
 
@@ -101,7 +103,7 @@ impl Source {
     /// The text of a line, counted from 1, without its line end.
     #[must_use]
     pub fn line(&self, number: usize) -> &str {
-        self.text.get(self.line_span(number)).unwrap_or_default().trim_end_matches(['\n', '\r'])
+        self.text.get(self.line_span(number)).unwrap_or_default().trim_end_matches('\n')
     }
 
     /// The bytes of a line, counted from 1, line end included.
@@ -124,6 +126,27 @@ impl Source {
             std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect()
         })
     }
+}
+
+/// The text with one kind of line end and two of blanks. Characters are replaced one by one, so columns stay.
+fn plain(text: String) -> String {
+    // No-break space and byte order mark begin with these bytes in UTF-8; most files have none of them.
+    if !text.bytes().any(|byte| matches!(byte, b'\r' | 0x0B | 0x0C | 0xC2 | 0xEF)) {
+        return text;
+    }
+    let mut characters = text.chars().peekable();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(character) = characters.next() {
+        match character {
+            '\r' => {
+                let _ = characters.next_if_eq(&'\n');
+                plain.push('\n');
+            }
+            '\u{a0}' | '\u{feff}' | '\u{b}' | '\u{c}' => plain.push(' '),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// Where something was written.
@@ -167,6 +190,12 @@ mod tests {
         let source = Source::from_bytes("t", b"# \xc2\xae \xae\nTTLSRule R".to_vec());
         assert_eq!(source.text, "# \u{ae} \u{ae}\nTTLSRule R");
         assert_eq!(source.not_text(), None);
+    }
+
+    #[test]
+    fn line_ends_and_blanks_of_every_kind_are_read() {
+        let source = Source::new("t", "\u{feff}A\r\nB\rC\u{a0}D\u{feff}E");
+        assert_eq!(source.text, "A\nB\nC D E");
     }
 
     #[test]

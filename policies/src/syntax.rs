@@ -140,7 +140,7 @@ pub enum Item {
 pub struct Setting {
     /// Which.
     pub parameter: &'static Parameter,
-    /// Its values; a list parameter or a string of codes gives several.
+    /// Its values; a list parameter or a string of codes gives several, and a value that cannot be read none.
     pub values: Vec<Value>,
     /// Where it is coded: keyword and value.
     pub origin: Origin,

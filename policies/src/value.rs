@@ -113,7 +113,9 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
-    fn parse(word: &str) -> Option<Self> {
+    /// Reads 1–8 characters A–Z 0–9 @ # $ in any case, or a prefix of one with `*` behind.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
         let upper = word.to_ascii_uppercase();
         let (stem, open) = upper.strip_suffix('*').map_or((upper.as_str(), false), |stem| (stem, true));
         let valid = stem.len() <= 8

@@ -37,6 +37,15 @@ enum Task {
     Quickstart,
     /// Everything CI runs: formatting, lints, documentation, all tests, the laboratory
     Test,
+    /// Writes the generated pages: docs/policy-reference.md and the table in docs/limits.md
+    Reference,
+    /// Fuzzes a target of fuzz/targets for some seconds; needs a C++ compiler (Debian package g++)
+    Fuzz {
+        /// policy, format or assist
+        target: String,
+        /// How long
+        seconds: u32,
+    },
     /// The end-to-end tests alone; further words go to the test program
     E2e {
         /// Test names and flags
@@ -51,6 +60,8 @@ fn main() -> anyhow::Result<()> {
     match Flags::parse().task {
         Task::Quickstart => quickstart(),
         Task::Test => test(),
+        Task::Reference => reference(true),
+        Task::Fuzz { target, seconds } => fuzz(&target, seconds),
         Task::E2e { words } => {
             install_what_is_missing()?;
             e2e(&words)
@@ -77,8 +88,9 @@ fn test() -> anyhow::Result<()> {
     step("documentation");
     let mut documentation = Command::new(cargo_program());
     run(documentation.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    step("structure");
+    step("structure and generated pages");
     tidy()?;
+    reference(false)?;
     step("unit, property and snapshot tests");
     cargo(&["test", "--workspace", "--exclude", "tests"])?;
     step("end-to-end tests");
@@ -104,6 +116,49 @@ fn e2e(words: &[String]) -> anyhow::Result<()> {
     // The namespaces are made by the program under test itself: one way in for demonstration and tests.
     let mut command = Command::new(built("pagent")?);
     run(command.args(["lab", program]).args(words))
+}
+
+/// Fuzzes a target. The coverage instrumentation is asked for by hand, so that the stable compiler will do.
+fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
+    const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+         -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+    if !is_installed("g++") {
+        bail!("not installed: g++. As root: apt-get install g++");
+    }
+    let corpus = format!("target/fuzz/corpus/{target}");
+    std::fs::create_dir_all(&corpus)?;
+    std::fs::create_dir_all("target/fuzz/artifacts")?;
+    // A target of its own keeps build scripts free of the instrumentation.
+    let mut command = Command::new(cargo_program());
+    command.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"]);
+    command.args(["--target", "x86_64-unknown-linux-gnu", "--bin", target, "--"]);
+    command.args([&corpus, "policies/tests/samples/good", "policies/tests/samples/bad", "policies/tests/samples/lint"]);
+    command.args([&format!("-max_total_time={seconds}"), "-max_len=8192", "-timeout=20", "-rss_limit_mb=4096"]);
+    command.args(["-artifact_prefix=target/fuzz/artifacts/", "-print_final_stats=1", "-dict=fuzz/policy.dict"]);
+    run(command.env("RUSTFLAGS", INSTRUMENTED))
+}
+
+/// Writes the generated pages, or says which is not up to date.
+fn reference(write: bool) -> anyhow::Result<()> {
+    const BEGIN: &str = "<!-- begin: cargo xtask reference -->\n";
+    const END: &str = "<!-- end -->";
+    let limits = std::fs::read_to_string("docs/limits.md").context("docs/limits.md")?;
+    let (before, rest) = limits.split_once(BEGIN).context("docs/limits.md has no place for the table")?;
+    let (_, after) = rest.split_once(END).context("docs/limits.md has no end of the table")?;
+    let limits = format!("{before}{BEGIN}{}{END}{after}", policies::reference::limits());
+    for (path, text) in [("docs/policy-reference.md", policies::reference::page()), ("docs/limits.md", limits)] {
+        let there = std::fs::read_to_string(path).unwrap_or_default();
+        if there == text {
+            continue;
+        }
+        if !write {
+            bail!("{path} is not up to date; run `cargo xtask reference`");
+        }
+        std::fs::write(path, text).with_context(|| path.to_owned())?;
+        println!("{path} written");
+    }
+    Ok(())
 }
 
 /// Compares ARCHITECTURE.md's paragraph on dependencies with the manifests.

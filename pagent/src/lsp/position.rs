@@ -41,7 +41,7 @@ mod tests {
         let source = Source::new("t", "# \u{1F600} x\r\nTTLSRule R\n");
         let at = |line, character| offset_at(&source, Position { line, character });
         assert_eq!(source.text.get(at(0, 5)..at(0, 6)), Some("x"));
-        assert_eq!(at(0, 99), source.text.find('\r').expect("a line end"));
+        assert_eq!(at(0, 99), source.text.find('\n').expect("a line end"));
         assert_eq!(source.text.get(at(1, 9)..), Some("R\n"));
         assert_eq!(at(99, 0), source.text.len());
         for offset in [0, 2, 6, 7, 8, 12, source.text.len()] {

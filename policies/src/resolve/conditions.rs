@@ -161,9 +161,10 @@ impl<'a> Resolver<'a> {
         ranges
     }
 
-    /// An empty set or group; where the statement has a required parameter, its absence is reported already.
+    /// An empty set or group. Where the statement has a required parameter its absence is reported already; where
+    /// something is coded that cannot be read, that is.
     fn no_member(&mut self, block: &'a Block, what: &'static str) {
-        if !block.statement.rows().any(|row| row.required) {
+        if block.items.is_empty() && !block.statement.rows().any(|row| row.required) {
             self.missing(block, what);
         }
     }

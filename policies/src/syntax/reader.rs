@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         match grammar::Lines::parse(grammar::Rule::file, piece) {
             Ok(pairs) => {
                 for pair in pairs.flat_map(Pair::into_inner) {
-                    self.token(pair, base);
+                    self.token(&pair, base);
                 }
             }
             // The grammar takes every text; should it ever not, the place is said.
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn token(&mut self, pair: Pair<'a, grammar::Rule>, base: usize) {
+    fn token(&mut self, pair: &Pair<'a, grammar::Rule>, base: usize) {
         let place = pair.as_span();
         let span = Span { start: base + place.start(), end: base + place.end() };
         match pair.as_rule() {
@@ -181,20 +181,23 @@ impl<'a> Reader<'a> {
                     grammar::Rule::open => self.open_brace(span, header),
                     grammar::Rule::close => self.close_brace(span),
                     _ if self.skipping > 0 => self.verbatim(span),
-                    _ => self.words_of(pair, base),
+                    _ => self.words_of(place.as_str(), span.start),
                 }
             }
         }
         self.now.something = true;
     }
 
-    fn words_of(&mut self, pair: Pair<'a, grammar::Rule>, base: usize) {
+    fn words_of(&mut self, entry: &'a str, start: usize) {
         let mut words = std::mem::take(&mut self.words);
         words.clear();
-        words.extend(pair.into_inner().map(|word| {
-            let place = word.as_span();
-            Word { text: place.as_str(), span: Span { start: base + place.start(), end: base + place.end() } }
-        }));
+        let mut at = start;
+        for text in entry.split([' ', '\t']) {
+            if !text.is_empty() {
+                words.push(Word { text, span: Span { start: at, end: at + text.len() } });
+            }
+            at += text.len() + 1;
+        }
         if let Some((keyword, rest)) = words.split_first() {
             self.entry(*keyword, rest);
         }
@@ -537,7 +540,9 @@ impl<'a> Reader<'a> {
         }
         self.take_allows(keyword.span);
         let braces = self.open.last().is_some_and(|open| open.block.braces);
-        let Some((values, value_span)) = self.values(parameter, keyword, rest, braces) else { return };
+        // A parameter whose value cannot be read is there all the same: it is not missing too.
+        let (values, value_span) =
+            self.values(parameter, keyword, rest, braces).unwrap_or_else(|| (Vec::new(), keyword.span));
         self.lay_setting(parameter, rest, value_span, &values, braces);
         self.check_codes(parameter, &values, value_span);
         let origin = self.origin(Span { start: keyword.span.start, end: value_span.end.max(keyword.span.end) });

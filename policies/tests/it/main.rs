@@ -2,4 +2,5 @@
 
 mod language;
 
+mod rules;
 mod samples;

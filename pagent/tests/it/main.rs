@@ -1,0 +1,3 @@
+//! The real programs, driven as their users drive them.
+
+mod lsp;
