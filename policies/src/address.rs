@@ -31,7 +31,9 @@ impl AddressRange {
         if let Some((address, length)) = text.split_once('/') {
             let digits = length.bytes().all(|byte| byte.is_ascii_digit());
             let net = IpNet::new(parse_address(address)?, length.parse().ok().filter(|_| digits)?).ok()?;
-            return allowed(net.addr()).then_some(Self::Prefix(net.trunc()));
+            let net = net.trunc();
+            let reserved = net.addr().is_unspecified() && net.addr().is_ipv6() && (96..128).contains(&net.prefix_len());
+            return (allowed(net.addr()) && !reserved).then_some(Self::Prefix(net));
         }
         if let Some((from, to)) = text.split_once('-') {
             let (from, to) = (parse_address(from)?, parse_address(to)?);
@@ -78,7 +80,40 @@ pub fn is_plain(text: &str) -> bool {
     text.eq_ignore_ascii_case("all") || addresses.split('-').all(|address| address.parse::<IpAddr>().is_ok())
 }
 
-/// IPv4-mapped addresses and `::/96` are not TTLS addresses (IP Configuration Reference, general syntax rules).
+/// What is wrong with a word that is no address, when it can be told.
+pub(crate) fn mistake(text: &str) -> Option<String> {
+    let ends: Vec<&str> = text.split('-').collect();
+    let mapped = ends.iter().filter_map(|end| end.split('/').next()?.parse::<IpAddr>().ok()).find_map(|address| match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
+    });
+    if let Some(v4) = mapped {
+        return Some(format!("IPv4 addresses are written as such: `{v4}`"));
+    }
+    if let [from, to] = ends.as_slice() {
+        return match (parse_address(from), parse_address(to)) {
+            (Some(from), Some(to)) if from.is_ipv4() != to.is_ipv4() => {
+                Some("both ends of a range are of one family".to_owned())
+            }
+            (Some(from), Some(to)) if from > to => Some(format!("the range ends before it begins: `{to}-{from}`")),
+            _ => None,
+        };
+    }
+    if let Some((address, length)) = text.split_once('/') {
+        let mask = length.parse::<Ipv4Addr>().ok().map(Ipv4Addr::to_bits);
+        if let Some(mask) = mask.filter(|mask| mask.leading_ones() + mask.trailing_zeros() == 32) {
+            return Some(format!("write the length of the prefix: `{address}/{}`", mask.leading_ones()));
+        }
+        return parse_address(address).map(|address| {
+            format!("a prefix has at most {} bits", if address.is_ipv4() { 32 } else { 128 })
+        });
+    }
+    let is_name = text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':');
+    is_name.then(|| "names are not resolved; write the address".to_owned())
+}
+
+/// IPv4-mapped addresses and `::/96` are not TTLS addresses (IP Configuration Reference, general syntax rules). `::` and
+/// `::1` are: on Linux programs do listen and talk there.
 fn allowed(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => true,
@@ -170,7 +205,7 @@ mod tests {
         ] {
             assert_eq!(AddressRange::parse(text).expect(text).to_string(), shown);
         }
-        for text in ["300.1.1.1", "1.2.3.4.5", "09.1.1.1", "10.0.0.0/+8", "+1", "::ffff:1.2.3.4", "::1.2.3.4", "10.1.2.9-10.1.2.3", "10.1.2.3/33", "", "x"] {
+        for text in ["::/96", "::ffff:0:0/96", "300.1.1.1", "1.2.3.4.5", "09.1.1.1", "10.0.0.0/+8", "+1", "::ffff:1.2.3.4", "::1.2.3.4", "10.1.2.9-10.1.2.3", "10.1.2.3/33", "", "x"] {
             assert_eq!(AddressRange::parse(text), None, "{text}");
         }
     }

@@ -127,7 +127,7 @@ pub fn bad_name(name: &str) -> Option<&'static str> {
         Some("a name has at least one character")
     } else if name.chars().count() > 32 {
         Some("a name has at most 32 characters")
-    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    } else if name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\u{feff}') {
         Some("a name has no blanks")
     } else if name.starts_with('#') || name.starts_with(";;") {
         Some("`#` and `;;` begin comments")
@@ -197,8 +197,10 @@ fn place(document: &Document, offset: usize) -> Option<Place<'_>> {
     let line = source.line_span(source.position(offset.min(source.text.len())).0);
     let before = source.text.get(line.start..offset)?;
     // Inside a comment nothing is said.
-    let comment = before.starts_with(['#']) || before.contains(" #") || before.contains("\t#") || before.contains(";;");
-    if comment {
+    let remark = |mark: &str| {
+        before.match_indices(mark).any(|(at, _)| before.get(..at).is_some_and(|left| left.is_empty() || left.ends_with([' ', '\t'])))
+    };
+    if remark("#") || remark(";;") {
         return None;
     }
     let mut words = before.split_whitespace();
@@ -328,11 +330,11 @@ fn values(documents: &[Document], parameter: &'static Parameter) -> Vec<Completi
             .chain(cipher::TABLE.iter().filter(|suite| !suite.offered))
             .map(|suite| value(suite.name, suite_detail(suite)))
             .collect(),
-        Kind::Groups => group::TABLE
+        Kind::Groups { .. } => group::TABLE
             .iter()
             .filter(|group| group.offered)
             .map(|group| value(group.name, format!("{:04}", group.code)))
-            .chain(std::iter::once(value("Any", "the engine's own list".to_owned())))
+            .chain(parameter.kind.read("Any").map(|_| value("Any", "the engine's own list".to_owned())))
             .collect(),
         Kind::SignaturePairs => {
             group::SIGNATURE_PAIRS.iter().map(|(code, name)| value(name, format!("{code:04X}"))).collect()

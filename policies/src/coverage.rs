@@ -87,10 +87,8 @@ pub fn coverage(policy: &Policy, connections: &[(usize, Connection)], now: DateT
         .iter()
         .map(|(line, connection)| {
             let rule = policy.ttls_rule(connection, now);
-            let unknown = connection.jobname.is_none() || connection.userid.is_none();
-            let asks = unknown && policy.asks_for_owner(connection, now);
             let protection = match rule {
-                _ if asks && rule.is_none_or(|rule| !rule.conditions.asks_for_owner()) => Protection::OwnerUnknown,
+                _ if policy.undecided(connection, now).is_some() => Protection::OwnerUnknown,
                 None => Protection::NoRule,
                 Some(rule) if rule.enabled() => Protection::Tls,
                 Some(_) => Protection::OffByRule,

@@ -109,8 +109,12 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         return None;
     }
     let lower = word.to_lowercase();
+    // Words that differ in their last digit are different words: Level4 is no misspelt Level1.
+    let numbered = |text: &str| text.ends_with(|c: char| c.is_ascii_digit()).then(|| text.trim_end_matches(|c: char| c.is_ascii_digit()).to_lowercase());
+    let number = numbered(word);
     candidates
         .into_iter()
+        .filter(|candidate| number.is_none() || numbered(candidate) != number)
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= 1 + candidate.len().min(word.len()) / 4)
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 4)

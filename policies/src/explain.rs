@@ -11,6 +11,7 @@ use crate::group;
 use crate::matching::Connection;
 use crate::model::{Condition, Conditions, Policy, TtlsRule};
 use crate::region::Cell;
+use crate::parameters::Effective;
 use crate::source::Origin;
 use crate::table::{self, Parameter};
 use crate::value::{Kind, Value};
@@ -81,11 +82,7 @@ pub struct NearView {
 #[must_use]
 pub fn explain(policy: &Policy, connection: &Connection, now: DateTime<FixedOffset>) -> Explanation {
     let winner = policy.ttls_rule(connection, now);
-    let unknown_owner = connection.jobname.is_none() || connection.userid.is_none();
-    let asking = policy
-        .first_but_owner(connection, now)
-        .filter(|rule| unknown_owner && rule.conditions.asks_for_owner())
-        .filter(|rule| winner.is_none_or(|winner| winner.name != rule.name));
+    let asking = policy.undecided(connection, now);
     let verdict = match (winner, asking) {
         (winner, Some(asking)) => format!(
             "it depends on the owner: rule {} asks for {}; for others {}",
@@ -145,19 +142,32 @@ fn parameter(rule: &TtlsRule, row: &Parameter) -> Option<ParameterView> {
     // The engine has one list of suites and one of groups; what of the coded ones is in effect stands there.
     let value = match (row.name, security) {
         ("V3CipherSuites", Some(security)) => list(&security.suites, cipher::name),
+        ("GSK_V3_SIDCACHE_SIZE", Some(security)) => security.cache_capacity.to_string(),
+        ("GSK_V3_SESSION_TIMEOUT", Some(security)) => security.cache_timeout.to_string(),
+        ("GSK_SESSION_TICKET_SERVER_TIMEOUT", Some(security)) => security.ticket_timeout.to_string(),
         ("ClientECurves" | "ClientKeyShareGroups" | "ServerKexECurves" | "ServerKeyShareGroups", Some(security)) => {
             let mine = row.name.starts_with("Client") == (security.role == crate::parameters::Role::Client);
             if effective.origin.is_none() && !(mine && row.name.ends_with("Curves")) {
                 return None;
             }
+            if !mine {
+                return None; // the other end's
+            }
             let coded: Vec<u16> = effective.values.iter().filter_map(as_group).collect();
             let offered = security.groups.iter().copied().filter(|code| coded.is_empty() || coded.contains(code));
             list(&offered.collect::<Vec<_>>(), group::name)
         }
-        _ if effective.values.is_empty() => return None,
+        _ if effective.values.is_empty() && effective.origin.is_none() => return None,
         _ if row.secret => HIDDEN.to_owned(),
         _ => effective.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
+    // The seed's keywords replace these three.
+    let by = match row.name {
+        "GSK_V3_SIDCACHE_SIZE" => rule.effective("HandshakeCacheCapacity"),
+        "GSK_V3_SESSION_TIMEOUT" | "GSK_SESSION_TICKET_SERVER_TIMEOUT" => rule.effective("HandshakeCacheTimeout"),
+        _ => Effective::default(),
+    };
+    let effective = if by.origin.is_some() { by } else { effective };
     Some(ParameterView {
         name: row.name.to_owned(),
         value: if value.is_empty() { "(none)".to_owned() } else { value },
@@ -235,7 +245,7 @@ fn near(
         }
         views.push(NearView {
             rule: rule_view(&rule.name, &rule.origin, rule.priority, conditions),
-            failed: first.map(|(condition, name)| failure(conditions, *condition, name, connection)),
+            failed: first.map(|(condition, name)| failure(conditions, *condition, name, connection, now)),
             coded: first.and_then(|(condition, _)| conditions.place(*condition)).map(Origin::short),
         });
     }
@@ -253,7 +263,7 @@ const CONDITIONS: [(Condition, &str); 8] = [
     (Condition::Time, "time"),
 ];
 
-fn failure(conditions: &Conditions, condition: Condition, name: &str, connection: &Connection) -> String {
+fn failure(conditions: &Conditions, condition: Condition, name: &str, connection: &Connection, now: DateTime<FixedOffset>) -> String {
     let unknown = || "not known".to_owned();
     let found = match condition {
         Condition::Direction => connection.direction.to_string(),
@@ -263,7 +273,7 @@ fn failure(conditions: &Conditions, condition: Condition, name: &str, connection
         Condition::RemotePort => connection.remote.port().to_string(),
         Condition::Jobname => connection.jobname.clone().unwrap_or_else(unknown),
         Condition::Userid => connection.userid.clone().unwrap_or_else(unknown),
-        Condition::Time => "the moment asked for".to_owned(),
+        Condition::Time => now.format("%A %Y-%m-%d %H:%M %:z").to_string(),
     };
     // The rule's own words for this one condition.
     let alone = match condition {

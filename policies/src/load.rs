@@ -82,6 +82,8 @@ pub fn load(files: &[Arc<Source>], settings: Settings<'_>) -> Loaded {
     let (policy, more) = resolve(&documents, fips);
     diagnostics.extend(more);
     if lints {
+        // Rings of a policy with errors may be named in lines that could not be read.
+        let rings = rings.filter(|_| !has_errors(&diagnostics));
         diagnostics.extend(lint(&policy, rings));
     }
     apply(&documents, &mut diagnostics);

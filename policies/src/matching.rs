@@ -70,6 +70,27 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The rule that would decide if only the owner were known: every other condition holds, no rule before it matches,
+    /// and it asks for a job or user that the connection does not say.
+    #[must_use]
+    pub fn undecided(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<TtlsRule>> {
+        let known = connection.jobname.is_some() && connection.userid.is_some();
+        if known || !self.asks_for_owner(connection, now) {
+            return None;
+        }
+        let may = |condition: Condition, rule: &TtlsRule, name: Option<&str>| {
+            name.is_none() || rule.conditions.holds(condition, connection, now)
+        };
+        let first = self.ttls.iter().find(|rule| {
+            rule.conditions.matches_but_owner(connection, now)
+                && may(Condition::Jobname, rule, connection.jobname.as_deref())
+                && may(Condition::Userid, rule, connection.userid.as_deref())
+        })?;
+        (!first.conditions.matches(connection, now)).then_some(first)
+    }
+}
+
 impl Conditions {
     /// Whether the conditions look at the local socket's owner.
     #[must_use]

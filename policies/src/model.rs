@@ -141,6 +141,8 @@ pub struct Conditions {
     pub schedule: Option<Arc<Schedule>>,
     /// Where each condition is coded.
     pub places: Vec<(Condition, Origin)>,
+    /// Whether a condition could not be read, so that they match more than they should. An error says so.
+    pub broken: bool,
 }
 
 /// A condition of a rule.
@@ -161,7 +163,7 @@ impl Conditions {
     /// Whether both match the same connections because they say the same, wherever they say it.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _ } = self;
+        let Self { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _, broken: _ } = self;
         *direction == other.direction
             && *local == other.local
             && *remote == other.remote

@@ -10,7 +10,7 @@ use crate::table::{self, Engine, Parameter, Verdict};
 use crate::value::{FipsMode, Value};
 
 /// A parameter in effect.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Effective {
     /// Its values; empty when nothing is coded and there is no default.
     pub values: Vec<Value>,
@@ -146,16 +146,14 @@ pub struct SecurityParameters {
 /// What of a coded policy the engine leaves out, for warnings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeftOut {
-    /// Suites the engine does not have.
-    pub(crate) suites: Vec<u16>,
-    /// Groups the engine does not have.
-    pub(crate) groups: Vec<u16>,
     /// Versions that are coded On and that no suite or group serves, with the reason.
     pub(crate) versions: Vec<(&'static str, &'static str)>,
     /// Coded suites whose version is off.
     pub(crate) unversioned: Vec<u16>,
-    /// What FIPS 140-3 does not allow: names of suites and groups.
-    pub(crate) not_fips: Vec<String>,
+    /// Suites that FIPS 140-3 does not allow.
+    pub(crate) not_fips_suites: Vec<u16>,
+    /// Groups that FIPS 140-3 does not allow.
+    pub(crate) not_fips_groups: Vec<u16>,
 }
 
 impl TtlsRule {
@@ -205,14 +203,14 @@ impl TtlsRule {
         let environment = self.environment.as_ref()?;
         let mut left_out = LeftOut::default();
         let fips = self.fips();
-        let (suites, coded_suites) = self.suites(&mut left_out);
+        let (suites, coded_suites) = self.suites();
         let role = match (self.choice("HandshakeRole"), self.choice("ClientAuthType")) {
             (Some("Client"), _) => Role::Client,
             (Some("ServerWithClientAuth"), Some("Full")) => Role::Server(ClientAuth::Full),
             (Some("ServerWithClientAuth"), _) => Role::Server(ClientAuth::Required),
             _ => Role::Server(ClientAuth::None),
         };
-        let groups = self.groups(role, &mut left_out);
+        let groups = self.groups(role);
         let (suites, groups) = if fips == Fips::Off { (suites, groups) } else { approved(suites, groups, fips, &mut left_out) };
         let no_suite = "none of the rule's cipher suites belongs to it";
         let no_group = "none of the rule's groups can be used with it";
@@ -244,7 +242,8 @@ impl TtlsRule {
             tls12,
             tls13,
             suites: suites.iter().filter(usable).copied().collect(),
-            groups,
+            // Hybrids and key encapsulations belong to TLS 1.3.
+            groups: groups.into_iter().filter(|code| tls13 || group::serves_tls12(*code)).collect(),
             keyring: self.texts("Keyring").into_iter().next().unwrap_or_default(),
             keyring_password: self.texts("KeyringPw").into_iter().next().map(Password),
             certificate_label: self.texts("CertificateLabel").into_iter().next(),
@@ -289,7 +288,7 @@ impl TtlsRule {
     }
 
     /// Suites in order, the first of equal ones kept, and whether they are coded.
-    fn suites(&self, left_out: &mut LeftOut) -> (Vec<u16>, bool) {
+    fn suites(&self) -> (Vec<u16>, bool) {
         let coded = self.effective("V3CipherSuites").values;
         if coded.is_empty() {
             return (cipher::DEFAULT.to_vec(), false);
@@ -298,12 +297,11 @@ impl TtlsRule {
             Value::Suite(code) => Some(code),
             _ => None,
         });
-        let (offered, others) = partition(codes, |code| cipher::by_code(code).is_some_and(|suite| suite.offered));
-        left_out.suites = others;
+        let (offered, _) = partition(codes, |code| cipher::by_code(code).is_some_and(|suite| suite.offered));
         (offered, true)
     }
 
-    fn groups(&self, role: Role, left_out: &mut LeftOut) -> Vec<u16> {
+    fn groups(&self, role: Role) -> Vec<u16> {
         let names: &[&str] = match role {
             Role::Client => &["ClientKeyShareGroups", "ClientECurves"],
             Role::Server(_) => &["ServerKeyShareGroups", "ServerKexECurves"],
@@ -316,9 +314,7 @@ impl TtlsRule {
             Value::Group(code) => code,
             _ => None,
         });
-        let (offered, others) = partition(codes, |code| group::by_code(code).is_some_and(|group| group.offered));
-        left_out.groups = others;
-        offered
+        partition(codes, |code| group::by_code(code).is_some_and(|group| group.offered)).0
     }
 
     fn fips(&self) -> Fips {
@@ -379,8 +375,7 @@ fn partition(codes: impl Iterator<Item = u16>, has: impl Fn(u16) -> bool) -> (Ve
 fn approved(suites: Vec<u16>, groups: Vec<u16>, fips: Fips, left_out: &mut LeftOut) -> (Vec<u16>, Vec<u16>) {
     let (good_suites, bad_suites) = partition(suites.iter().copied(), cipher::is_fips);
     let (good_groups, bad_groups) = partition(groups.iter().copied(), group::is_fips);
-    let names = bad_suites.iter().map(|&code| cipher::name(code)).chain(bad_groups.iter().map(|&code| group::name(code)));
-    left_out.not_fips = names.collect();
+    (left_out.not_fips_suites, left_out.not_fips_groups) = (bad_suites, bad_groups);
     if fips == Fips::Required { (good_suites, good_groups) } else { (suites, groups) }
 }
 

@@ -205,7 +205,7 @@ fn rule_report(
     (created, updated): (i64, i64),
     now: DateTime<FixedOffset>,
 ) -> Rule {
-    let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _ } =
+    let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _, broken: _ } =
         conditions;
     let ports = |ranges: &[crate::address::PortRange]| -> Vec<(u16, u16)> {
         ranges.iter().map(|range| (*range.0.start(), *range.0.end())).collect()
@@ -282,13 +282,21 @@ fn time(schedule: &Schedule, now: DateTime<FixedOffset>) -> Time {
 fn entries(rule: &TtlsRule, action: &Action, scope: Scope) -> Vec<Entry> {
     let defaults = scope != Scope::Connection;
     table::statement(scope.statement())
-        .map(|statement| block_entries(rule, action, statement, defaults))
+        .map(|statement| block_entries(rule, action, statement, defaults, scope))
         .unwrap_or_default()
 }
 
-fn block_entries(rule: &TtlsRule, action: &Action, statement: &'static Statement, defaults: bool) -> Vec<Entry> {
+fn block_entries(
+    rule: &TtlsRule,
+    action: &Action,
+    statement: &'static Statement,
+    defaults: bool,
+    scope: Scope,
+) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for row in statement.rows() {
+    // A shared sub-statement has rows that count in environment actions only.
+    let counts = |row: &&'static Parameter| scope == Scope::Environment || !row.is_environment_only();
+    for row in statement.rows().filter(counts) {
         match row.kind {
             Kind::Inline(name) => {
                 let coded = action.parts.contains(&name);
@@ -297,7 +305,7 @@ fn block_entries(rule: &TtlsRule, action: &Action, statement: &'static Statement
                 let Some(inner) = table::statement(name).filter(|_| shown) else { continue };
                 // A connection's signature parameters are shown whole when some are coded.
                 let whole = defaults || name == "TTLSSignatureParms";
-                let inner = block_entries(rule, action, inner, whole);
+                let inner = block_entries(rule, action, inner, whole, scope);
                 if !inner.is_empty() {
                     entries.push(Entry::Block { name: name.to_owned(), entries: inner });
                 }
@@ -309,9 +317,20 @@ fn block_entries(rule: &TtlsRule, action: &Action, statement: &'static Statement
     entries
 }
 
-fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bool) -> Option<Entry> {
+fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bool) -> Vec<Entry> {
     let coded = action.settings.get(row.name);
     let name = row.name.to_owned();
+    let security = rule.security.as_deref();
+    // The seed's keywords replace these three; what counts is printed.
+    let instead = match row.name {
+        "GSK_V3_SIDCACHE_SIZE" => security.map(|security| security.cache_capacity),
+        "GSK_V3_SESSION_TIMEOUT" => security.map(|security| security.cache_timeout),
+        "GSK_SESSION_TICKET_SERVER_TIMEOUT" => security.map(|security| security.ticket_timeout),
+        _ => None,
+    };
+    if let Some(number) = instead.filter(|_| defaults || coded.is_some()) {
+        return vec![Entry::Value { name, value: number.to_string() }];
+    }
     match row.kind {
         Kind::Suites(_) => {
             // Both keywords are one list, which stands under the first.
@@ -323,15 +342,17 @@ fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bo
                 }
             }
             let codes = offered.iter().map(|&code| (format!("{code:04X}"), cipher::name(code))).collect::<Vec<_>>();
-            (!codes.is_empty()).then(|| Entry::Codes { name: "v3CipherSuites".to_owned(), codes })
+            let entry = Entry::Codes { name: "v3CipherSuites".to_owned(), codes: codes.clone() };
+            if codes.is_empty() { Vec::new() } else { vec![entry] }
         }
-        Kind::Groups => {
-            let codes = groups(rule, action, row, defaults)?;
-            Some(Entry::Codes { name, codes })
+        Kind::Groups { .. } => {
+            let codes = groups(rule, action, row, defaults);
+            codes.map(|codes| Entry::Codes { name, codes }).into_iter().collect()
         }
         Kind::SignaturePairs if row.name == "SignaturePairs" => {
             let codes = group::VERIFIED.iter().map(|&code| (format!("{code:04X}"), group::signature_name(code)));
-            (defaults || coded.is_some()).then(|| Entry::Codes { name, codes: codes.collect() })
+            let shown = (defaults || coded.is_some()).then(|| Entry::Codes { name, codes: codes.collect() });
+            shown.into_iter().collect()
         }
         Kind::SignaturePairs => {
             let values = match coded {
@@ -344,20 +365,17 @@ fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bo
                 .filter_map(as_code)
                 .map(|code| (format!("{code:04X}"), group::signature_name(code)))
                 .collect();
-            (!codes.is_empty()).then_some(Entry::Codes { name, codes })
+            if codes.is_empty() { Vec::new() } else { vec![Entry::Codes { name, codes }] }
         }
         _ => {
             let values = match coded {
                 Some(setting) => in_effect(row, &setting.values).0,
                 None if defaults && !row.quiet => default_values(row),
-                None => return None,
+                None => return Vec::new(),
             };
-            let value = if row.secret {
-                "********".to_owned()
-            } else {
-                values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            };
-            (!values.is_empty()).then_some(Entry::Value { name, value })
+            // Labels and names may hold commas and blanks: each has a line.
+            let shown = |value: &Value| if row.secret { "********".to_owned() } else { value.to_string() };
+            values.iter().map(|value| Entry::Value { name: name.clone(), value: shown(value) }).collect()
         }
     }
 }
@@ -378,9 +396,11 @@ fn groups(rule: &TtlsRule, action: &Action, row: &Parameter, defaults: bool) -> 
     let client = row.name.starts_with("Client");
     let mine = rule.security.as_ref().filter(|security| client == (security.role == Role::Client));
     let list = mine.map_or(group::DEFAULT, |security| security.groups.as_slice());
+    // Hybrids belong to TLS 1.3, this row to TLS 1.2.
+    let list = list.iter().filter(|code| row.name != "ServerKexECurves" || group::serves_tls12(**code));
     let siblings = action.settings.get(if client { "ClientECurves" } else { "ServerKexECurves" });
     let any = siblings.is_some_and(|setting| setting.values.contains(&Value::Group(None)));
-    (defaults && !any).then(|| list.iter().map(|&code| name(code)).collect())
+    (defaults && !any).then(|| list.map(|&code| name(code)).collect())
 }
 
 fn as_code(value: &Value) -> Option<u16> {

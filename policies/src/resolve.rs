@@ -13,7 +13,7 @@ use crate::parameters::{SecurityParameters, default_values};
 use crate::schedule::Schedule;
 use crate::source::Origin;
 use crate::syntax::{Block, Document, Item, Setting};
-use crate::table::{self, Engine, Placement, Repeat, Verdict};
+use crate::table::{self, Engine, Placement, Repeat, STATEMENTS, Verdict};
 use crate::value::{Kind, Value};
 
 /// Suggestions for dangling references are looked for this many times: each compares every name.
@@ -28,6 +28,7 @@ const MAX_PROBLEMS: usize = 1000;
 pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) {
     let mut resolver = Resolver::default();
     for document in documents {
+        resolver.unknown.extend(document.unknown.iter().map(String::as_str));
         for block in &document.blocks {
             resolver.define(block, document.common);
         }
@@ -68,6 +69,8 @@ struct Resolver<'a> {
     /// Actions already built, by statement and name, so that rules share them.
     actions: HashMap<(&'static str, &'a str), Arc<Action>>,
     treatments: HashMap<Actions, Option<Arc<SecurityParameters>>>,
+    /// What was told of actions, by code and place: rules that share one of their actions do not repeat it.
+    told: HashSet<(&'static str, *const crate::source::Source, usize)>,
     zert_actions: HashMap<&'a str, Arc<ZertAction>>,
     /// Lists of the groups and ranges that rules refer to, by statement and name.
     addresses: HashMap<(&'static str, &'a str), Arc<[AddressRange]>>,
@@ -77,6 +80,12 @@ struct Resolver<'a> {
     all_addresses: Arc<[AddressRange]>,
     all_ports: Arc<[PortRange]>,
     used: HashSet<(&'static str, &'a str)>,
+    /// Names in dangling references, what they probably mean, and names behind unknown keywords: who has one of them is
+    /// not called unused, or missing.
+    mentioned: HashSet<String>,
+    unknown: HashSet<&'a str>,
+    /// Statements that a reference without a readable name is for.
+    vague: HashSet<&'static str>,
     suggested: usize,
     unreported: usize,
     diagnostics: Vec<Diagnostic>,
@@ -126,8 +135,10 @@ impl<'a> Resolver<'a> {
         let used = is_rule || block.name.as_deref().is_some_and(|name| self.used.contains(&(block.statement.name, name)));
         if !used {
             let name = block.name.clone().unwrap_or_default();
-            let problem = Problem::Unused { statement: block.statement.name, name };
-            self.report(Diagnostic::new(problem, block.origin.clone()));
+            if !self.mentioned.contains(&name) && !self.vague.contains(block.statement.name) {
+                let problem = Problem::Unused { statement: block.statement.name, name };
+                self.report(Diagnostic::new(problem, block.origin.clone()));
+            }
             // References of what nobody refers to are followed, so that dangling ones are found.
             for setting in block.settings() {
                 if let Kind::Reference(statement) = setting.parameter.kind {
@@ -166,6 +177,11 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
+        self.check_any(block);
+        // What could not be read may be what is missing.
+        if block.broken {
+            return;
+        }
         let seen = |slot: &str| slots.iter().any(|(known, ..)| *known == slot);
         for row in block.statement.rows().filter(|row| row.required) {
             // A rule's own required parts were missed when it was built.
@@ -181,7 +197,7 @@ impl<'a> Resolver<'a> {
     /// What the engine makes of a coded value. What nobody uses is not refused: it loads on z/OS too.
     fn check_setting(&mut self, setting: &'a Setting, used: bool) {
         let parameter = setting.parameter;
-        if setting.values.is_empty() || (parameter.engine == Engine::Applied && parameter.kind != Kind::Groups) {
+        if setting.values.is_empty() || (parameter.engine == Engine::Applied && !matches!(parameter.kind, Kind::Groups { .. })) {
             return;
         }
         let differs = default_values(parameter) != setting.values;
@@ -215,19 +231,40 @@ impl<'a> Resolver<'a> {
         if let Some(problem) = problem {
             self.report(Diagnostic::new(problem, setting.origin.clone()));
         }
-        if setting.values.len() > 1 && setting.values.contains(&Value::Group(None)) {
-            let reason = "`Any` stands beside it and covers it";
-            let value = value.replace("Any", "").split_whitespace().collect::<Vec<_>>().join(" ");
-            let problem = Problem::NoEffect { parameter: parameter.name, value, reason };
-            self.report(Diagnostic::new(problem, setting.origin.clone()));
+    }
+
+    /// `Any` covers the group numbers beside it.
+    fn check_any(&mut self, block: &'a Block) {
+        let with_any: Vec<&Setting> =
+            block.settings().filter(|setting| setting.values.contains(&Value::Group(None))).collect();
+        for setting in block.settings() {
+            let beside = with_any.iter().any(|any| any.parameter == setting.parameter);
+            let codes: Vec<String> = setting
+                .values
+                .iter()
+                .filter(|value| matches!(value, Value::Group(Some(_))))
+                .map(ToString::to_string)
+                .collect();
+            if beside && !codes.is_empty() {
+                let reason = "`Any` is coded too and covers it";
+                let problem = Problem::NoEffect { parameter: setting.parameter.name, value: codes.join(" "), reason };
+                self.report(Diagnostic::new(problem, setting.origin.clone()));
+            }
         }
     }
 
     fn find(&mut self, statement: &'static str, setting: &'a Setting) -> Option<&'a Block> {
-        let Some(Value::Text(name)) = setting.values.first() else { return None };
+        let Some(Value::Text(name)) = setting.values.first() else {
+            self.vague.insert(statement);
+            return None;
+        };
         if let Some((block, _)) = self.statements.get(&(statement, name.as_str())).copied() {
             self.used.insert((statement, block.name.as_deref().unwrap_or_default()));
             return Some(block);
+        }
+        self.mentioned.insert(name.clone());
+        if self.unknown.contains(name.as_str()) {
+            return None; // it is defined, behind a keyword that is reported
         }
         self.suggested += 1;
         let names = self.statements.keys().filter(|(kind, _)| *kind == statement).map(|(_, name)| *name);
@@ -237,7 +274,16 @@ impl<'a> Resolver<'a> {
         origin.span = setting.value_span;
         let mut diagnostic = Diagnostic::new(problem, origin).meant(meant, setting.value_span);
         if let Some((meant, _)) = meant.and_then(|meant| self.statements.get(&(statement, meant))) {
-            diagnostic = diagnostic.note(format!("`{}` is defined here", meant.name.as_deref().unwrap_or_default()), Some(meant.origin.clone()));
+            let meant_name = meant.name.clone().unwrap_or_default();
+            diagnostic = diagnostic.note(format!("`{meant_name}` is defined here"), Some(meant.origin.clone()));
+            self.mentioned.insert(meant_name);
+        } else if let Some(((other, _), (block, _))) = self.statements.iter().find(|((_, known), _)| known == name) {
+            // The name is there, for another statement: one of the other references was meant.
+            let stem = setting.parameter.name.get(..5).unwrap_or_default();
+            let rows = STATEMENTS.iter().flat_map(table::Statement::rows);
+            let row = rows.filter(|row| row.name.starts_with(stem)).find(|row| row.kind == Kind::Reference(other));
+            let help = row.map(|row| format!("`{name}` is an {other}: code `{}`", row.name));
+            diagnostic = diagnostic.help(help).note(format!("{other} `{name}` is defined here"), Some(block.origin.clone()));
         }
         self.report(diagnostic);
         None
@@ -313,7 +359,7 @@ impl<'a> Resolver<'a> {
     fn ttls_rule(&mut self, block: &'a Block, fips: bool) -> Option<TtlsRule> {
         let settings = last_settings(block);
         for parameter in ["Direction", "TTLSGroupActionRef"] {
-            if !settings.contains_key(parameter) {
+            if !settings.contains_key(parameter) && !block.broken {
                 self.missing(block, parameter);
             }
         }
@@ -341,7 +387,7 @@ impl<'a> Resolver<'a> {
             references: references.into_iter().map(|(_, scope)| scope).collect(),
             security: None,
         };
-        if rule.enabled() && !settings.contains_key("TTLSEnvironmentActionRef") {
+        if rule.enabled() && !settings.contains_key("TTLSEnvironmentActionRef") && !block.broken {
             self.missing(block, "TTLSEnvironmentActionRef");
         }
         let key = [Some(&rule.group), rule.environment.as_ref(), rule.connection.as_ref()]
@@ -361,7 +407,7 @@ impl<'a> Resolver<'a> {
         let settings = last_settings(block);
         let conditions = self.conditions(block, &settings);
         self.require_condition(block);
-        if !settings.contains_key("zERTPolicyActionRef") {
+        if !settings.contains_key("zERTPolicyActionRef") && !block.broken {
             self.missing(block, "zERTPolicyActionRef");
         }
         let found = self.find("zERTPolicyAction", settings.get("zERTPolicyActionRef").copied()?)?;
@@ -405,13 +451,16 @@ impl<'a> Resolver<'a> {
 
     /// IBM demands at least one condition beside the direction; `All` counts as one.
     fn require_condition(&mut self, block: &Block) {
-        const NAMES: [&str; 6] = ["LocalAddr", "RemoteAddr", "LocalPort", "RemotePort", "Jobname", "Userid"];
-        let is_condition = |name: &str| NAMES.iter().any(|prefix| name.starts_with(prefix));
-        if !block.settings().any(|setting| is_condition(setting.parameter.name)) {
+        if !block.broken && !has_condition(block) {
             let what = "a condition: LocalAddr, RemoteAddr, LocalPortRange, RemotePortRange, Jobname or Userid";
             self.missing(block, what);
         }
     }
+}
+
+fn has_condition(block: &Block) -> bool {
+    const NAMES: [&str; 6] = ["LocalAddr", "RemoteAddr", "LocalPort", "RemotePort", "Jobname", "Userid"];
+    block.settings().any(|setting| NAMES.iter().any(|prefix| setting.parameter.name.starts_with(prefix)))
 }
 
 /// Items of one slot of a block replace one another: a sub-statement in place and by reference, the four forms of an
@@ -457,6 +506,7 @@ fn keep(settings: &mut Settings, setting: &Setting) {
     };
     match settings.get_mut(name) {
         Some(earlier) if setting.parameter.repeat == Repeat::List => {
+            earlier.more.push((earlier.values.len(), setting.origin.clone()));
             earlier.values.extend(setting.values.iter().cloned());
         }
         _ => {

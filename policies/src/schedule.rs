@@ -60,7 +60,8 @@ impl ClockRange {
             let (hour, minute) = (digits(hour)?, digits(minute)?);
             (minute < 60 && hour <= 24 && hour * 60 + minute <= 1440).then(|| hour * 60 + minute)
         };
-        Some(Self { from: minute(from)?, to: minute(to)? })
+        // 24:00 is an end only.
+        Some(Self { from: minute(from).filter(|from| *from < 1440)?, to: minute(to)? })
     }
 
     fn contains(self, time: NaiveTime) -> bool {

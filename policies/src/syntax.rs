@@ -37,6 +37,8 @@ pub struct Document {
     pub directives: Vec<Directive>,
     /// What `pagent: allow` comments say.
     pub allows: Vec<Allow>,
+    /// Names behind unknown keywords at the top level: what refers to them is not another mistake.
+    pub unknown: Vec<String>,
     /// Whether the common policy says it: statements of the stack's own policy replace its statements.
     pub common: bool,
 }
@@ -82,6 +84,8 @@ pub struct Block {
     pub braces: bool,
     /// Whether its end is written: the closing brace is there.
     pub closed: bool,
+    /// Whether something in it could not be read: what it lacks may be just that.
+    pub broken: bool,
 }
 
 impl Block {
@@ -146,6 +150,17 @@ pub struct Setting {
     pub origin: Origin,
     /// The value alone.
     pub value_span: Span,
+    /// In an action, where a list goes on in other lines: the number of the first value of each, and its place.
+    pub more: Vec<(usize, Origin)>,
+}
+
+impl Setting {
+    /// Where one of its values is coded.
+    #[must_use]
+    pub fn origin_of(&self, value: &Value) -> &Origin {
+        let index = self.values.iter().position(|known| known == value).unwrap_or(0);
+        self.more.iter().rev().find(|(first, _)| *first <= index).map_or(&self.origin, |(_, origin)| origin)
+    }
 }
 
 /// Reads a file. Never fails: what cannot be read becomes a diagnostic and reading goes on with the next line.

@@ -40,8 +40,13 @@ pub enum Kind {
     Suites(usize),
     /// SSLv2 cipher suites: one constant name, or codes of one digit without blanks.
     OldSuites,
-    /// Groups: `Any`, a constant name, or decimal codes of four digits without blanks.
-    Groups,
+    /// Groups: a constant name, or decimal codes of four digits without blanks; `Any` where the flag says so.
+    Groups {
+        /// Whether `Any` is a value too.
+        any: bool,
+    },
+    /// A decimal number up to this, or -1 for no limit.
+    Limit(u32),
     /// Signature pairs: a constant name, or hexadecimal codes of four digits without blanks.
     SignaturePairs,
     /// `140-3 [INDICATE] [FAIL ON|OFF]`.
@@ -235,7 +240,7 @@ impl Kind {
             Self::Line { .. } | Self::FipsMode | Self::Image | Self::PolicyFile => Extent::Rest,
             Self::Choices(_) => Extent::Each,
             Self::Ports if braces => Extent::Range,
-            Self::Ports | Self::Suites(_) | Self::OldSuites | Self::Groups | Self::SignaturePairs if !braces => {
+            Self::Ports | Self::Suites(_) | Self::OldSuites | Self::Groups { .. } | Self::SignaturePairs if !braces => {
                 Extent::Each
             }
             _ => Extent::One,
@@ -249,6 +254,8 @@ impl Kind {
             Self::OnOff => one(match_word(text, &["On", "Off"]).map(|word| Value::OnOff(word == "On"))),
             Self::Choice(words) | Self::Choices(words) => one(match_word(text, words).map(Value::Choice)),
             Self::Number(low, high) => one(read_number(text).filter(|n| (low..=high).contains(n)).map(Value::Number)),
+            Self::Limit(_) if text == "-1" => one(Some(Value::Text(text.to_owned()))),
+            Self::Limit(high) => one(read_number(text).filter(|n| *n <= high).map(Value::Number)),
             Self::Reference(_) | Self::Inline(_) => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
             Self::Line { may_be_empty } => {
                 one((may_be_empty || !text.is_empty()).then(|| Value::Text(text.to_owned())))
@@ -268,8 +275,8 @@ impl Kind {
                 })
             }
             Self::OldSuites => read_old_suites(text),
-            Self::Groups if text.eq_ignore_ascii_case("any") => one(Some(Value::Group(None))),
-            Self::Groups => read_codes(text, 4, 10)
+            Self::Groups { any: true } if text.eq_ignore_ascii_case("any") => one(Some(Value::Group(None))),
+            Self::Groups { .. } => read_codes(text, 4, 10)
                 .or_else(|| group::by_name(text).map(|group| vec![group.code]))
                 .map(|codes| codes.into_iter().map(|code| Value::Group(Some(code))).collect()),
             Self::SignaturePairs => read_codes(text, 4, 16)
@@ -295,8 +302,8 @@ impl Kind {
             Self::Choice(words) => words.join(", "),
             Self::Choices(words) => format!("one or more of {}", words.join(", ")),
             Self::Number(low, high) => format!("a number from {low} to {high}"),
-            Self::Reference(statement) => format!("the name of a {statement}"),
-            Self::Inline(statement) => format!("a {statement} block"),
+            Self::Reference(statement) => format!("the name of {} {statement}", article(statement)),
+            Self::Inline(statement) => format!("{} {statement} block", article(statement)),
             Self::Line { .. } => "text to the end of the line".to_owned(),
             Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),
@@ -307,7 +314,11 @@ impl Kind {
                 format!("a cipher suite name, or codes of {digits} hexadecimal digits without blanks")
             }
             Self::OldSuites => "an SSLv2 cipher suite name, or codes of one digit without blanks".to_owned(),
-            Self::Groups => "Any, a group name, or group numbers of four decimal digits without blanks".to_owned(),
+            Self::Groups { any } => format!(
+                "{}a group name, or group numbers of four decimal digits without blanks",
+                if any { "Any, " } else { "" }
+            ),
+            Self::Limit(high) => format!("a number from 0 to {high}, or -1 for no limit"),
             Self::SignaturePairs => "a signature algorithm name, or pairs of four hexadecimal digits".to_owned(),
             Self::FipsMode => "140-3 [INDICATE] [FAIL ON|OFF]".to_owned(),
             Self::Mask(lengths) => {
@@ -320,6 +331,11 @@ impl Kind {
             Self::PolicyFile => "a path, then FLUSH or NOFLUSH and PURGE or NOPURGE".to_owned(),
         }
     }
+}
+
+/// `a` or `an`.
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" }
 }
 
 fn match_word(text: &str, words: &[&'static str]) -> Option<&'static str> {
@@ -368,6 +384,8 @@ fn read_old_suites(text: &str) -> Option<Vec<Value>> {
         .then(|| text.chars().map(|digit| Value::Text(digit.to_string())).collect())
 }
 
+const FLAGS: [&str; 4] = ["FLUSH", "NOFLUSH", "PURGE", "NOPURGE"];
+
 /// `[image] [path] [FLUSH|NOFLUSH] [PURGE|NOPURGE] [seconds]`, the words after the path in any order.
 fn read_file(text: &str, image: bool) -> Option<Value> {
     let mut file = FileReference::default();
@@ -376,11 +394,15 @@ fn read_file(text: &str, image: bool) -> Option<Value> {
         file.image = Some(words.next()?.to_owned());
     }
     let is_path = |word: &str| {
-        read_number(word).is_none() && match_word(word, &["FLUSH", "NOFLUSH", "PURGE", "NOPURGE"]).is_none()
+        read_number(word).is_none() && match_word(word, &FLAGS).is_none()
     };
     file.path = words.next_if(|word| is_path(word)).map(str::to_owned);
+    // A word that is nearly a flag is one, misspelt.
+    if file.path.as_deref().is_some_and(|path| !path.contains(['/', '.']) && crate::diagnostic::nearest(path, FLAGS).is_some()) {
+        return None;
+    }
     for word in words {
-        match (match_word(word, &["FLUSH", "NOFLUSH", "PURGE", "NOPURGE"]), read_number(word)) {
+        match (match_word(word, &FLAGS), read_number(word)) {
             (Some(flag @ ("FLUSH" | "NOFLUSH")), _) if file.flush.is_none() => file.flush = Some(flag == "FLUSH"),
             (Some(flag @ ("PURGE" | "NOPURGE")), _) if file.purge.is_none() => file.purge = Some(flag == "PURGE"),
             (None, Some(seconds)) if image && file.refresh.is_none() => file.refresh = Some(seconds),

@@ -28,15 +28,15 @@ pub enum Problem {
     MissingValue { parameter: &'static str, expected: String },
     #[error("`{value}` is not a value of {parameter}: expected {expected}")]
     InvalidValue { parameter: &'static str, value: String, expected: String },
-    #[error("{statement} `{name}` needs {parameter}")]
+    #[error("{statement}{} needs {parameter}", called(name))]
     MissingParameter { statement: &'static str, name: String, parameter: &'static str },
     #[error("no {statement} is named `{name}`")]
     UnknownReference { statement: &'static str, name: String },
     #[error("{statement} `{name}` is defined twice")]
     DuplicateStatement { statement: &'static str, name: String },
-    #[error("{parameter} {value} cannot be honoured here: {reason}")]
+    #[error("{} cannot be honoured here: {reason}", format!("{parameter} {value}").trim_end())]
     Refused { parameter: &'static str, value: String, reason: &'static str },
-    #[error("rule `{rule}` is left without a usable TLS version and cipher suite: {reason}")]
+    #[error("rule `{rule}` can never shake hands: {reason}")]
     NothingUsable { rule: String, reason: String },
     #[error("{statement} nests deeper than {limit} blocks")]
     TooDeep { statement: &'static str, limit: usize },
@@ -44,7 +44,7 @@ pub enum Problem {
     NotText { found: &'static str },
     #[error("the line has {length} bytes; at most {limit} are read")]
     LineTooLong { length: usize, limit: usize },
-    #[error("{file} cannot be read: {reason}")]
+    #[error("`{file}` cannot be read: {reason}")]
     Unreadable { file: String, reason: String },
     #[error("{count} more problems of this file are not shown")]
     TooMany { count: usize },
@@ -69,13 +69,13 @@ pub enum Problem {
     Replaced { statement: &'static str, earlier: &'static str, later: &'static str },
     #[error("{statement} `{name}` replaces the common policy's")]
     ReplacesCommon { statement: &'static str, name: String },
-    #[error("rule `{rule}` never matches: {by} take every connection it could")]
+    #[error("rule `{rule}` never matches: {by} every connection it could")]
     Shadowed { rule: String, by: String },
     #[error("part of rule `{rule}` never matches: {by} takes {part}")]
     PartlyShadowed { rule: String, by: String, part: String },
     #[error("rules `{first}` and `{second}` have priority {priority} and match the same connections: {part}")]
     EqualPriority { first: String, second: String, priority: u32, part: String },
-    #[error("rule `{rule}` matches outbound connections from a fixed local port; programs rarely choose theirs")]
+    #[error("rule `{rule}` matches outbound connections by their local port, which programs rarely choose")]
     OutboundLocalPort { rule: String },
     #[error("rule `{rule}` sends certificate {label} to every server it matches that asks for one")]
     OutboundIdentity { rule: String, label: String },
@@ -83,8 +83,8 @@ pub enum Problem {
     NotFips { rule: String, what: String },
     #[error("{parameter} On asks for a version that is never negotiated here")]
     OldVersion { parameter: &'static str },
-    #[error("{suite} protects too little: {reason}")]
-    WeakSuite { suite: String, reason: &'static str },
+    #[error("cipher suites that protect too little: {suites}")]
+    WeakSuite { suites: String },
     #[error("no cipher suite, group or signature pair has the number {code}")]
     UnknownCode { code: String },
     #[error("rule `{rule}`: {what} cannot occur, {why}")]
@@ -114,6 +114,11 @@ pub enum Problem {
     Idle { directive: &'static str, reason: &'static str },
     #[error("rule `{rule}` codes no TLS version: TLS 1.2 and 1.3 are negotiated here, TLS 1.0 and 1.1 on z/OS")]
     UncodedVersions { rule: String },
+}
+
+/// A statement's name, if it has one, after its keyword.
+fn called(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" `{name}`") }
 }
 
 /// Every code with a few words on what it is for: errors PAG01xx, warnings PAG02xx, notes PAG03xx.

@@ -86,7 +86,7 @@ impl fmt::Display for Diagnostic {
         let source = &self.origin.source;
         let span = self.origin.span;
         let (line, column) = source.position(span.start);
-        let text = clipped(source.line(line).replace(['\t', '\r', '\0'], " "));
+        let text = clipped(source.line(line).to_owned());
         let marked = source.text.get(span.start..span.end).unwrap_or_default();
         let width = marked.lines().next().unwrap_or_default().chars().count().clamp(1, LONGEST_LINE);
         let number = line.to_string();
@@ -111,8 +111,13 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A text cut to what fits a report.
+/// A text cut to what fits a report. Control characters do not reach the terminal.
 fn clipped(text: String) -> String {
+    let text = if text.contains(char::is_control) {
+        text.chars().map(|c| if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c }).collect()
+    } else {
+        text
+    };
     match text.char_indices().nth(LONGEST_LINE) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,

@@ -8,8 +8,9 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Problem};
-use crate::intervals::Intervals;
-use crate::model::{TtlsRule, ZertRule};
+use crate::address::{AddressRange, PortRange};
+use crate::intervals::{Intervals, of_addresses, of_ports};
+use crate::model::{Conditions, TtlsRule, ZertRule};
 use crate::region::{Cell, without};
 use crate::source::Origin;
 
@@ -30,22 +31,42 @@ pub(super) struct Entry<'a> {
     treatment: (usize, bool),
     cell: Cell,
     share: f64,
+    conditions: &'a Conditions,
 }
 
 impl<'a> Entry<'a> {
     pub(super) fn ttls(rule: &'a TtlsRule) -> Self {
         let treatment = (rule.security.as_ref().map_or(0, |security| std::sync::Arc::as_ptr(security).addr()), rule.enabled());
-        Self::new(&rule.name, &rule.origin, rule.priority, treatment, Cell::of(&rule.conditions))
+        Self::new(&rule.name, &rule.origin, rule.priority, treatment, &rule.conditions)
     }
 
     pub(super) fn zert(rule: &'a ZertRule) -> Self {
         let treatment = (std::sync::Arc::as_ptr(&rule.action).addr(), true);
-        Self::new(&rule.name, &rule.origin, rule.priority, treatment, Cell::of(&rule.conditions))
+        Self::new(&rule.name, &rule.origin, rule.priority, treatment, &rule.conditions)
     }
 
-    fn new(name: &'a str, origin: &'a Origin, priority: u32, treatment: (usize, bool), cell: Cell) -> Self {
+    fn new(
+        name: &'a str,
+        origin: &'a Origin,
+        priority: u32,
+        treatment: (usize, bool),
+        conditions: &'a Conditions,
+    ) -> Self {
+        let cell = Cell::of(conditions);
         let share = cell.share();
-        Self { name, origin, priority, treatment, cell, share }
+        Self { name, origin, priority, treatment, cell, share, conditions }
+    }
+
+    /// The members of its lists as they are coded, for the conditions 0–3 of [`Cell::condition`].
+    fn members(&self) -> [Vec<Intervals>; 4] {
+        let Conditions { local, remote, local_ports, remote_ports, .. } = self.conditions;
+        let addresses = |ranges: &[AddressRange]| -> Vec<Intervals> {
+            ranges.iter().take(MOST_MEMBERS).filter_map(|range| of_addresses(std::slice::from_ref(range))).collect()
+        };
+        let ports = |ranges: &[PortRange]| -> Vec<Intervals> {
+            ranges.iter().take(MOST_MEMBERS).filter_map(|range| of_ports(std::slice::from_ref(range))).collect()
+        };
+        [addresses(local), addresses(remote), ports(local_ports), ports(remote_ports)]
     }
 
     fn note(&self) -> (String, Option<Origin>) {
@@ -182,7 +203,8 @@ fn shadowed(entry: &Entry<'_>, earlier: &[(usize, &Entry<'_>)]) -> Option<Diagno
             taking
         }
     };
-    let problem = Problem::Shadowed { rule: entry.name.to_owned(), by: names(&by) };
+    let takes = if by.len() == 1 { "takes" } else { "take" };
+    let problem = Problem::Shadowed { rule: entry.name.to_owned(), by: format!("{} {takes}", names(&by)) };
     let mut diagnostic = Diagnostic::new(problem, entry.origin.clone());
     for other in by.iter().take(MOST_NAMED) {
         let (text, origin) = other.note();
@@ -220,7 +242,11 @@ fn equal_priority(entry: &Entry<'_>, others: &[(usize, &Entry<'_>)]) -> Option<D
 
 /// A rule of which others, with another treatment and a higher priority, take a part that is no exception.
 fn partly_shadowed(entry: &Entry<'_>, others: &[(usize, &Entry<'_>)]) -> Option<Diagnostic> {
-    let higher = || others.iter().map(|(_, other)| *other).filter(|other| other.priority > entry.priority);
+    // A rule without TLS above one with it has a warning of its own.
+    let is_bypass = |other: &Entry<'_>| !other.treatment.1 && entry.treatment.1;
+    let higher = || {
+        others.iter().map(|(_, other)| *other).filter(|other| other.priority > entry.priority && !is_bypass(other))
+    };
     let crossing = higher().find(|other| !other.cell.is_within(&entry.cell));
     let found = crossing.map(|other| (other, part(entry, other))).or_else(|| dead_member(entry, &higher().collect::<Vec<_>>()));
     let (other, part) = found?;
@@ -234,10 +260,9 @@ fn dead_member<'e>(entry: &Entry<'_>, higher: &[&'e Entry<'e>]) -> Option<(&'e E
     // The largest rules first: they are the ones that can take a whole member.
     let mut largest: Vec<&'e Entry<'e>> = higher.to_vec();
     largest.sort_by_key(|other| Reverse(other.share.to_bits()));
-    for condition in 0..4 {
-        let Some(set) = entry.cell.condition(condition).filter(|set| set.as_slice().len() > 1) else { continue };
-        for &(from, to) in set.as_slice().iter().take(MOST_MEMBERS) {
-            let member = entry.cell.with_condition(condition, Intervals::one(from, to));
+    for (condition, members) in entry.members().into_iter().enumerate().filter(|(_, members)| members.len() > 1) {
+        for set in members {
+            let member = entry.cell.with_condition(condition, set);
             let taker = largest.iter().take(MOST_MEMBERS).find(|other| member.is_within(&other.cell));
             if let Some(taker) = taker {
                 return Some((taker, member.to_string()));

@@ -147,7 +147,8 @@ fn rule_lines(rule: &Rule, policy_type: &str, selection: &Selection, offset: Fix
         let (from, to) = port_summary(ranges);
         lines.push(pairs(3, &format!("{label}From:"), &from.to_string(), &format!("{label}To:"), &to.to_string()));
         if selection.original && ranges.len() > 1 {
-            lines.extend(ranges.iter().map(|(from, to)| pair(5, "Range:", &format!("{from}-{to}"))));
+            let range = |(from, to): &(u16, u16)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+            lines.extend(ranges.iter().map(|ends| pair(5, "Range:", &range(ends))));
         }
     }
     lines.push(pairs(3, "JobName:", &rule.jobname, "UserId:", &rule.userid));

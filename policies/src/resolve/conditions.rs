@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Resolver, values};
+use super::{Resolver, has_condition, values};
 use crate::address::{AddressRange, PortRange};
 use crate::matching::Direction;
 use crate::model::{Condition, Conditions};
@@ -18,6 +18,7 @@ impl<'a> Resolver<'a> {
         block: &'a Block,
         settings: &HashMap<&'static str, &'a Setting>,
     ) -> Conditions {
+        let found = self.diagnostics.len();
         let first = |name: &str| settings.get(name).and_then(|setting| setting.values.first());
         let direction = match first("Direction") {
             Some(Value::Choice("Inbound")) => Some(Direction::Inbound),
@@ -47,7 +48,9 @@ impl<'a> Resolver<'a> {
         places.extend(place.map(|origin| (Condition::RemotePort, origin)));
         let (schedule, place) = self.schedule(block);
         places.extend(place.map(|origin| (Condition::Time, origin)));
-        Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places }
+        let unread = block.settings().any(|setting| setting.values.is_empty());
+        let broken = block.broken || unread || !has_condition(block) || self.diagnostics.len() > found;
+        Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places, broken }
     }
 
     /// The addresses of the last form coded; none for "all". Forms before it are replaced, which has a warning of its

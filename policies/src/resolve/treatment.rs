@@ -11,6 +11,7 @@ use crate::group;
 use crate::model::{Scope, TtlsRule};
 use crate::parameters::{Fips, Role, SecurityParameters};
 use crate::source::Origin;
+use crate::value::Value;
 
 const NO_MODULE: &str = "this build does not contain the FIPS 140-3 module";
 
@@ -23,53 +24,62 @@ impl Resolver<'_> {
             let found = names.iter().find_map(|name| rule.effective(name).origin);
             found.unwrap_or_else(|| at_environment.clone())
         };
-        let mut report = |problem, origin, help: Option<&str>| {
-            self.report(Diagnostic::new(problem, origin).help(help.map(str::to_owned)));
+        let mut report = |problem: Problem, origin: Origin, help: Option<&str>| {
+            let place = (problem.code(), Arc::as_ptr(&origin.source), origin.span.start);
+            if self.told.insert(place) {
+                self.report(Diagnostic::new(problem, origin).help(help.map(str::to_owned)));
+            }
         };
-        let at_suites = coded(&["V3CipherSuites"]);
-        if !left_out.suites.is_empty() {
-            let suites = names(&left_out.suites, cipher::name);
-            report(Problem::SuitesNotOffered { suites }, at_suites.clone(), None);
-        }
-        if !left_out.groups.is_empty() {
-            let groups = names(&left_out.groups, group::name);
-            let origin = match parameters.role {
-                Role::Client => coded(&["ClientKeyShareGroups", "ClientECurves"]),
-                Role::Server(_) => coded(&["ServerKeyShareGroups", "ServerKexECurves"]),
-            };
-            report(Problem::GroupsNotOffered { groups }, origin, None);
-        }
         for (version, why) in left_out.versions {
             let problem = Problem::CannotOccur { rule: name(), what: version.to_owned(), why };
             report(problem, coded(&[version]), None);
         }
-        if !left_out.unversioned.is_empty() {
-            let what = names(&left_out.unversioned, cipher::name);
-            let why = "their version is Off";
-            report(Problem::CannotOccur { rule: name(), what, why }, at_suites.clone(), None);
+        let at_suite = |code: &u16| place(rule, &["V3CipherSuites"], &Value::Suite(*code));
+        for (origin, codes) in by_place(&left_out.unversioned, at_suite) {
+            let what = names(&codes, cipher::name);
+            report(Problem::CannotOccur { rule: name(), what, why: "the version is Off" }, origin, None);
         }
-        if !left_out.not_fips.is_empty() {
-            let what = left_out.not_fips.join(", ");
-            report(Problem::NotFips { rule: name(), what }, coded(&["FIPS140", "FIPSMODE"]), None);
+        for (origin, codes) in by_place(&left_out.not_fips_suites, at_suite) {
+            report(Problem::NotFips { rule: name(), what: names(&codes, cipher::name) }, origin, None);
+        }
+        let at_group = |code: &u16| {
+            let rows: &[&str] = match parameters.role {
+                Role::Client => &["ClientKeyShareGroups", "ClientECurves"],
+                Role::Server(_) => &["ServerKeyShareGroups", "ServerKexECurves"],
+            };
+            place(rule, rows, &Value::Group(Some(*code)))
+        };
+        for (origin, codes) in by_place(&left_out.not_fips_groups, at_group) {
+            report(Problem::NotFips { rule: name(), what: names(&codes, group::name) }, origin, None);
         }
         let usable_groups = !parameters.groups.is_empty();
         if !(parameters.tls12 || parameters.tls13) || !usable_groups {
-            let reason = if usable_groups {
-                "TLS 1.2 needs an ECDHE AEAD suite and an elliptic curve, TLS 1.3 a 13xx suite, and the version must be On"
+            let off = |version: &str| rule.effective(version).values == [Value::OnOff(false)];
+            let (reason, help) = if !usable_groups {
+                ("none of its groups can be negotiated", "code groups such as `0023` and `0029`, or leave them out")
+            } else if off("TLSv1.2") && off("TLSv1.3") {
+                ("TLSv1.2 and TLSv1.3 are Off", "code `TLSv1.3 On`")
             } else {
-                "no group is left"
+                (
+                    "none of its cipher suites can be negotiated in a version that is On",
+                    "code suites such as `V3CipherSuites4Char TLS_AES_128_GCM_SHA256` (TLS 1.3), or leave them out",
+                )
             };
             report(
                 Problem::NothingUsable { rule: name(), reason: reason.to_owned() },
                 rule.origin.clone(),
-                Some("code `V3CipherSuites4Char TLS_AES_128_GCM_SHA256` and `TLSv1.3 On`, or leave both out"),
+                Some(help),
             );
         }
         let is_client = parameters.role == Role::Client;
         if is_client && parameters.host_names.is_empty() {
             report(
                 Problem::NoHostCheck { rule: name() },
-                at_environment.clone(),
+                // Where the role is coded: the environment's, or the connection's that makes a client of it.
+                rule.action(Scope::Connection)
+                    .filter(|action| action.settings.contains_key("HandshakeRole"))
+                    .map_or(&at_environment, |action| &action.origin)
+                    .clone(),
                 Some("code `HostReferenceIdDNS` with the server's name in an AdvancedParms block"),
             );
         }
@@ -90,9 +100,11 @@ impl Resolver<'_> {
         let at_fips = coded(&["FIPS140", "FIPSMODE"]);
         match parameters.fips {
             Fips::Required if !fips => {
-                let problem =
-                    Problem::Refused { parameter: "FIPS140/FIPSMODE", value: "On".to_owned(), reason: NO_MODULE };
-                report(problem, at_fips, None);
+                let level = rule.effective("FIPS140").values.first().map(ToString::to_string);
+                let level = level.filter(|level| level != "Off");
+                let parameter = if level.is_some() { "FIPS140" } else { "FIPSMODE" };
+                let value = level.unwrap_or_else(|| "FAIL ON".to_owned());
+                report(Problem::Refused { parameter, value, reason: NO_MODULE }, at_fips, None);
             }
             Fips::Report if !fips => {
                 let problem =
@@ -103,6 +115,27 @@ impl Resolver<'_> {
         }
         Some(Arc::new(parameters))
     }
+}
+
+/// Where a value of one of some parameters is coded; none when it is a default.
+fn place(rule: &TtlsRule, parameters: &[&str], value: &Value) -> Option<Origin> {
+    parameters.iter().find_map(|name| {
+        let setting = rule.actions().find_map(|action| action.settings.get(name))?;
+        setting.values.contains(value).then(|| setting.origin_of(value).clone())
+    })
+}
+
+/// Codes by the line they are coded on; defaults are nobody's mistake.
+fn by_place(codes: &[u16], place: impl Fn(&u16) -> Option<Origin>) -> Vec<(Origin, Vec<u16>)> {
+    let mut places: Vec<(Origin, Vec<u16>)> = Vec::new();
+    for code in codes {
+        let Some(origin) = place(code) else { continue };
+        match places.iter_mut().find(|(known, _)| *known == origin) {
+            Some((_, codes)) => codes.push(*code),
+            None => places.push((origin, vec![*code])),
+        }
+    }
+    places
 }
 
 fn names(codes: &[u16], name: impl Fn(u16) -> String) -> String {

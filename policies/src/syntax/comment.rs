@@ -21,6 +21,13 @@ pub(crate) fn contradiction(codes: &[u16], comment: &str) -> Option<(String, Str
     if codes.is_empty() || codes.iter().any(|&code| cipher::by_code(code).is_none()) {
         return None;
     }
+    // A comment may speak of what is no longer there.
+    let past = [
+        "no", "not", "never", "without", "instead", "gone", "former", "formerly", "removed", "replaces", "replaced",
+    ];
+    if comment.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| past.iter().any(|past| past.eq_ignore_ascii_case(word))) {
+        return None;
+    }
     let names: Vec<String> = codes.iter().map(|&code| cipher::name(code)).collect();
     // AES-128-GCM, AES128-GCM and AES_128_GCM are one: blanks and punctuation part words, or belong to the name.
     let said: Vec<String> = comment
@@ -52,6 +59,7 @@ mod tests {
         assert_eq!(said(&[0x1303], "# aes128-gcm").as_deref(), Some("AES_128_GCM"));
         assert_eq!(said(&[0x1302, 0x1301], "# TLS_AES_256_GCM_SHA384, AES_128_GCM"), None);
         assert_eq!(said(&[0x1303], "# ChaCha20 for phones"), None);
+        assert_eq!(said(&[0x1302], "# no 3DES any more, RC4 is gone too"), None);
         assert_eq!(said(&[0xFFFE], "# AES_128_GCM"), None);
     }
 }

@@ -34,11 +34,13 @@ pub(super) fn read(source: &Arc<Source>, layout: bool) -> (Document, Vec<Line>, 
             blocks: Vec::new(),
             directives: Vec::new(),
             allows: Vec::new(),
+            unknown: Vec::new(),
             common: false,
         },
         open: Vec::new(),
         header: Header::None,
         skipping: 0,
+        doubled: 0,
         next_allows: Vec::new(),
         diagnostics: Vec::new(),
         unreported: 0,
@@ -69,6 +71,8 @@ enum Header {
     Block,
     /// The line of a statement whose body is not read.
     Skipped,
+    /// A `{` that opened a block: a second one is a slip.
+    Opened,
 }
 
 /// A block that is open, and the allow comments before it.
@@ -99,6 +103,8 @@ struct Reader<'a> {
     header: Header,
     /// Depth of braces being skipped after an unknown statement.
     skipping: usize,
+    /// Doubled `{`: as many `}` may be too many.
+    doubled: usize,
     /// Codes that the next entry is allowed.
     next_allows: Vec<Vec<&'static str>>,
     diagnostics: Vec<Diagnostic>,
@@ -173,6 +179,16 @@ impl<'a> Reader<'a> {
                 let found = format!("`{}`", place.as_str().chars().take(60).collect::<String>());
                 let help = Some("put braces and parameters on lines of their own".to_owned());
                 self.report(Problem::Syntax { found }, span, help);
+                // `{ TTLSEnabled On }`: read on as if it were three lines.
+                if self.header == Header::Opened {
+                    self.header = Header::None;
+                    let text = place.as_str();
+                    let inner = text.strip_suffix('}').unwrap_or(text);
+                    self.words_of(inner, span.start);
+                    if inner.len() < text.len() {
+                        self.close_brace(Span { start: span.end - 1, end: span.end });
+                    }
+                }
             }
             rule => {
                 let header = std::mem::take(&mut self.header);
@@ -238,8 +254,13 @@ impl<'a> Reader<'a> {
         let index = self.now.layout;
         if let Some(lines) = &mut self.layout {
             let body = body.trim_end();
-            match index.and_then(|index| lines.get_mut(index)) {
-                Some(line) => line.add_comment(body),
+            match index {
+                // Several lines were made of one: what is allowed is allowed for each, other comments go above.
+                Some(index) if lines.len() > index + 1 && allow::request(text).is_some() => {
+                    lines.iter_mut().skip(index).for_each(|line| line.add_comment(body));
+                }
+                Some(index) if lines.len() > index + 1 => lines.insert(index, Line::Comment(body.to_owned())),
+                Some(index) => lines.iter_mut().skip(index).for_each(|line| line.add_comment(body)),
                 None => lines.push(Line::Comment(body.to_owned())),
             }
         }
@@ -256,9 +277,9 @@ impl<'a> Reader<'a> {
     }
 
     fn verbatim(&mut self, span: Span) {
-        if self.layout.is_some() {
-            let text = self.source.text.get(span.start..span.end).unwrap_or_default().to_owned();
-            self.lay(Line::Verbatim(text));
+        if self.layout.is_some() && self.now.layout.is_none() {
+            let line = self.source.line(self.source.position(span.start).0).trim_end().to_owned();
+            self.lay(Line::Verbatim(line));
         }
     }
 
@@ -268,7 +289,14 @@ impl<'a> Reader<'a> {
             return self.verbatim(span);
         }
         match (header, self.open.last_mut()) {
-            (Header::Block, Some(open)) => open.block.braces = true,
+            (Header::Block, Some(open)) => {
+                open.block.braces = true;
+                self.header = Header::Opened;
+            }
+            (Header::Opened, _) => {
+                self.report(Problem::StrayBrace, span, Some("one `{` opens a block".to_owned()));
+                self.doubled += 1;
+            }
             (Header::Skipped, _) => {
                 self.skipping = 1;
                 self.verbatim(span);
@@ -288,7 +316,10 @@ impl<'a> Reader<'a> {
         while self.open.last().is_some_and(|open| !open.block.braces) {
             self.close(span.start, false);
         }
-        if self.open.is_empty() {
+        self.next_allows.clear();
+        if self.open.is_empty() && self.doubled > 0 {
+            self.doubled -= 1;
+        } else if self.open.is_empty() {
             self.report(Problem::UnopenedBrace, span, None);
         } else {
             self.close(span.end, true);
@@ -326,12 +357,20 @@ impl<'a> Reader<'a> {
             if open.block.braces {
                 let (statement, span) = (open.block.statement.name, open.block.origin.span);
                 self.report(Problem::UnclosedBrace { statement }, span, Some("add a line with `}`".to_owned()));
+                self.break_blocks();
             }
             self.close(end, false);
         }
         if self.unreported > 0 {
             let problem = Problem::TooMany { count: self.unreported };
             self.diagnostics.push(Diagnostic::new(problem, self.origin(Span { start: end, end })));
+        }
+    }
+
+    /// Marks what is open: where a brace is missing, what is in which block is not sure.
+    fn break_blocks(&mut self) {
+        for open in &mut self.open {
+            open.block.broken = true;
         }
     }
 
@@ -364,6 +403,9 @@ impl<'a> Reader<'a> {
                 self.close_down_to(0, keyword.span.start);
                 self.statement(statement, keyword, rest);
             }
+            (Some(statement), true) if statement.placement == Placement::Top && rest.first().is_none_or(|word| word.text == "{") => {
+                self.in_place(statement, keyword, rest);
+            }
             (Some(statement), true) if statement.placement == Placement::Top => {
                 // A named statement inside braces: the brace before it was forgotten.
                 while let Some(open) = self.open.last() {
@@ -371,19 +413,35 @@ impl<'a> Reader<'a> {
                         let (name, span) = (open.block.statement.name, open.block.origin.span);
                         let help = format!("add a line with `}}` before `{}`", keyword.text);
                         self.report(Problem::UnclosedBrace { statement: name }, span, Some(help));
+                        self.break_blocks();
                     }
                     self.close(keyword.span.start, false);
                 }
                 self.statement(statement, keyword, rest);
             }
-            _ => self.unknown(keyword),
+            _ => self.unknown(keyword, rest),
         }
     }
 
-    fn unknown(&mut self, keyword: Word<'a>) {
+    fn unknown(&mut self, keyword: Word<'a>, rest: &[Word<'a>]) {
         self.header = Header::Skipped;
         self.take_allows(keyword.span);
-        let help = mistakes::keyword(keyword.text).map(str::to_owned);
+        let known = |name: &str| match self.open.last() {
+            Some(open) => open.block.statement.parameter(name).is_some(),
+            None => table::statement(name).is_some(),
+        };
+        // `TTLSEnabled=On` and `HandshakeRole: Client` are written with a blank.
+        let joined = keyword.text.find(['=', ':']).and_then(|at| keyword.text.split_at_checked(at));
+        let joined = joined.filter(|(name, _)| known(name)).map(|(name, value)| {
+            let value = value.get(1..).filter(|value| !value.is_empty());
+            let value = value.or_else(|| rest.first().map(|word| word.text)).unwrap_or("VALUE");
+            format!("write `{name} {value}`")
+        });
+        let help = joined.or_else(|| mistakes::keyword(keyword.text).map(str::to_owned));
+        match self.open.last_mut() {
+            Some(open) => open.block.broken = true,
+            None => self.document.unknown.extend(rest.first().map(|word| word.text.to_owned())),
+        }
         let Some(open) = self.open.last() else {
             let known = STATEMENTS.iter().map(|statement| statement.name);
             let synonyms = table::synonyms().iter().map(|(synonym, _)| *synonym);
@@ -414,6 +472,23 @@ impl<'a> Reader<'a> {
         };
         let problem = Problem::UnknownParameter { statement: statement.name, keyword: keyword.text.to_owned() };
         self.found(problem, keyword.span, help.or(elsewhere), meant);
+    }
+
+    /// A statement that cannot stand in place, written in place.
+    fn in_place(&mut self, statement: &'static Statement, keyword: Word<'a>, rest: &[Word<'a>]) {
+        self.header = Header::Skipped;
+        self.take_allows(keyword.span);
+        let Some(open) = self.open.last_mut() else { return };
+        open.block.broken = true;
+        let outer = open.block.statement;
+        let reference = outer.rows().find(|row| row.kind == Kind::Reference(statement.name));
+        let help = reference.map(|row| format!("give it a name at the top level, and code `{}` here", row.name));
+        let problem = Problem::UnknownParameter { statement: outer.name, keyword: keyword.text.to_owned() };
+        self.report(problem, keyword.span, help);
+        if rest.first().is_some() {
+            self.skipping = 1; // its brace stands on the same line
+            self.header = Header::None;
+        }
     }
 
     fn close_down_to(&mut self, depth: usize, end: usize) {
@@ -458,7 +533,7 @@ impl<'a> Reader<'a> {
                 self.document.directives.push(Directive { statement, values: Vec::new(), origin });
             }
             Placement::Top | Placement::TopOrInline => {
-                if rest.is_empty() {
+                if rest.first().is_none_or(|word| word.text.starts_with('{')) {
                     self.report(Problem::MissingName { statement: statement.name }, keyword.span, None);
                 }
                 self.start_block(statement, keyword, rest);
@@ -492,42 +567,62 @@ impl<'a> Reader<'a> {
             self.header = Header::Skipped;
             return;
         }
-        let name = rest.first().map(|word| word.text.to_owned());
-        if let (Some(word), Some(name)) = (rest.first(), &name) {
+        let brace = rest.iter().position(|word| word.text.starts_with('{'));
+        let named = if brace == Some(0) { &[] } else { rest };
+        let name = named.first().map(|word| word.text.to_owned());
+        if let (Some(word), Some(name)) = (named.first(), &name) {
             let length = name.chars().count();
             if length > 32 {
                 self.report(Problem::NameTooLong { name: name.clone(), length }, word.span, None);
             }
         }
-        let name_span = rest.first().map_or(Span { start: keyword.span.end, end: keyword.span.end }, |word| word.span);
+        let name_span = named.first().map_or(Span { start: keyword.span.end, end: keyword.span.end }, |word| word.span);
         let origin = self.origin(Span { start: keyword.span.start, end: name_span.end });
         let text = std::iter::once(statement.name).chain(name.as_deref());
         self.lay(Line::Open { text: text.collect::<Vec<_>>().join(" "), comment: None });
         let end = name_span.end;
-        let block = Block { statement, name, origin, name_span, end, items: Vec::new(), braces: false, closed: false };
+        let block = Block { statement, name, origin, name_span, end, items: Vec::new(), braces: false, closed: false, broken: false };
         self.open.push(Open { block, allows });
         self.header = Header::Block;
-        if let Some(extra) = rest.get(1) {
-            let end = rest.last().map_or(extra.span.end, |word| word.span.end);
-            let text = self.source.text.get(extra.span.start..end).unwrap_or(extra.text);
-            if extra.text.starts_with('{') {
-                // Read on as if it stood there, so that one mistake is one error.
-                if let Some(open) = self.open.last_mut() {
-                    open.block.braces = true;
-                }
-                self.header = Header::None;
-                let found = format!("`{}`", text.chars().take(60).collect::<String>());
-                let help = Some("put `{` on a line of its own".to_owned());
-                self.report(Problem::Syntax { found }, extra.span, help);
-            } else {
-                let text = text.to_owned();
-                let span = Span { start: extra.span.start, end };
-                self.report(Problem::TextIgnored { parameter: statement.name, text: text.clone() }, span, None);
-                let index = self.now.layout;
-                if let Some(line) = self.layout.as_mut().and_then(|lines| lines.get_mut(index?)) {
-                    line.add_comment(&format!(" {text}"));
-                }
-            }
+        match brace.and_then(|at| Some((at, rest.get(at)?))) {
+            Some((at, word)) => self.brace_on_the_line(*word, rest.get(at + 1..).unwrap_or_default()),
+            None => self.ignored_behind_name(statement, rest),
+        }
+    }
+
+    /// `TTLSGroupAction ON {`: read on as if the brace, and what stands behind it, were on lines of their own.
+    fn brace_on_the_line(&mut self, brace: Word<'a>, behind: &[Word<'a>]) {
+        if let Some(open) = self.open.last_mut() {
+            open.block.braces = true;
+        }
+        self.header = Header::Opened;
+        let end = behind.last().map_or(brace.span.end, |word| word.span.end);
+        let found = self.source.text.get(brace.span.start..end).unwrap_or(brace.text);
+        let found = format!("`{}`", found.chars().take(60).collect::<String>());
+        let help = Some("put `{` on a line of its own".to_owned());
+        self.report(Problem::Syntax { found }, brace.span, help);
+        let (closes, inner) = match behind.split_last() {
+            Some((last, inner)) if last.text == "}" => (Some(last.span), inner),
+            _ => (None, behind),
+        };
+        if let Some((keyword, rest)) = inner.split_first() {
+            self.header = Header::None;
+            self.entry(*keyword, rest);
+        }
+        if let Some(span) = closes {
+            self.header = Header::None;
+            self.close_brace(span);
+        }
+    }
+
+    fn ignored_behind_name(&mut self, statement: &'static Statement, rest: &[Word<'a>]) {
+        let (Some(extra), Some(last)) = (rest.get(1), rest.last()) else { return };
+        let span = Span { start: extra.span.start, end: last.span.end };
+        let text = self.source.text.get(span.start..span.end).unwrap_or(extra.text).to_owned();
+        self.report(Problem::TextIgnored { parameter: statement.name, text: text.clone() }, span, None);
+        let index = self.now.layout;
+        if let Some(line) = self.layout.as_mut().and_then(|lines| lines.get_mut(index?)) {
+            line.add_comment(&format!(" {text}"));
         }
     }
 
@@ -547,7 +642,7 @@ impl<'a> Reader<'a> {
         self.check_codes(parameter, &values, value_span);
         let origin = self.origin(Span { start: keyword.span.start, end: value_span.end.max(keyword.span.end) });
         if let Some(open) = self.open.last_mut() {
-            open.block.items.push(Item::Setting(Setting { parameter, values, origin, value_span }));
+            open.block.items.push(Item::Setting(Setting { parameter, values, origin, value_span, more: Vec::new() }));
         }
     }
 
@@ -565,13 +660,11 @@ impl<'a> Reader<'a> {
         }
         let keyword = parameter.name;
         let plain = |text: &str| match (parameter.kind, values) {
-            (Kind::OnOff | Kind::Choice(_), [value]) => value.to_string(),
+            (Kind::OnOff | Kind::Choice(_) | Kind::FipsMode, [value]) => value.to_string(),
             _ => text.to_owned(),
         };
         if parameter.kind.extent(braces) == Extent::Each && parameter.kind.extent(true) != Extent::Each {
-            for word in rest {
-                self.lay(Line::Setting { keyword, value: word.text.to_owned(), comment: None });
-            }
+            self.lay_list(keyword, parameter.kind, rest);
             return;
         }
         let text = self.source.text.get(value_span.start..value_span.end).unwrap_or_default();
@@ -586,19 +679,37 @@ impl<'a> Reader<'a> {
         self.lay(Line::Setting { keyword, value: plain(&text), comment: ignored });
     }
 
-    /// Codes that no registry knows, and suites that protect too little.
+    /// A brace-less list: codes of equal width become one word, other members lines of their own.
+    fn lay_list(&mut self, keyword: &'static str, kind: Kind, rest: &[Word<'a>]) {
+        let codes = matches!(kind, Kind::Suites(_) | Kind::OldSuites | Kind::Groups { .. } | Kind::SignaturePairs);
+        let is_code = |word: &Word<'_>| word.text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if codes && rest.iter().all(is_code) {
+            let value = rest.iter().map(|word| word.text).collect();
+            return self.lay(Line::Setting { keyword, value, comment: None });
+        }
+        for word in rest {
+            self.lay(Line::Setting { keyword, value: word.text.to_owned(), comment: None });
+        }
+    }
+
+    /// Codes that no registry knows, suites that are never negotiated, and suites that protect too little.
     fn check_codes(&mut self, parameter: &'static Parameter, values: &[Value], span: Span) {
+        let (mut never, mut weak): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for value in values {
             let known = match value {
                 Value::Suite(code) => {
                     self.now.suites.push(*code);
                     let suite = crate::cipher::by_code(*code);
-                    if let Some((suite, (_, reason))) = suite.and_then(|suite| Some((suite, crate::cipher::weakness(suite.name)?))) {
-                        self.report(Problem::WeakSuite { suite: suite.name.to_owned(), reason }, span, None);
-                    }
+                    let weakness = suite.and_then(|suite| Some((suite.name, crate::cipher::weakness(suite.name)?)));
+                    weak.extend(weakness.map(|(name, (_, reason))| format!("{name} ({reason})")));
+                    never.extend(suite.filter(|suite| !suite.offered).map(|suite| suite.name.to_owned()));
                     suite.is_some()
                 }
-                Value::Group(Some(code)) => crate::group::by_code(*code).is_some(),
+                Value::Group(Some(code)) => {
+                    let group = crate::group::by_code(*code);
+                    never.extend(group.filter(|group| !group.offered).map(|group| group.name.to_owned()));
+                    group.is_some()
+                }
                 Value::SignaturePair(code) => {
                     crate::group::SIGNATURE_PAIRS.iter().any(|(known, _)| known == code)
                 }
@@ -606,12 +717,24 @@ impl<'a> Reader<'a> {
             };
             if !known {
                 let help = match parameter.kind {
-                    Kind::Groups => "group numbers are decimal: 0023 is secp256r1, 0029 is x25519",
+                    Kind::Groups { .. } => "group numbers are decimal: 0023 is secp256r1, 0029 is x25519",
+                    Kind::SignaturePairs => "pairs have four hexadecimal digits: 0403 is TLS_SIGALG_SHA256_WITH_ECDSA",
                     Kind::Suites(2) => "codes have two hexadecimal digits here; V3CipherSuites4Char takes four",
                     _ => "codes have four hexadecimal digits: 1302 is TLS_AES_256_GCM_SHA384",
                 };
                 self.report(Problem::UnknownCode { code: value.to_string() }, span, Some(help.to_owned()));
             }
+        }
+        if !weak.is_empty() {
+            self.report(Problem::WeakSuite { suites: weak.join(", ") }, span, None);
+        }
+        if !never.is_empty() {
+            let names = never.join(", ");
+            let problem = match parameter.kind {
+                Kind::Groups { .. } => Problem::GroupsNotOffered { groups: names },
+                _ => Problem::SuitesNotOffered { suites: names },
+            };
+            self.report(problem, span, None);
         }
     }
 
@@ -651,24 +774,30 @@ impl<'a> Reader<'a> {
             Extent::Range => {
                 let number = |word: &Word<'_>| word.text.bytes().all(|byte| byte.is_ascii_digit());
                 let second = rest.get(1);
-                if let Some(second) = second.filter(|second| second.text.starts_with(['-', ':'])) {
-                    // `21 - 990` mixes delimiters: ignoring `- 990` would make another condition of it.
-                    let whole = whole(up_to(if second.text.len() == 1 { 3 } else { 2 }));
-                    return self.or_invalid(parameter, whole, None);
+                if let Some(words) = torn_range(rest, &['-', ':']) {
+                    return self.or_invalid(parameter, whole(up_to(words)), None);
                 }
                 let is_range = number(first) && second.is_some_and(number);
                 let taken = if is_range { 2 } else { 1 };
                 let whole = whole(up_to(taken));
-                self.check_ignored(parameter, rest, taken);
                 let found = self.or_invalid(parameter, whole, parameter.kind.read(whole.text));
-                if is_range && let Some((values, span)) = &found {
-                    self.check_list(parameter, values, *span);
+                if let Some((values, span)) = &found {
+                    self.check_ignored(parameter, rest, taken);
+                    if is_range {
+                        self.check_list(parameter, values, *span);
+                    }
                 }
                 found
             }
             Extent::One => {
-                self.check_ignored(parameter, rest, 1);
+                let is_address = matches!(parameter.kind, Kind::Address | Kind::Prefix | Kind::Range);
+                if let Some(words) = torn_range(rest, &['-']).filter(|_| is_address) {
+                    return self.or_invalid(parameter, whole(up_to(words)), None);
+                }
                 let values = parameter.kind.read(first.text);
+                if values.is_some() {
+                    self.check_ignored(parameter, rest, 1);
+                }
                 self.check_address(parameter, *first, values.as_deref());
                 self.or_invalid(parameter, *first, values)
             }
@@ -690,7 +819,14 @@ impl<'a> Reader<'a> {
         let (Some(ignored), Some(last)) = (rest.get(taken), rest.last()) else { return };
         let span = Span { start: ignored.span.start, end: last.span.end };
         let text = self.source.text.get(span.start..span.end).unwrap_or(ignored.text).to_owned();
-        self.report(Problem::TextIgnored { parameter: parameter.name, text }, span, None);
+        let help = match parameter.kind {
+            Kind::Suites(_) | Kind::Groups { .. } | Kind::SignaturePairs => {
+                Some("write the codes without blanks, or each on a line of its own".to_owned())
+            }
+            Kind::Choice(words) if words.contains(&"Both") => Some("for both directions code `Both`".to_owned()),
+            _ => None,
+        };
+        self.report(Problem::TextIgnored { parameter: parameter.name, text }, span, help);
     }
 
     /// `21 990` between braces is a range of 970 ports; it is often meant as two.
@@ -735,15 +871,15 @@ impl<'a> Reader<'a> {
                 Kind::Choice(words) | Kind::Choices(words) => nearest(word.text, words.iter().copied()),
                 Kind::OnOff => nearest(word.text, ["On", "Off"]),
                 Kind::Suites(_) => nearest(word.text, crate::cipher::TABLE.iter().map(|suite| suite.name)),
-                Kind::Groups => nearest(word.text, crate::group::TABLE.iter().map(|group| group.name)),
+                Kind::Groups { .. } => nearest(word.text, crate::group::TABLE.iter().map(|group| group.name)),
                 Kind::SignaturePairs => nearest(word.text, crate::group::SIGNATURE_PAIRS.iter().map(|(_, name)| *name)),
                 _ => None,
             }
         } else {
             None
         };
-        let mut help = mistakes::value(parameter.name, word.text).map(str::to_owned);
-        if parameter.kind == Kind::Ports && word.text.contains([' ', '\t']) {
+        let mut help = mistakes::value(parameter, word.text);
+        if matches!(parameter.kind, Kind::Ports | Kind::Address | Kind::Prefix | Kind::Range) && word.text.contains([' ', '\t']) {
             let compact: String = word.text.split_whitespace().collect();
             if parameter.kind.read(&compact).is_some() {
                 help = Some(format!("write the range without blanks: `{compact}`"));
@@ -781,4 +917,15 @@ impl<'a> Reader<'a> {
             self.unreported += 1;
         }
     }
+}
+
+/// How many words make a range that is torn apart by blanks (`21 - 990`, `1024- 65535`): taking the first word alone
+/// would make another condition of it.
+fn torn_range(words: &[Word<'_>], delimiters: &[char]) -> Option<usize> {
+    let first = words.first()?.text;
+    let second = words.get(1)?.text;
+    if second.starts_with(delimiters) {
+        return Some(if second.chars().count() == 1 { 3.min(words.len()) } else { 2 });
+    }
+    first.ends_with(delimiters).then_some(2)
 }

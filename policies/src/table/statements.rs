@@ -14,6 +14,7 @@ const ANY_NUMBER: Kind = Kind::Number(0, u32::MAX);
 const NO_OLD_VERSION: &str = "SSLv2, SSLv3, TLSv1 and TLSv1.1 are never negotiated";
 const NO_FRAGMENT: &str = "the maximum fragment length extension (RFC 6066) is not negotiated";
 const NO_SNI_LIST: &str = "SNI conditions are not evaluated yet";
+const NO_SNI_SERVER: &str = "it steers SNI conditions, which are refused where ServerHandshakeSNI asks for them";
 const NO_SNI_ANSWER: &str = "a server's answer to the name is not told by the engine; code Optional, and \
 HostReferenceIdDNS to check the server";
 const NO_REVOCATION: &str = "revocation is not checked yet, and a policy that asks for it is not weakened silently";
@@ -268,14 +269,14 @@ const ADVANCED: &[Parameter] = &[
         "Whether a client that sends a name not in ServerHandshakeSNIList is refused (Required) or \
          served all the same (Optional).",
     )
-    .values(&[("Optional", Differs(NO_SNI_LIST)), ("Required", Refused(NO_SNI_LIST))]),
+    .idle(NO_SNI_SERVER),
     line(
         "ServerHandshakeSNIList",
         "Server name and the label of the certificate sent for it, written name/label. May be \
          repeated.",
     )
     .list()
-    .refused(NO_SNI_LIST),
+    .idle(NO_SNI_SERVER),
     row(
         "ClientHandshakeSNI",
         REQUIRED_OPTIONAL_OFF,
@@ -290,7 +291,10 @@ const ADVANCED: &[Parameter] = &[
         "Whether a server that does not know the name a client sends ends the handshake (Required) \
          or not (Optional).",
     )
-    .values(&[("Optional", Differs(NO_SNI_ANSWER)), ("Required", Refused(NO_SNI_ANSWER))]),
+    .values(&[
+        ("Optional", Differs("a server's answer to the name is not looked at")),
+        ("Required", Refused(NO_SNI_ANSWER)),
+    ]),
     line("ClientHandshakeSNIList", "Server name a client sends in SNI. May be repeated.").list(),
     row(
         "ClientExtendedMasterSecret",
@@ -582,6 +586,8 @@ pub const STATEMENTS: &[Statement] = &[
                 ON_OFF,
                 "Whether traces show decrypted data; takes the place of the group action's value.",
             )
+            .or("Off")
+            .quiet()
             .differs(NO_TRACE),
             row(
                 "Trace",
@@ -665,6 +671,8 @@ pub const STATEMENTS: &[Statement] = &[
                 "Whether traces show decrypted data; takes the place of the environment action's and the \
                  group action's value.",
             )
+            .or("Off")
+            .quiet()
             .differs(NO_TRACE),
             row(
                 "Trace",
@@ -793,7 +801,7 @@ pub const STATEMENTS: &[Statement] = &[
         &[
             row(
                 "ClientECurves",
-                Kind::Groups,
+                Kind::Groups { any: true },
                 "Curves a client offers, in order: numbers of four decimal digits without blanks, one \
                  constant name, or Any alone. May be repeated. Uncoded, TLSv1.3 On adds 0029.",
             )
@@ -801,7 +809,7 @@ pub const STATEMENTS: &[Statement] = &[
             .list(),
             row(
                 "ClientKeyShareGroups",
-                Kind::Groups,
+                Kind::Groups { any: false },
                 "Groups for which a client sends a key share in its TLS 1.3 hello: numbers of four decimal \
                  digits without blanks. May be repeated.",
             )
@@ -809,7 +817,7 @@ pub const STATEMENTS: &[Statement] = &[
             .list(),
             row(
                 "ServerKeyShareGroups",
-                Kind::Groups,
+                Kind::Groups { any: false },
                 "Groups a server accepts in TLS 1.3, in order: numbers of four decimal digits without \
                  blanks. May be repeated. Environment only.",
             )
@@ -818,7 +826,7 @@ pub const STATEMENTS: &[Statement] = &[
             .environment(),
             row(
                 "ServerKexECurves",
-                Kind::Groups,
+                Kind::Groups { any: false },
                 "Curves a server uses for ECDHE up to TLS 1.2, in order: numbers of four decimal digits \
                  without blanks. May be repeated. Environment only.",
             )
@@ -970,7 +978,7 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("Medium")
             .quiet()
-            .refused(NO_REVOCATION),
+            .idle(NO_REVOCATION_SOURCE),
             row(
                 "CrlSigAlgPairs",
                 Kind::SignaturePairs,
@@ -1035,14 +1043,10 @@ pub const STATEMENTS: &[Statement] = &[
                  could be reached, High rejects it.",
             )
             .or("Medium")
-            .refused(NO_REVOCATION),
-            row(
-                "CRLCacheSize",
-                ANY_NUMBER,
-                "Revocation lists kept in the LDAP cache, -1 to 32000; 0 keeps none, -1 means no limit.",
-            )
-            .or("32")
             .idle(NO_REVOCATION_SOURCE),
+            row("CRLCacheSize", Kind::Limit(32_000), "CRLs kept, 0-32000; -1 means no limit.")
+                .or("32")
+                .idle(NO_REVOCATION_SOURCE),
             row(
                 "CRLCacheEntryMaxsize",
                 ANY_NUMBER,
@@ -1121,9 +1125,13 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("204800")
             .idle(NO_REVOCATION_SOURCE),
-            row("HttpCdpCacheSize", ANY_NUMBER, "Revocation lists kept in the HTTP cache, 0-32000; 0 keeps none.")
-                .or("32")
-                .idle(NO_REVOCATION_SOURCE),
+            row(
+                "HttpCdpCacheSize",
+                Kind::Number(0, 32_000),
+                "Revocation lists kept in the HTTP cache, 0-32000; 0 keeps none.",
+            )
+            .or("32")
+            .idle(NO_REVOCATION_SOURCE),
             row(
                 "HttpCdpCacheEntryMaxsize",
                 ANY_NUMBER,
@@ -1187,12 +1195,12 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .list()
             .idle(NO_REVOCATION_SOURCE),
-            row("OcspClientCacheSize", ANY_NUMBER, "Responses kept in the cache, 0-32000; 0 keeps none.")
+            row("OcspClientCacheSize", Kind::Number(0, 32_000), "Responses kept in the cache, 0-32000; 0 keeps none.")
                 .or("256")
                 .idle(NO_REVOCATION_SOURCE),
             row(
                 "OcspCliCacheEntryMaxsize",
-                ANY_NUMBER,
+                Kind::Number(0, 32_000),
                 "Responses kept in the cache for one issuer, 0-32000; 0 means no limit but \
                  OcspClientCacheSize.",
             )
@@ -1236,8 +1244,7 @@ pub const STATEMENTS: &[Statement] = &[
     either(
         "IpAddr",
         "One address under a name. IPv4-mapped IPv6 addresses are not allowed.",
-        &[row("Addr", Kind::Prefix, "The address; an address/prefix is accepted here, on z/OS a single address only.")
-            .required()],
+        &[row("Addr", Kind::Prefix, "An address, or an address/prefix.").required()],
     ),
     either(
         "IpAddrSet",
@@ -1298,8 +1305,8 @@ pub const STATEMENTS: &[Statement] = &[
             row(
                 "TimeOfDayRange",
                 Kind::Clock,
-                "Hours of the day, hh:mm-hh:mm, end excluded; an end before the start reaches into the next \
-                 day. May be repeated.",
+                "Times of day, hh:mm-hh:mm, several parted by commas; an end at or before the start wraps \
+                 around midnight. Day masks look at the day it is, also after midnight.",
             )
             .list(),
             row("TimeZone", Kind::Choice(&["Local", "UTC"]), "Clock that dates and hours are read by: Local or UTC.")

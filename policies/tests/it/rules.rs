@@ -86,6 +86,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
             userid,
             schedule: time.map(schedule),
             places: Vec::new(),
+            broken: false,
         },
     )
 }

@@ -4,7 +4,6 @@
 //! error and every warning must stand where it is expected, and nothing else; notes (PAG03xx) count where they are
 //! expected. `#> at-end PAG0120` is for findings at the end of the file.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,8 +19,8 @@ impl Files for Beside {
     fn read(&mut self, name: &str, by: &Source) -> Result<Arc<Source>, String> {
         let name = name.trim_start_matches("//'").trim_end_matches('\'');
         let path = Path::new(&by.name).parent().unwrap_or(Path::new(".")).join(name);
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        Ok(Source::from_bytes(name, bytes))
+        let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+        Ok(Source::from_bytes(path.display().to_string(), bytes))
     }
 }
 
@@ -41,32 +40,45 @@ fn loaded(path: &Path) -> Loaded {
     load(&[source], Settings { image: None, fips: false, files: &mut Beside, rings: None, lints: true })
 }
 
-/// Codes by line, as the sample's marks say and as they are found.
+/// Codes by file and line, as the marks say and as they are found, each as often as it is there.
 fn compare(path: &Path, loaded: &Loaded) -> Result<(), String> {
-    let source = &loaded.documents[0].source;
-    let mut expected: BTreeSet<(usize, String)> = BTreeSet::new();
-    for number in 1..=source.line_count() {
-        let Some((_, marks)) = source.line(number).split_once("#>") else { continue };
-        let end = marks.trim().starts_with("at-end");
-        let codes = marks.split_whitespace().filter(|word| word.starts_with("PAG"));
-        expected.extend(codes.map(|code| (if end { source.line_count() } else { number }, code.to_owned())));
-    }
-    let mut found: BTreeSet<(usize, String)> = BTreeSet::new();
-    for diagnostic in &loaded.diagnostics {
-        let mark = (diagnostic.origin.line(), diagnostic.problem.code().to_owned());
-        if diagnostic.severity() != Severity::Note || expected.contains(&mark) {
-            found.insert(mark);
+    let mut expected: Vec<(String, usize, String)> = Vec::new();
+    for source in loaded.documents.iter().map(|document| &document.source) {
+        for number in 1..=source.line_count() {
+            let Some((_, marks)) = source.line(number).split_once("#>") else { continue };
+            let line = if marks.trim().starts_with("at-end") { source.line_count() } else { number };
+            let codes = marks.split_whitespace().filter(|word| word.starts_with("PAG"));
+            expected.extend(codes.map(|code| (source.name.clone(), line, code.to_owned())));
         }
     }
+    let mut found: Vec<(String, usize, String)> = Vec::new();
+    for diagnostic in &loaded.diagnostics {
+        let mark = (diagnostic.origin.source.name.clone(), diagnostic.origin.line(), diagnostic.problem.code().to_owned());
+        if diagnostic.severity() != Severity::Note || expected.contains(&mark) {
+            found.push(mark);
+        }
+    }
+    expected.sort();
+    found.sort();
     if expected == found {
         return Ok(());
     }
-    let missing: Vec<_> = expected.difference(&found).collect();
-    let unexpected: Vec<_> = found.difference(&expected).collect();
+    let without = |list: &[(String, usize, String)], others: &[(String, usize, String)]| -> Vec<String> {
+        let mut others = others.to_vec();
+        let mut left = Vec::new();
+        for mark in list {
+            match others.iter().position(|other| other == mark) {
+                Some(at) => drop(others.remove(at)),
+                None => left.push(format!("{}:{} {}", name(Path::new(&mark.0)), mark.1, mark.2)),
+            }
+        }
+        left
+    };
     Err(format!(
-        "{}\nexpected and not found: {missing:?}\nfound and not expected: {unexpected:?}\n{}",
+        "{}\n  expected and not found: {:?}\n  found and not expected: {:?}",
         path.display(),
-        render(&loaded.diagnostics)
+        without(&expected, &found),
+        without(&found, &expected),
     ))
 }
 
