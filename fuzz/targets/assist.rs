@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         offset -= 1;
     }
     let (document, _) = parse(&source);
-    let documents = [document];
+    let documents = [&document];
     let _ = assist::complete(&documents, offset);
     let _ = assist::hover(&documents, offset);
     let renameable = assist::renameable(&documents, offset);

@@ -262,7 +262,8 @@ impl Daemon {
             Ok(InstalledPolicy { files, refresh_interval, old, new, messages }) => {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 let history = state.history.after(&old, &new, i64::try_from(now.as_secs()).unwrap_or(0));
-                *state = PolicyState { installed: Some(now.as_secs()), files, refresh_interval, refused: None, history };
+                *state =
+                    PolicyState { installed: Some(now.as_secs()), files, refresh_interval, refused: None, history };
                 Ok(messages)
             }
             Err(message) => {

@@ -16,13 +16,11 @@ pub(crate) struct LogControl {
 /// Starts logging. A level that is configured stays whatever policies say.
 pub(crate) fn start(configured: Option<&str>) -> anyhow::Result<LogControl> {
     let text = configured.unwrap_or(DEFAULT);
-    let filter = EnvFilter::try_new(text).with_context(|| format!("`log` is `{text}`, no filter that tracing knows"))?;
+    let filter =
+        EnvFilter::try_new(text).with_context(|| format!("`log` is `{text}`, no filter that tracing knows"))?;
     let (filter, handle) = reload::Layer::new(filter);
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi))
-        .init();
+    tracing_subscriber::registry().with(filter).with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi)).init();
     Ok(LogControl { handle: configured.is_none().then_some(handle) })
 }
 

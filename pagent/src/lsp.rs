@@ -24,6 +24,8 @@ use crate::configuration::Configuration;
 
 /// Serves one editor on standard input and output until it says goodbye.
 pub(crate) fn serve(configuration: Configuration, main: Option<PathBuf>) -> anyhow::Result<()> {
+    let named = main.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let documents = Documents::new(configuration, main).with_context(|| format!("{named} cannot be read"))?;
     let (connection, threads) = Connection::stdio();
     let capabilities = serde_json::to_value(capabilities())?;
     match connection.initialize(capabilities) {
@@ -32,7 +34,7 @@ pub(crate) fn serve(configuration: Configuration, main: Option<PathBuf>) -> anyh
         Err(error) if error.channel_is_disconnected() => return Ok(()),
         Err(error) => return Err(error).context("the editor's first message is not what it should be"),
     }
-    let mut server = Server { connection, documents: Documents::new(configuration, main) };
+    let mut server = Server { connection, documents };
     server.run()?;
     drop(server);
     threads.join().context("standard input or output failed")?;
@@ -43,7 +45,10 @@ fn capabilities() -> lsp::ServerCapabilities {
     lsp::ServerCapabilities {
         position_encoding: Some(lsp::PositionEncodingKind::UTF16),
         text_document_sync: Some(lsp::TextDocumentSyncCapability::Kind(lsp::TextDocumentSyncKind::FULL)),
-        completion_provider: Some(lsp::CompletionOptions::default()),
+        completion_provider: Some(lsp::CompletionOptions {
+            trigger_characters: Some(vec![" ".to_owned()]),
+            ..lsp::CompletionOptions::default()
+        }),
         hover_provider: Some(lsp::HoverProviderCapability::Simple(true)),
         definition_provider: Some(lsp::OneOf::Left(true)),
         references_provider: Some(lsp::OneOf::Left(true)),
@@ -70,8 +75,10 @@ impl Server {
         while let Ok(message) = self.connection.receiver.recv() {
             match message {
                 Message::Request(request) => {
-                    if self.connection.handle_shutdown(&request)? {
-                        return Ok(());
+                    match self.connection.handle_shutdown(&request) {
+                        Ok(false) => {}
+                        // Between shutdown and exit nothing else is to be said; whatever came, the end is here.
+                        Ok(true) | Err(_) => return Ok(()),
                     }
                     let response = self.answer(request);
                     self.connection.sender.send(Message::Response(response))?;
@@ -138,9 +145,12 @@ impl Server {
 
     fn complete(&self, parameters: &lsp::CompletionParams) -> Result<Value, Refusal> {
         let (documents, offset) = self.place(&parameters.text_document_position)?;
+        let typed = documents.first().map(|document| range_of(&document.source, assist::typed(document, offset)));
         let items: Vec<lsp::CompletionItem> = assist::complete(&documents, offset)
             .into_iter()
             .map(|found| lsp::CompletionItem {
+                text_edit: typed
+                    .map(|range| lsp::CompletionTextEdit::Edit(lsp::TextEdit { range, new_text: found.label.clone() })),
                 label: found.label,
                 kind: Some(match found.kind {
                     CompletionKind::Statement => lsp::CompletionItemKind::CLASS,
@@ -189,6 +199,10 @@ impl Server {
             return Err(Refusal(ErrorCode::InvalidParams, reason.to_owned()));
         }
         let (documents, offset) = self.place(&parameters.text_document_position)?;
+        if assist::is_taken(&documents, offset, name) {
+            let message = format!("another statement of this kind is named `{name}`");
+            return Err(Refusal(ErrorCode::InvalidParams, message));
+        }
         let places = assist::references(&documents, offset, true);
         #[allow(clippy::mutable_key_type, reason = "lsp-types' own map; nothing changes its keys")]
         let mut changes: HashMap<lsp::Uri, Vec<lsp::TextEdit>> = HashMap::new();
@@ -203,9 +217,8 @@ impl Server {
     }
 
     fn format(&self, parameters: &lsp::DocumentFormattingParams) -> Result<Value, Refusal> {
-        let source = self.documents.source(&parameters.text_document.uri).ok_or_else(not_open)?;
-        let text =
-            format::format(source).map_err(|error| Refusal(ErrorCode::RequestFailed, error.to_string()))?;
+        let source = &self.documents.document(&parameters.text_document.uri).ok_or_else(not_open)?.source;
+        let text = format::format(source).map_err(|error| Refusal(ErrorCode::RequestFailed, error.to_string()))?;
         let end = policies::Span { start: 0, end: source.text.len() };
         let edits = if text == source.text {
             Vec::new()
@@ -218,7 +231,13 @@ impl Server {
     /// What the diagnostics at a place offer to mend.
     fn code_actions(&self, parameters: &lsp::CodeActionParams) -> Result<Value, Refusal> {
         let uri = &parameters.text_document.uri;
-        let source = self.documents.source(uri).ok_or_else(not_open)?;
+        let source = &self.documents.document(uri).ok_or_else(not_open)?.source;
+        let only = parameters.context.only.as_deref();
+        if only.is_some_and(|only| {
+            !only.iter().any(|kind| kind.as_str().is_empty() || *kind == lsp::CodeActionKind::QUICKFIX)
+        }) {
+            return json(Vec::<lsp::CodeAction>::new());
+        }
         let actions: Vec<lsp::CodeAction> = self
             .documents
             .fixes(uri)
@@ -243,13 +262,10 @@ impl Server {
     }
 
     /// The documents of a position, its own first, and the byte offset.
-    fn place(
-        &self,
-        position: &lsp::TextDocumentPositionParams,
-    ) -> Result<(Vec<policies::Document>, usize), Refusal> {
+    fn place(&self, position: &lsp::TextDocumentPositionParams) -> Result<(Vec<&policies::Document>, usize), Refusal> {
         let uri = &position.text_document.uri;
-        let source = self.documents.source(uri).ok_or_else(not_open)?;
-        Ok((self.documents.with(uri), offset_at(source, position.position)))
+        let document = self.documents.document(uri).ok_or_else(not_open)?;
+        Ok((self.documents.with(uri), offset_at(&document.source, position.position)))
     }
 }
 

@@ -143,11 +143,14 @@ impl Files for Disk {
 /// The key rings of the state folder, each read once.
 struct Keys<'a> {
     configuration: &'a Configuration,
-    known: HashMap<(String, Option<Password>), Option<Result<Arc<RingFacts>, String>>>,
+    known: HashMap<(String, Option<Password>), Answer>,
 }
 
+/// What is known of a ring: nothing, its facts, or why it cannot be used.
+type Answer = Option<Result<Arc<RingFacts>, String>>;
+
 impl Rings for Keys<'_> {
-    fn ring(&mut self, parameters: &SecurityParameters) -> Option<Result<Arc<RingFacts>, String>> {
+    fn ring(&mut self, parameters: &SecurityParameters) -> Answer {
         let key = (parameters.keyring.clone(), parameters.keyring_password.clone());
         if let Some(known) = self.known.get(&key) {
             return known.clone();
@@ -159,7 +162,7 @@ impl Rings for Keys<'_> {
 }
 
 impl Keys<'_> {
-    fn read(&self, parameters: &SecurityParameters) -> Option<Result<Arc<RingFacts>, String>> {
+    fn read(&self, parameters: &SecurityParameters) -> Answer {
         let rings = self.configuration.rings();
         let location = match RingLocation::resolve(&parameters.keyring, &rings, &self.configuration.ring_owner) {
             Ok(location) => location,
@@ -169,7 +172,8 @@ impl Keys<'_> {
         // a folder of rings that is there is another matter.
         let is_named = !parameters.keyring.starts_with('/');
         let readable = |path: &Path| std::fs::metadata(path).is_ok();
-        if !readable(location.path()) && !(is_named && readable(&rings)) {
+        let may_be_here = readable(location.path()) || (is_named && readable(&rings));
+        if !may_be_here {
             return None;
         }
         match Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)) {

@@ -63,11 +63,17 @@ fn text(rules: usize) -> String {
             0 | 1 => (format!("  RemoteAddr {address}\n  RemotePortRange 21\n  Direction Outbound\n"), "CLIENT"),
             2 => (format!("  RemoteAddr {address}\n  RemotePortGroupRef WEB\n  Direction Outbound\n"), "CLIENT"),
             3 => (
-                format!("  RemoteAddr {a}.{b}.{c}.0/24\n  LocalPortRange {}\n  Direction Inbound\n", 1024 + number % 50_000),
+                format!(
+                    "  RemoteAddr {a}.{b}.{c}.0/24\n  LocalPortRange {}\n  Direction Inbound\n",
+                    1024 + number % 50_000
+                ),
                 "SERVER",
             ),
             _ => (
-                format!("  RemoteAddr {address}\n  RemotePortRange 1024-65535\n  Jobname J{}*\n  Direction Outbound\n", number % 1000),
+                format!(
+                    "  RemoteAddr {address}\n  RemotePortRange 1024-65535\n  Jobname J{}*\n  Direction Outbound\n",
+                    number % 1000
+                ),
                 "CLIENT",
             ),
         };
@@ -77,7 +83,9 @@ fn text(rules: usize) -> String {
             "TTLSRule RULE{number}\n{{\n{conditions}  Priority {priority}\n  TTLSGroupActionRef ON\n  TTLSEnvironmentActionRef {action}\n}}\n"
         );
     }
-    text.push_str("TTLSRule DEFAULT\n{\n  RemotePortRange 21\n  Direction Outbound\n  Priority 1\n  TTLSGroupActionRef OFF\n}\n");
+    text.push_str(
+        "TTLSRule DEFAULT\n{\n  RemotePortRange 21\n  Direction Outbound\n  Priority 1\n  TTLSGroupActionRef OFF\n}\n",
+    );
     text
 }
 
@@ -96,7 +104,8 @@ fn connections(rules: usize) -> Vec<Connection> {
         .map(|step| {
             let number = step.wrapping_mul(7919) % rules;
             let address = Ipv4Addr::from(0x0A00_0000 + u32::try_from(number * 7).expect("a policy of this size"));
-            let end = |address: Ipv4Addr, port: usize| SocketAddr::from((address, u16::try_from(port).expect("a port")));
+            let end =
+                |address: Ipv4Addr, port: usize| SocketAddr::from((address, u16::try_from(port).expect("a port")));
             let own = Ipv4Addr::new(192, 0, 2, 1);
             let (local, remote, direction) = match (step % 10, number % 5) {
                 (0, _) => (end(own, 40_000), end(Ipv4Addr::new(203, 0, 113, 9), 21), Direction::Outbound),
@@ -106,7 +115,13 @@ fn connections(rules: usize) -> Vec<Connection> {
                 (_, 4) => (end(own, 40_000), end(address, 2000), Direction::Outbound),
                 _ => (end(own, 40_000), end(address, 21), Direction::Outbound),
             };
-            Connection { local, remote, direction, jobname: Some(format!("J{}X", number % 1000)), userid: Some("ALICE".to_owned()) }
+            Connection {
+                local,
+                remote,
+                direction,
+                jobname: Some(format!("J{}X", number % 1000)),
+                userid: Some("ALICE".to_owned()),
+            }
         })
         .collect()
 }
@@ -116,7 +131,11 @@ fn look_up(criterion: &mut Criterion) {
         let before = IN_USE.load(Ordering::Relaxed);
         let policy = policy(rules);
         let bytes = IN_USE.load(Ordering::Relaxed) - before;
-        println!("{rules} rules: {bytes} bytes in use, {} a rule, of which compiled {}", bytes / rules, policy.compiled_size() / rules);
+        println!(
+            "{rules} rules: {bytes} bytes in use, {} a rule, of which compiled {}",
+            bytes / rules,
+            policy.compiled_size() / rules
+        );
         let connections = connections(rules);
         let mut next = connections.iter().cycle();
         criterion.bench_function(&format!("look up among {rules}"), |bencher| {
@@ -143,7 +162,9 @@ fn load_many(criterion: &mut Criterion) {
     group.bench_function("parse, resolve, check, compile", |bencher| {
         bencher.iter_batched(
             || Source::new("b", text.clone()),
-            |source| load(&[source], Settings { image: None, fips: false, files: &mut NoFiles, rings: None, lints: true }),
+            |source| {
+                load(&[source], Settings { image: None, fips: false, files: &mut NoFiles, rings: None, lints: true })
+            },
             BatchSize::PerIteration,
         );
     });

@@ -83,10 +83,11 @@ pub fn is_plain(text: &str) -> bool {
 /// What is wrong with a word that is no address, when it can be told.
 pub(crate) fn mistake(text: &str) -> Option<String> {
     let ends: Vec<&str> = text.split('-').collect();
-    let mapped = ends.iter().filter_map(|end| end.split('/').next()?.parse::<IpAddr>().ok()).find_map(|address| match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-        IpAddr::V4(_) => None,
-    });
+    let mapped =
+        ends.iter().filter_map(|end| end.split('/').next()?.parse::<IpAddr>().ok()).find_map(|address| match address {
+            IpAddr::V6(v6) => v6.to_ipv4_mapped(),
+            IpAddr::V4(_) => None,
+        });
     if let Some(v4) = mapped {
         return Some(format!("IPv4 addresses are written as such: `{v4}`"));
     }
@@ -104,9 +105,8 @@ pub(crate) fn mistake(text: &str) -> Option<String> {
         if let Some(mask) = mask.filter(|mask| mask.leading_ones() + mask.trailing_zeros() == 32) {
             return Some(format!("write the length of the prefix: `{address}/{}`", mask.leading_ones()));
         }
-        return parse_address(address).map(|address| {
-            format!("a prefix has at most {} bits", if address.is_ipv4() { 32 } else { 128 })
-        });
+        return parse_address(address)
+            .map(|address| format!("a prefix has at most {} bits", if address.is_ipv4() { 32 } else { 128 }));
     }
     let is_name = text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':');
     is_name.then(|| "names are not resolved; write the address".to_owned())
@@ -205,7 +205,21 @@ mod tests {
         ] {
             assert_eq!(AddressRange::parse(text).expect(text).to_string(), shown);
         }
-        for text in ["::/96", "::ffff:0:0/96", "300.1.1.1", "1.2.3.4.5", "09.1.1.1", "10.0.0.0/+8", "+1", "::ffff:1.2.3.4", "::1.2.3.4", "10.1.2.9-10.1.2.3", "10.1.2.3/33", "", "x"] {
+        for text in [
+            "::/96",
+            "::ffff:0:0/96",
+            "300.1.1.1",
+            "1.2.3.4.5",
+            "09.1.1.1",
+            "10.0.0.0/+8",
+            "+1",
+            "::ffff:1.2.3.4",
+            "::1.2.3.4",
+            "10.1.2.9-10.1.2.3",
+            "10.1.2.3/33",
+            "",
+            "x",
+        ] {
             assert_eq!(AddressRange::parse(text), None, "{text}");
         }
     }

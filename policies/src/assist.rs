@@ -41,8 +41,8 @@ pub enum CompletionKind {
 
 /// A place in a document.
 enum Place<'a> {
-    /// On a keyword, or where one may be written; inside the innermost of some blocks.
-    Keyword(Option<&'a Block>),
+    /// On a keyword, or where one may be written; inside these blocks, outermost first.
+    Keyword(Vec<&'a Block>),
     /// On the value of a parameter.
     Value(&'static Parameter),
     /// On a statement's name.
@@ -51,14 +51,16 @@ enum Place<'a> {
 
 /// What may be written at an offset. `documents` hold the names that references may use; the text is that of the first.
 #[must_use]
-pub fn complete(documents: &[Document], offset: usize) -> Vec<Completion> {
-    let Some(document) = documents.first() else { return Vec::new() };
+pub fn complete(documents: &[&Document], offset: usize) -> Vec<Completion> {
+    let Some(document) = documents.first().copied() else { return Vec::new() };
     match place(document, offset) {
         None | Some(Place::Name) => Vec::new(),
-        Some(Place::Keyword(block)) => {
-            let rows = block.into_iter().flat_map(|block| block.statement.rows()).map(parameter_completion);
-            // Statements may begin wherever no braces are open.
-            let top = block.is_none_or(|block| !block.braces).then_some(STATEMENTS).into_iter().flatten().map(statement_completion);
+        Some(Place::Keyword(blocks)) => {
+            // Without braces the blocks around may go on too, and a new statement may begin.
+            let braced = blocks.iter().rposition(|block| block.braces);
+            let open = blocks.get(braced.unwrap_or(0)..).unwrap_or_default();
+            let rows = open.iter().rev().flat_map(|block| block.statement.rows()).map(parameter_completion);
+            let top = braced.is_none().then_some(STATEMENTS).into_iter().flatten().map(statement_completion);
             rows.chain(top).collect()
         }
         Some(Place::Value(parameter)) => values(documents, parameter),
@@ -67,17 +69,15 @@ pub fn complete(documents: &[Document], offset: usize) -> Vec<Completion> {
 
 /// What the word at an offset means, as Markdown, and its place.
 #[must_use]
-pub fn hover(documents: &[Document], offset: usize) -> Option<(String, Span)> {
-    let document = documents.first()?;
+pub fn hover(documents: &[&Document], offset: usize) -> Option<(String, Span)> {
+    let document = documents.first().copied()?;
     let span = word_at(&document.source, offset)?;
     let word = document.source.text.get(span.start..span.end)?;
     let text = match place(document, offset)? {
-        Place::Keyword(block) => {
-            match block.and_then(|block| block.statement.parameter(word)) {
-                Some(parameter) => describe_parameter(parameter),
-                None => describe_statement(table::statement(word)?),
-            }
-        }
+        Place::Keyword(blocks) => match blocks.iter().rev().find_map(|block| block.statement.parameter(word)) {
+            Some(parameter) => describe_parameter(parameter),
+            None => describe_statement(table::statement(word)?),
+        },
         Place::Value(parameter) => describe_value(documents, parameter, word)?,
         Place::Name => return None,
     };
@@ -86,7 +86,7 @@ pub fn hover(documents: &[Document], offset: usize) -> Option<(String, Span)> {
 
 /// Where the name at an offset is defined, in place or elsewhere.
 #[must_use]
-pub fn definition(documents: &[Document], offset: usize) -> Option<Origin> {
+pub fn definition(documents: &[&Document], offset: usize) -> Option<Origin> {
     let (statement, name, _) = symbol(documents, offset)?;
     let found = defined(documents).find(|(_, block)| is(block, statement, name));
     found.map(|(document, block)| Origin { source: Arc::clone(&document.source), span: block.name_span })
@@ -94,7 +94,7 @@ pub fn definition(documents: &[Document], offset: usize) -> Option<Origin> {
 
 /// Every place where the name at an offset is used, its definition included when `definition` is set.
 #[must_use]
-pub fn references(documents: &[Document], offset: usize, definition: bool) -> Vec<Origin> {
+pub fn references(documents: &[&Document], offset: usize, definition: bool) -> Vec<Origin> {
     let Some((statement, name, _)) = symbol(documents, offset) else { return Vec::new() };
     let mut places = Vec::new();
     for (document, block) in defined(documents).filter(|(_, block)| is(block, statement, name)) {
@@ -105,7 +105,9 @@ pub fn references(documents: &[Document], offset: usize, definition: bool) -> Ve
     for document in documents {
         for block in &document.blocks {
             each_setting(block, &mut |setting| {
-                if setting.parameter.kind == Kind::Reference(statement) && setting.values.contains(&Value::Text(name.to_owned())) {
+                if setting.parameter.kind == Kind::Reference(statement)
+                    && setting.values.contains(&Value::Text(name.to_owned()))
+                {
                     places.push(Origin { source: Arc::clone(&document.source), span: setting.value_span });
                 }
             });
@@ -116,7 +118,7 @@ pub fn references(documents: &[Document], offset: usize, definition: bool) -> Ve
 
 /// The place of the name at an offset that can be renamed.
 #[must_use]
-pub fn renameable(documents: &[Document], offset: usize) -> Option<Span> {
+pub fn renameable(documents: &[&Document], offset: usize) -> Option<Span> {
     symbol(documents, offset).map(|(_, _, span)| span)
 }
 
@@ -198,7 +200,9 @@ fn place(document: &Document, offset: usize) -> Option<Place<'_>> {
     let before = source.text.get(line.start..offset)?;
     // Inside a comment nothing is said.
     let remark = |mark: &str| {
-        before.match_indices(mark).any(|(at, _)| before.get(..at).is_some_and(|left| left.is_empty() || left.ends_with([' ', '\t'])))
+        before
+            .match_indices(mark)
+            .any(|(at, _)| before.get(..at).is_some_and(|left| left.is_empty() || left.ends_with([' ', '\t'])))
     };
     if remark("#") || remark(";;") {
         return None;
@@ -206,11 +210,11 @@ fn place(document: &Document, offset: usize) -> Option<Place<'_>> {
     let mut words = before.split_whitespace();
     let Some(keyword) = words.next() else { return Some(Place::Keyword(enclosing(&document.blocks, offset))) };
     let on_keyword = words.next().is_none() && !before.ends_with([' ', '\t']);
-    let block = enclosing(&document.blocks, line.start + before.len() - before.trim_start().len());
+    let blocks = enclosing(&document.blocks, line.start + before.len() - before.trim_start().len());
     if on_keyword {
-        return Some(Place::Keyword(block));
+        return Some(Place::Keyword(blocks));
     }
-    let parameter = block.and_then(|block| block.statement.parameter(keyword));
+    let parameter = blocks.iter().rev().find_map(|block| block.statement.parameter(keyword));
     match parameter {
         Some(parameter) if matches!(parameter.kind, Kind::Inline(_)) => Some(Place::Name),
         Some(parameter) => Some(Place::Value(parameter)),
@@ -221,34 +225,50 @@ fn place(document: &Document, offset: usize) -> Option<Place<'_>> {
     }
 }
 
-/// The innermost block around an offset. The first line of a block is outside it.
-fn enclosing(blocks: &[Block], offset: usize) -> Option<&Block> {
+/// The blocks around an offset, outermost first. The first line of a block is outside it.
+fn enclosing(blocks: &[Block], offset: usize) -> Vec<&Block> {
     let inside = |block: &&Block| {
         block.origin.span.end < offset && (offset < block.end || (!block.closed && offset == block.end))
     };
-    let mut innermost = blocks.iter().find(inside)?;
-    loop {
-        let inner = innermost.items.iter().find_map(|item| match item {
+    let mut around = Vec::new();
+    let mut next = blocks.iter().find(inside);
+    while let Some(block) = next {
+        around.push(block);
+        next = block.items.iter().find_map(|item| match item {
             Item::Block(inner) => Some(inner).filter(inside),
             Item::Setting(_) => None,
         });
-        match inner {
-            Some(inner) => innermost = inner,
-            None => return Some(innermost),
-        }
     }
+    around
+}
+
+/// The word that an offset is in or behind, up to the offset: what completion replaces.
+#[must_use]
+pub fn typed(document: &Document, offset: usize) -> Span {
+    let text = document.source.text.get(..offset).unwrap_or_default();
+    let start = text.rfind(|c: char| c.is_whitespace()).map_or(0, |at| at + 1);
+    Span { start, end: offset }
+}
+
+/// Whether another statement of the kind at an offset has a name already.
+#[must_use]
+pub fn is_taken(documents: &[&Document], offset: usize, name: &str) -> bool {
+    symbol(documents, offset).is_some_and(|(statement, own, _)| {
+        own != name && defined(documents).any(|(_, block)| is(block, statement, name))
+    })
 }
 
 fn word_at(source: &Source, offset: usize) -> Option<Span> {
     let text = &source.text;
     let is_blank = |c: char| c.is_whitespace();
-    let start = text.get(..offset)?.char_indices().rev().find(|(_, c)| is_blank(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    let start =
+        text.get(..offset)?.char_indices().rev().find(|(_, c)| is_blank(*c)).map_or(0, |(at, c)| at + c.len_utf8());
     let end = text.get(offset..)?.find(is_blank).map_or(text.len(), |at| offset + at);
     (start < end).then_some(Span { start, end })
 }
 
-fn defined(documents: &[Document]) -> impl Iterator<Item = (&Document, &Block)> {
-    documents.iter().flat_map(|document| document.blocks.iter().map(move |block| (document, block)))
+fn defined<'a>(documents: &[&'a Document]) -> impl Iterator<Item = (&'a Document, &'a Block)> {
+    documents.iter().copied().flat_map(|document| document.blocks.iter().map(move |block| (document, block)))
 }
 
 fn is(block: &Block, statement: &str, name: &str) -> bool {
@@ -265,8 +285,8 @@ fn each_setting<'a>(block: &'a Block, found: &mut dyn FnMut(&'a Setting)) {
 }
 
 /// The name at an offset: of a top-level statement, or in a reference to one.
-fn symbol(documents: &[Document], offset: usize) -> Option<(&'static str, &str, Span)> {
-    let document = documents.first()?;
+fn symbol<'a>(documents: &[&'a Document], offset: usize) -> Option<(&'static str, &'a str, Span)> {
+    let document = documents.first().copied()?;
     for block in &document.blocks {
         if block.name_span.touches(offset)
             && let Some(name) = &block.name
@@ -275,7 +295,8 @@ fn symbol(documents: &[Document], offset: usize) -> Option<(&'static str, &str, 
         }
         let mut found = None;
         each_setting(block, &mut |setting| {
-            if let (Kind::Reference(statement), [Value::Text(name)]) = (setting.parameter.kind, setting.values.as_slice())
+            if let (Kind::Reference(statement), [Value::Text(name)]) =
+                (setting.parameter.kind, setting.values.as_slice())
                 && setting.value_span.touches(offset)
             {
                 found = Some((statement, name.as_str(), setting.value_span));
@@ -309,7 +330,7 @@ fn parameter_completion(parameter: &'static Parameter) -> Completion {
     }
 }
 
-fn values(documents: &[Document], parameter: &'static Parameter) -> Vec<Completion> {
+fn values(documents: &[&Document], parameter: &'static Parameter) -> Vec<Completion> {
     let value = |label: &str, detail: String| Completion {
         label: label.to_owned(),
         kind: CompletionKind::Value,
@@ -360,7 +381,7 @@ fn suite_detail(suite: &cipher::CipherSuite) -> String {
     format!("{:04X}{}", suite.code, if suite.offered { "" } else { ", never negotiated here" })
 }
 
-fn describe_value(documents: &[Document], parameter: &'static Parameter, word: &str) -> Option<String> {
+fn describe_value(documents: &[&Document], parameter: &'static Parameter, word: &str) -> Option<String> {
     let values = parameter.kind.read(word)?;
     let lines: Vec<String> = values
         .iter()
@@ -371,7 +392,11 @@ fn describe_value(documents: &[Document], parameter: &'static Parameter, word: &
             }),
             Value::Group(Some(code)) => {
                 let offered = group::by_code(*code).is_some_and(|group| group.offered);
-                Some(format!("`{}` {code:04}{}", group::name(*code), if offered { "" } else { ", never negotiated here" }))
+                Some(format!(
+                    "`{}` {code:04}{}",
+                    group::name(*code),
+                    if offered { "" } else { ", never negotiated here" }
+                ))
             }
             Value::SignaturePair(code) => Some(format!("`{}` {code:04X}", group::signature_name(*code))),
             _ => None,

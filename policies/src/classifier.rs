@@ -43,7 +43,10 @@ struct Rule {
 #[derive(Debug)]
 enum Node {
     /// Rules in rank order, and the dimensions in which they are still to be compared.
-    Leaf { ranks: Box<[u32]>, open: u8 },
+    Leaf {
+        ranks: Box<[u32]>,
+        open: u8,
+    },
     Split(Split),
 }
 
@@ -65,7 +68,11 @@ enum Cuts {
     /// Ports.
     Narrow(Box<[u16]>),
     /// IPv4 addresses; `below` and `above` are the children of everything else.
-    V4 { cuts: Box<[u32]>, below: u32, above: u32 },
+    V4 {
+        cuts: Box<[u32]>,
+        below: u32,
+        above: u32,
+    },
     Wide(Box<[u128]>),
 }
 
@@ -182,7 +189,10 @@ impl Classifier {
 
 impl Split {
     fn child(&self, at: u128) -> u32 {
-        #[allow(clippy::cast_possible_truncation, reason = "the place of IPv4 and the size of ports are checked before")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the place of IPv4 and the size of ports are checked before"
+        )]
         let index = match &self.cuts {
             Cuts::Narrow(cuts) => cuts.partition_point(|&cut| cut <= at as u16),
             Cuts::V4 { below, above, .. } if at < V4.0 || at > V4.1 => {

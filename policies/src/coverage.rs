@@ -166,7 +166,8 @@ fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
             return Err(ListError { line: at + 1, problem: "two ends were expected".to_owned() });
         };
         let read = |text: &str| {
-            read_end(text).ok_or_else(|| ListError { line: at + 1, problem: format!("`{text}` is no address and port") })
+            read_end(text)
+                .ok_or_else(|| ListError { line: at + 1, problem: format!("`{text}` is no address and port") })
         };
         if state.and_then(|at| words.get(at)).is_some_and(|word| word.eq_ignore_ascii_case("LISTEN")) {
             listening.extend(local.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
@@ -185,7 +186,16 @@ fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
 
 fn is_state(word: &str) -> bool {
     const STATES: [&str; 10] = [
-        "ESTAB", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE-WAIT", "LAST-ACK", "CLOSING", "UNCONN",
+        "ESTAB",
+        "SYN-SENT",
+        "SYN-RECV",
+        "FIN-WAIT-1",
+        "FIN-WAIT-2",
+        "TIME-WAIT",
+        "CLOSE-WAIT",
+        "LAST-ACK",
+        "CLOSING",
+        "UNCONN",
     ];
     STATES.contains(&word)
 }

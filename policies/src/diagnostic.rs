@@ -110,7 +110,10 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     }
     let lower = word.to_lowercase();
     // Words that differ in their last digit are different words: Level4 is no misspelt Level1.
-    let numbered = |text: &str| text.ends_with(|c: char| c.is_ascii_digit()).then(|| text.trim_end_matches(|c: char| c.is_ascii_digit()).to_lowercase());
+    let numbered = |text: &str| {
+        text.ends_with(|c: char| c.is_ascii_digit())
+            .then(|| text.trim_end_matches(|c: char| c.is_ascii_digit()).to_lowercase())
+    };
     let number = numbered(word);
     candidates
         .into_iter()

@@ -10,8 +10,8 @@ use crate::cipher;
 use crate::group;
 use crate::matching::Connection;
 use crate::model::{Condition, Conditions, Policy, TtlsRule};
-use crate::region::Cell;
 use crate::parameters::Effective;
+use crate::region::Cell;
 use crate::source::Origin;
 use crate::table::{self, Parameter};
 use crate::value::{Kind, Value};
@@ -126,7 +126,8 @@ pub fn parameters(rule: &TtlsRule) -> Vec<ParameterView> {
     let mut seen: HashSet<&str> = HashSet::new();
     let mut views = Vec::new();
     let connection = table::statement("TTLSConnectionAction").into_iter();
-    for row in STATEMENTS.iter().filter_map(|name| table::statement(name)).chain(connection).flat_map(|one| one.rows()) {
+    for row in STATEMENTS.iter().filter_map(|name| table::statement(name)).chain(connection).flat_map(|one| one.rows())
+    {
         let part = matches!(row.kind, Kind::Inline(_) | Kind::Reference(_)) || row.name == "V3CipherSuites4Char";
         if part || !seen.insert(row.name) {
             continue;
@@ -189,7 +190,9 @@ fn list(codes: &[u16], name: impl Fn(u16) -> String) -> String {
 
 fn verdict(rule: Option<&TtlsRule>) -> String {
     match rule {
-        None => "no rule matches: the connection is left alone, in clear text unless the program does TLS itself".to_owned(),
+        None => {
+            "no rule matches: the connection is left alone, in clear text unless the program does TLS itself".to_owned()
+        }
         Some(rule) if !rule.enabled() => {
             format!("rule {} leaves the connection alone (TTLSEnabled Off)", rule.name)
         }
@@ -211,7 +214,8 @@ fn owner(conditions: &Conditions) -> String {
 
 fn sentence(connection: &Connection) -> String {
     let Connection { local, remote, direction, jobname, userid } = connection;
-    let name = |what: &str, name: &Option<String>| name.as_ref().map(|name| format!(", {what} {name}")).unwrap_or_default();
+    let name =
+        |what: &str, name: &Option<String>| name.as_ref().map(|name| format!(", {what} {name}")).unwrap_or_default();
     format!("{direction}, local {local}, remote {remote}{}{}", name("job", jobname), name("user", userid))
 }
 
@@ -263,7 +267,13 @@ const CONDITIONS: [(Condition, &str); 8] = [
     (Condition::Time, "time"),
 ];
 
-fn failure(conditions: &Conditions, condition: Condition, name: &str, connection: &Connection, now: DateTime<FixedOffset>) -> String {
+fn failure(
+    conditions: &Conditions,
+    condition: Condition,
+    name: &str,
+    connection: &Connection,
+    now: DateTime<FixedOffset>,
+) -> String {
     let unknown = || "not known".to_owned();
     let found = match condition {
         Condition::Direction => connection.direction.to_string(),

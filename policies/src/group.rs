@@ -109,4 +109,5 @@ pub fn signature_name(code: u16) -> String {
 
 /// The signature algorithms the engine verifies, in the order it offers them (TLS 1.2's names of them where those are
 /// older). A test of the data plane compares the list with the engine's.
-pub const VERIFIED: &[u16] = &[0x0503, 0x0403, 0x0603, 0x0807, 0x0806, 0x0805, 0x0804, 0x0601, 0x0501, 0x0401, 0x0904, 0x0905, 0x0906];
+pub const VERIFIED: &[u16] =
+    &[0x0503, 0x0403, 0x0603, 0x0807, 0x0806, 0x0805, 0x0804, 0x0601, 0x0501, 0x0401, 0x0904, 0x0905, 0x0906];

@@ -225,8 +225,8 @@ mod tests {
             let (in_a, in_b) = (members(&a), members(&b));
             let both: Vec<u128> = in_a.iter().copied().filter(|number| in_b.contains(number)).collect();
             let left: Vec<u128> = in_a.iter().copied().filter(|number| !in_b.contains(number)).collect();
-            prop_assert_eq!(members(&a.intersection(&b)), both.clone());
-            prop_assert_eq!(members(&a.difference(&b)), left.clone());
+            prop_assert_eq!(members(&a.intersection(&b)), both);
+            prop_assert_eq!(members(&a.difference(&b)), left);
             prop_assert_eq!(a.meets(&b), !a.intersection(&b).is_empty());
             prop_assert_eq!(a.is_within(&b), a.difference(&b).is_empty());
             prop_assert_eq!(Intervals::new(a.difference(&b).as_slice().to_vec()), a.difference(&b));

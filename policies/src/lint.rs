@@ -18,9 +18,11 @@ pub use rings::{CertificateFacts, RingFacts, Rings};
 #[must_use]
 pub fn lint(policy: &Policy, rings: Option<(&mut dyn Rings, i64)>) -> Vec<Diagnostic> {
     let mut diagnostics = outbound_local_ports(policy);
-    let ttls: Vec<Entry<'_>> = policy.ttls.iter().filter(|rule| !rule.conditions.broken).map(|rule| Entry::ttls(rule)).collect();
+    let ttls: Vec<Entry<'_>> =
+        policy.ttls.iter().filter(|rule| !rule.conditions.broken).map(|rule| Entry::ttls(rule)).collect();
     overlap::check(&ttls, &mut diagnostics);
-    let zert: Vec<Entry<'_>> = policy.zert.iter().filter(|rule| !rule.conditions.broken).map(|rule| Entry::zert(rule)).collect();
+    let zert: Vec<Entry<'_>> =
+        policy.zert.iter().filter(|rule| !rule.conditions.broken).map(|rule| Entry::zert(rule)).collect();
     overlap::check(&zert, &mut diagnostics);
     if let Some((rings, now)) = rings {
         rings::check(policy, rings, now, &mut diagnostics);

@@ -118,7 +118,11 @@ impl Loader<'_> {
         let images: Vec<&Directive> = main.iter().filter(|directive| directive.statement.name == "TcpImage").collect();
         let own = match find_image(&main, image) {
             Some((directive, FileReference { path: Some(path), .. })) => {
-                self.misplaced(&main, &["TTLSConfig", "zERTConfig"], "the stack has a file of its own, where it belongs");
+                self.misplaced(
+                    &main,
+                    &["TTLSConfig", "zERTConfig"],
+                    "the stack has a file of its own, where it belongs",
+                );
                 self.named(path, directive, false)
             }
             Some(_) => None,

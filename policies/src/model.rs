@@ -163,7 +163,18 @@ impl Conditions {
     /// Whether both match the same connections because they say the same, wherever they say it.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _, broken: _ } = self;
+        let Self {
+            direction,
+            local,
+            remote,
+            local_ports,
+            remote_ports,
+            jobname,
+            userid,
+            schedule,
+            places: _,
+            broken: _,
+        } = self;
         *direction == other.direction
             && *local == other.local
             && *remote == other.remote
@@ -228,7 +239,18 @@ mod tests {
 
     #[test]
     fn rules_of_equal_priority_are_searched_in_ebcdic_order() {
-        let mut rules = [(1, "B9"), (1, "BA"), (1, "ab"), (5, "z"), (1, "9"), (1, "Ba"), (1, "a-b"), (1, "a.b"), (1, "s~"), (1, "ss")];
+        let mut rules = [
+            (1, "B9"),
+            (1, "BA"),
+            (1, "ab"),
+            (5, "z"),
+            (1, "9"),
+            (1, "Ba"),
+            (1, "a-b"),
+            (1, "a.b"),
+            (1, "s~"),
+            (1, "ss"),
+        ];
         rules.sort_by(|a, b| search_order(*a, *b));
         assert_eq!(rules.map(|rule| rule.1), ["z", "a.b", "a-b", "ab", "s~", "ss", "Ba", "BA", "B9", "9"]);
     }

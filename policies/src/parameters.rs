@@ -211,7 +211,8 @@ impl TtlsRule {
             _ => Role::Server(ClientAuth::None),
         };
         let groups = self.groups(role);
-        let (suites, groups) = if fips == Fips::Off { (suites, groups) } else { approved(suites, groups, fips, &mut left_out) };
+        let (suites, groups) =
+            if fips == Fips::Off { (suites, groups) } else { approved(suites, groups, fips, &mut left_out) };
         let no_suite = "none of the rule's cipher suites belongs to it";
         let no_group = "none of the rule's groups can be used with it";
         let serves = |tls13: bool| suites.iter().any(|&code| cipher::is_tls13(code) == tls13);

@@ -65,7 +65,8 @@ impl Cell {
     /// The connections that conditions match.
     #[must_use]
     pub fn of(conditions: &Conditions) -> Self {
-        let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, .. } = conditions;
+        let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, .. } =
+            conditions;
         let direction = direction.map(|direction| match direction {
             Direction::Inbound => Intervals::one(0, 0),
             Direction::Outbound => Intervals::one(1, 1),
@@ -193,7 +194,8 @@ impl Cell {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate is asked for")]
     pub fn share(&self) -> f64 {
-        let share = |(set, last): (&Option<Intervals>, u128)| set.as_ref().map_or(1.0, |set| set.size() / (last as f64 + 1.0));
+        let share =
+            |(set, last): (&Option<Intervals>, u128)| set.as_ref().map_or(1.0, |set| set.size() / (last as f64 + 1.0));
         self.sets.iter().zip(LAST).map(share).product()
     }
 

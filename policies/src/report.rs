@@ -190,8 +190,7 @@ fn zert_rule(rule: &ZertRule, now: DateTime<FixedOffset>, history: &dyn History)
     };
     let entry = |name: &str, value: &str| Entry::Value { name: name.to_owned(), value: value.to_owned() };
     let entries = vec![entry("Action", &does), entry("Protocol", "TLS"), entry("MinimumVersion", minimum)];
-    let actions =
-        vec![ActionReport { name: action.name.clone(), scope: "zERT".to_owned(), entries, created, updated }];
+    let actions = vec![ActionReport { name: action.name.clone(), scope: "zERT".to_owned(), entries, created, updated }];
     let times = history.of("zERTPolicyRule", &rule.name);
     rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now)
 }
@@ -205,8 +204,18 @@ fn rule_report(
     (created, updated): (i64, i64),
     now: DateTime<FixedOffset>,
 ) -> Rule {
-    let Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places: _, broken: _ } =
-        conditions;
+    let Conditions {
+        direction,
+        local,
+        remote,
+        local_ports,
+        remote_ports,
+        jobname,
+        userid,
+        schedule,
+        places: _,
+        broken: _,
+    } = conditions;
     let ports = |ranges: &[crate::address::PortRange]| -> Vec<(u16, u16)> {
         ranges.iter().map(|range| (*range.0.start(), *range.0.end())).collect()
     };
@@ -310,7 +319,8 @@ fn block_entries(
                     entries.push(Entry::Block { name: name.to_owned(), entries: inner });
                 }
             }
-            Kind::Reference(name) if table::statement(name).is_some_and(|one| one.placement == Placement::TopOrInline) => {}
+            Kind::Reference(name)
+                if table::statement(name).is_some_and(|one| one.placement == Placement::TopOrInline) => {}
             _ => entries.extend(entry(rule, action, row, defaults)),
         }
     }
@@ -384,7 +394,8 @@ fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bo
 fn groups(rule: &TtlsRule, action: &Action, row: &Parameter, defaults: bool) -> Option<Vec<(String, String)>> {
     let coded = action.settings.get(row.name);
     // IBM writes these two names with a capital.
-    let name = |code: u16| (format!("{code:04}"), group::name(code).replace("x25519", "X25519").replace("x448", "X448"));
+    let name =
+        |code: u16| (format!("{code:04}"), group::name(code).replace("x25519", "X25519").replace("x448", "X448"));
     if let Some(setting) = coded {
         if setting.values.contains(&Value::Group(None)) {
             return Some(vec![("Any".to_owned(), String::new())]);

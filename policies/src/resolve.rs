@@ -132,7 +132,8 @@ impl<'a> Resolver<'a> {
     /// What a block says by itself: required parts, repetitions, and what the engine makes of its values.
     fn check(&mut self, block: &'a Block) {
         let is_rule = matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule");
-        let used = is_rule || block.name.as_deref().is_some_and(|name| self.used.contains(&(block.statement.name, name)));
+        let used =
+            is_rule || block.name.as_deref().is_some_and(|name| self.used.contains(&(block.statement.name, name)));
         if !used {
             let name = block.name.clone().unwrap_or_default();
             if !self.mentioned.contains(&name) && !self.vague.contains(block.statement.name) {
@@ -197,7 +198,9 @@ impl<'a> Resolver<'a> {
     /// What the engine makes of a coded value. What nobody uses is not refused: it loads on z/OS too.
     fn check_setting(&mut self, setting: &'a Setting, used: bool) {
         let parameter = setting.parameter;
-        if setting.values.is_empty() || (parameter.engine == Engine::Applied && !matches!(parameter.kind, Kind::Groups { .. })) {
+        if setting.values.is_empty()
+            || (parameter.engine == Engine::Applied && !matches!(parameter.kind, Kind::Groups { .. }))
+        {
             return;
         }
         let differs = default_values(parameter) != setting.values;
@@ -220,12 +223,12 @@ impl<'a> Resolver<'a> {
                 Some(Value::Number(number)) if *number < built_in => Some(no_effect(reason)),
                 _ => None,
             },
-            Engine::Values(values) => values.iter().find(|(special, _)| *special == value).map(|(_, verdict)| {
-                match verdict {
+            Engine::Values(values) => {
+                values.iter().find(|(special, _)| *special == value).map(|(_, verdict)| match verdict {
                     Verdict::Differs(reason) => no_effect(reason),
                     Verdict::Refused(reason) => refused(reason),
-                }
-            }),
+                })
+            }
         };
         let problem = problem.filter(|problem| used || !matches!(problem, Problem::Refused { .. }));
         if let Some(problem) = problem {
@@ -283,7 +286,8 @@ impl<'a> Resolver<'a> {
             let rows = STATEMENTS.iter().flat_map(table::Statement::rows);
             let row = rows.filter(|row| row.name.starts_with(stem)).find(|row| row.kind == Kind::Reference(other));
             let help = row.map(|row| format!("`{name}` is an {other}: code `{}`", row.name));
-            diagnostic = diagnostic.help(help).note(format!("{other} `{name}` is defined here"), Some(block.origin.clone()));
+            diagnostic =
+                diagnostic.help(help).note(format!("{other} `{name}` is defined here"), Some(block.origin.clone()));
         }
         self.report(diagnostic);
         None
@@ -472,10 +476,18 @@ fn slot(block: &Block, item: &Item) -> &'static str {
     };
     match (setting.parameter.kind, setting.parameter.name) {
         (Kind::Reference("IpAddr" | "IpAddrSet" | "IpAddrGroup"), name) => {
-            if name.starts_with("Local") { "LocalAddr" } else { "RemoteAddr" }
+            if name.starts_with("Local") {
+                "LocalAddr"
+            } else {
+                "RemoteAddr"
+            }
         }
         (Kind::Reference("PortRange" | "PortGroup"), name) => {
-            if name.starts_with("Local") { "LocalPortRange" } else { "RemotePortRange" }
+            if name.starts_with("Local") {
+                "LocalPortRange"
+            } else {
+                "RemotePortRange"
+            }
         }
         // Required references keep their own names; they have no form in place.
         (Kind::Reference(statement), name) if block.statement.parameter(statement).is_none() => name,

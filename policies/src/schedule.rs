@@ -56,7 +56,8 @@ impl ClockRange {
         let (from, to) = text.split_once('-')?;
         let minute = |clock: &str| -> Option<u32> {
             let (hour, minute) = clock.split_once(':')?;
-            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok())?;
+            let digits =
+                |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok())?;
             let (hour, minute) = (digits(hour)?, digits(minute)?);
             (minute < 60 && hour <= 24 && hour * 60 + minute <= 1440).then(|| hour * 60 + minute)
         };

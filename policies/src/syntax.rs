@@ -119,9 +119,12 @@ impl Block {
         for item in &self.items {
             match item {
                 Item::Setting(setting) if setting.parameter.repeat == crate::table::Repeat::List => {
-                    items.extend(setting.values.iter().map(|value| {
-                        Item::Setting(Setting { values: vec![value.clone()], ..setting.clone() })
-                    }));
+                    items.extend(
+                        setting
+                            .values
+                            .iter()
+                            .map(|value| Item::Setting(Setting { values: vec![value.clone()], ..setting.clone() })),
+                    );
                 }
                 other => items.push(other.clone()),
             }

@@ -230,7 +230,14 @@ const fn either(name: &'static str, doc: &'static str, rows: &'static [Parameter
 }
 
 const fn rule(name: &'static str, doc: &'static str, rows: &'static [Parameter]) -> Statement {
-    Statement { name, placement: Placement::Top, conditions: statements::CONDITIONS, rows, doc, engine: Engine::Applied }
+    Statement {
+        name,
+        placement: Placement::Top,
+        conditions: statements::CONDITIONS,
+        rows,
+        doc,
+        engine: Engine::Applied,
+    }
 }
 
 /// A directive has one row: its own value.

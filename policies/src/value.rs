@@ -198,7 +198,8 @@ impl fmt::Display for Value {
 
 impl fmt::Display for FileReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flag = |value: Option<bool>, on: &str, off: &str| value.map(|value| if value { on } else { off }.to_owned());
+        let flag =
+            |value: Option<bool>, on: &str, off: &str| value.map(|value| if value { on } else { off }.to_owned());
         let words = [
             self.image.clone(),
             self.path.clone(),
@@ -265,15 +266,13 @@ impl Kind {
             Self::Prefix => one(AddressRange::parse(text)
                 .filter(|range| matches!(range, AddressRange::Prefix(_)))
                 .map(Value::Address)),
-            Self::Range => one(AddressRange::parse(text)
-                .filter(|range| !matches!(range, AddressRange::All))
-                .map(Value::Address)),
-            Self::Ports => one(read_ports(text)),
-            Self::Suites(digits) => {
-                read_codes(text, digits, 16).map(|codes| codes.into_iter().map(Value::Suite).collect()).or_else(|| {
-                    cipher::by_name(text).map(|suite| vec![Value::Suite(suite.code)])
-                })
+            Self::Range => {
+                one(AddressRange::parse(text).filter(|range| !matches!(range, AddressRange::All)).map(Value::Address))
             }
+            Self::Ports => one(read_ports(text)),
+            Self::Suites(digits) => read_codes(text, digits, 16)
+                .map(|codes| codes.into_iter().map(Value::Suite).collect())
+                .or_else(|| cipher::by_name(text).map(|suite| vec![Value::Suite(suite.code)])),
             Self::OldSuites => read_old_suites(text),
             Self::Groups { any: true } if text.eq_ignore_ascii_case("any") => one(Some(Value::Group(None))),
             Self::Groups { .. } => read_codes(text, 4, 10)
@@ -284,10 +283,7 @@ impl Kind {
                 .map(|codes| codes.into_iter().map(Value::SignaturePair).collect()),
             Self::FipsMode => one(read_fips_mode(text)),
             Self::Mask(lengths) => one(Mask::parse(text, lengths).map(Value::Mask)),
-            Self::Clock => text
-                .split(',')
-                .map(|range| ClockRange::parse(range.trim()).map(Value::Clock))
-                .collect(),
+            Self::Clock => text.split(',').map(|range| ClockRange::parse(range.trim()).map(Value::Clock)).collect(),
             Self::Dates => one(DateRange::parse(text).map(Value::Dates)),
             Self::Image => one(read_file(text, true)),
             Self::PolicyFile => one(read_file(text, false)),
@@ -393,12 +389,14 @@ fn read_file(text: &str, image: bool) -> Option<Value> {
     if image {
         file.image = Some(words.next()?.to_owned());
     }
-    let is_path = |word: &str| {
-        read_number(word).is_none() && match_word(word, &FLAGS).is_none()
-    };
+    let is_path = |word: &str| read_number(word).is_none() && match_word(word, &FLAGS).is_none();
     file.path = words.next_if(|word| is_path(word)).map(str::to_owned);
     // A word that is nearly a flag is one, misspelt.
-    if file.path.as_deref().is_some_and(|path| !path.contains(['/', '.']) && crate::diagnostic::nearest(path, FLAGS).is_some()) {
+    if file
+        .path
+        .as_deref()
+        .is_some_and(|path| !path.contains(['/', '.']) && crate::diagnostic::nearest(path, FLAGS).is_some())
+    {
         return None;
     }
     for word in words {
@@ -460,7 +458,9 @@ mod tests {
 
     #[test]
     fn a_file_line_is_read_in_full() {
-        let read = |text: &str| Kind::Image.read(text).map(|values| values.iter().map(ToString::to_string).collect::<String>());
+        let read = |text: &str| {
+            Kind::Image.read(text).map(|values| values.iter().map(ToString::to_string).collect::<String>())
+        };
         assert_eq!(read("TCPIP /etc/t.conf flush PURGE 600").as_deref(), Some("TCPIP /etc/t.conf FLUSH PURGE 600"));
         assert_eq!(read("TCPIP FLUSH PURGE").as_deref(), Some("TCPIP FLUSH PURGE"));
         assert_eq!(read("TCPIP //'USER.TCPPARMS(PAGENT)'").as_deref(), Some("TCPIP //'USER.TCPPARMS(PAGENT)'"));

@@ -67,3 +67,29 @@ impl ServerCertVerifier for RingVerifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::aws_lc_rs;
+
+    #[test]
+    fn the_signature_algorithms_pasearch_shows_are_the_engine_s() {
+        let schemes = aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes();
+        let codes: Vec<u16> = schemes.into_iter().map(u16::from).collect();
+        assert_eq!(codes, policies::group::VERIFIED);
+    }
+
+    #[test]
+    fn the_suites_and_groups_the_language_calls_negotiable_are_the_engine_s() {
+        let mut suites: Vec<u16> = aws_lc_rs::ALL_CIPHER_SUITES.iter().map(|suite| u16::from(suite.suite())).collect();
+        let mut groups: Vec<u16> = aws_lc_rs::ALL_KX_GROUPS.iter().map(|group| u16::from(group.name())).collect();
+        let mut offered: Vec<u16> =
+            policies::cipher::TABLE.iter().filter(|suite| suite.offered).map(|suite| suite.code).collect();
+        let mut known: Vec<u16> =
+            policies::group::TABLE.iter().filter(|group| group.offered).map(|group| group.code).collect();
+        for list in [&mut suites, &mut groups, &mut offered, &mut known] {
+            list.sort_unstable();
+        }
+        assert_eq!((suites, groups), (offered, known));
+    }
+}

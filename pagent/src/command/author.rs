@@ -180,9 +180,11 @@ fn explanation(found: &Explanation) -> Vec<String> {
     if !found.parameters.is_empty() {
         lines.push(String::new());
         let width = found.parameters.iter().map(|parameter| parameter.name.len()).max().unwrap_or(0);
-        let value_width = found.parameters.iter().map(|parameter| parameter.value.chars().count().min(28)).max().unwrap_or(0);
+        let value_width =
+            found.parameters.iter().map(|parameter| parameter.value.chars().count().min(28)).max().unwrap_or(0);
         for parameter in &found.parameters {
-            let instead = parameter.instead.as_ref().map(|reason| format!(" (not as coded: {reason})")).unwrap_or_default();
+            let instead =
+                parameter.instead.as_ref().map(|reason| format!(" (not as coded: {reason})")).unwrap_or_default();
             lines.push(format!(
                 "  {:width$}  {:value_width$}  {}{instead}",
                 parameter.name, parameter.value, parameter.origin

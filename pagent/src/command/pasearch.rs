@@ -144,7 +144,12 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     if short {
         return in_short(&selection.rules(&report.ttls));
     }
-    let others = [(flags.qos || flags.scope.is_some(), "QoS"), (flags.ids, "IDS"), (flags.routing, "Routing"), (flags.ipsec.is_some(), "IPSec")];
+    let others = [
+        (flags.qos || flags.scope.is_some(), "QoS"),
+        (flags.ids, "IDS"),
+        (flags.routing, "Routing"),
+        (flags.ipsec.is_some(), "IPSec"),
+    ];
     let others: Vec<&str> = others.iter().filter(|(given, _)| *given).map(|(_, name)| *name).collect();
     let some = flags.ttls || flags.zert || !others.is_empty();
     let mut lines = Vec::new();
@@ -155,7 +160,9 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         }
         lines.extend(found);
     }
-    lines.extend(others.iter().map(|name| format!("No {name} policies retrieved: this agent has AT-TLS and zERT policies")));
+    lines.extend(
+        others.iter().map(|name| format!("No {name} policies retrieved: this agent has AT-TLS and zERT policies")),
+    );
     print_lines(&lines)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -210,11 +217,16 @@ fn json(report: &Report, selection: &Selection, flags: &Flags) -> anyhow::Result
 }
 
 fn object(report: &Report) -> anyhow::Result<ExitCode> {
-    let installed = chrono::DateTime::from_timestamp(report.instance, 0).map(|time| time.with_timezone(report.time.offset()));
+    let installed =
+        chrono::DateTime::from_timestamp(report.instance, 0).map(|time| time.with_timezone(report.time.offset()));
     print_lines(&[
         format!("{:24}{}", "Policy Object:", report.image),
         format!("  {:22}{}", "Instance Id:", report.instance),
-        format!("  {:22}{}", "Installed:", installed.map(|time| time.format("%a %b %e %H:%M:%S %Y").to_string()).unwrap_or_default()),
+        format!(
+            "  {:22}{}",
+            "Installed:",
+            installed.map(|time| time.format("%a %b %e %H:%M:%S %Y").to_string()).unwrap_or_default()
+        ),
         format!("  {:22}{}", "TTLS Rules:", report.ttls.len()),
         format!("  {:22}{}", "zERT Rules:", report.zert.len()),
     ])?;

@@ -1,5 +1,6 @@
 //! What the editor has open, and the policy around it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use lsp_types as lsp;
 use policies::diagnostic::Fix;
 use policies::source::Origin;
-use policies::{Diagnostic, Document, Files, Source, parse};
+use policies::{Diagnostic, Document, Files, Loaded, Source, parse};
 
 use super::position::range_of;
 use super::severity;
@@ -20,43 +21,52 @@ pub(super) struct Documents {
     configuration: Configuration,
     main: Option<PathBuf>,
     open: HashMap<String, Open>,
+    /// The policy of the main file, read anew after each change.
+    policy: OnceCell<Option<Loaded>>,
 }
 
 struct Open {
     uri: lsp::Uri,
-    source: Arc<Source>,
+    document: Document,
 }
 
 impl Documents {
-    pub(super) fn new(configuration: Configuration, main: Option<PathBuf>) -> Self {
-        let main = main.map(|path| path.canonicalize().unwrap_or(path));
-        Self { configuration, main, open: HashMap::new() }
+    /// # Errors
+    ///
+    /// When there is no such main file.
+    pub(super) fn new(configuration: Configuration, main: Option<PathBuf>) -> std::io::Result<Self> {
+        let main = main.map(|path| path.canonicalize()).transpose()?;
+        Ok(Self { configuration, main, open: HashMap::new(), policy: OnceCell::new() })
     }
 
     /// Takes a document's text, new or changed.
     pub(super) fn open(&mut self, uri: lsp::Uri, text: String) {
-        let name = path_of(&uri).map_or_else(|| uri.as_str().to_owned(), |path| path.display().to_string());
-        let source = Source::new(name.clone(), text);
-        self.open.insert(name, Open { uri, source });
+        let name = path_of(&uri).map_or_else(|| uri.as_str().to_owned(), |path| identity(&path));
+        // A byte order mark the editor shows as a character stays one, so that columns are the editor's.
+        let text = text.strip_prefix('\u{feff}').map(|rest| format!(" {rest}")).unwrap_or(text);
+        let (document, _) = parse(&Source::new(name.clone(), text));
+        self.open.insert(name, Open { uri, document });
+        self.policy.take();
     }
 
     pub(super) fn close(&mut self, uri: &lsp::Uri) {
         self.open.retain(|_, open| open.uri != *uri);
+        self.policy.take();
     }
 
-    pub(super) fn source(&self, uri: &lsp::Uri) -> Option<&Arc<Source>> {
-        self.open.values().find(|open| open.uri == *uri).map(|open| &open.source)
+    pub(super) fn document(&self, uri: &lsp::Uri) -> Option<&Document> {
+        self.open.values().find(|open| open.uri == *uri).map(|open| &open.document)
     }
 
     /// A document and the others of its policy, itself first.
-    pub(super) fn with(&self, uri: &lsp::Uri) -> Vec<Document> {
-        let Some(source) = self.source(uri) else { return Vec::new() };
-        let mut documents = vec![parse(source).0];
-        if let Some(sources) = self.main_sources() {
-            let loaded = self.load(&sources);
-            let of_policy = loaded.documents.iter().any(|document| document.source.name == source.name);
-            let others = loaded.documents.into_iter().filter(|document| document.source.name != source.name);
-            documents.extend(others.filter(|_| of_policy));
+    pub(super) fn with(&self, uri: &lsp::Uri) -> Vec<&Document> {
+        let Some(document) = self.document(uri) else { return Vec::new() };
+        let mut documents = vec![document];
+        if let Some(loaded) = self.policy() {
+            let is_own = |other: &&Document| other.source.name == document.source.name;
+            if loaded.documents.iter().any(|other| is_own(&other)) {
+                documents.extend(loaded.documents.iter().filter(|other| !is_own(other)));
+            }
         }
         documents
     }
@@ -65,7 +75,7 @@ impl Documents {
     pub(super) fn diagnostics(&self) -> Vec<(lsp::Uri, Vec<lsp::Diagnostic>)> {
         let found = self.found();
         let of = |open: &Open| -> Vec<lsp::Diagnostic> {
-            let own = found.iter().filter(|found| found.origin.source.name == open.source.name);
+            let own = found.iter().filter(|found| found.origin.source.name == open.document.source.name);
             own.map(|found| self.diagnostic(found)).collect()
         };
         self.open.values().map(|open| (open.uri.clone(), of(open))).collect()
@@ -73,8 +83,8 @@ impl Documents {
 
     /// The diagnostics of a document that can be mended.
     pub(super) fn fixes(&self, uri: &lsp::Uri) -> Vec<(lsp::Diagnostic, Fix)> {
-        let Some(source) = self.source(uri) else { return Vec::new() };
-        let own = self.found().into_iter().filter(|found| found.origin.source.name == source.name);
+        let Some(document) = self.document(uri) else { return Vec::new() };
+        let own = self.found().into_iter().filter(|found| found.origin.source.name == document.source.name);
         own.filter_map(|found| Some((self.diagnostic(&found), found.fix?))).collect()
     }
 
@@ -91,28 +101,33 @@ impl Documents {
     /// Every diagnostic: of the policy, and of documents that do not belong to it by themselves.
     fn found(&self) -> Vec<Diagnostic> {
         let mut found = Vec::new();
-        let mut known: Vec<String> = Vec::new();
-        if let Some(sources) = self.main_sources() {
-            let loaded = self.load(&sources);
-            known.extend(loaded.documents.iter().map(|document| document.source.name.clone()));
-            found.extend(loaded.diagnostics);
+        let mut known: Vec<&str> = Vec::new();
+        if let Some(loaded) = self.policy() {
+            known.extend(loaded.documents.iter().map(|document| document.source.name.as_str()));
+            found.extend(loaded.diagnostics.iter().cloned());
         }
         for (name, open) in &self.open {
-            if !known.contains(name) {
-                found.extend(self.load(std::slice::from_ref(&open.source)).diagnostics);
+            if !known.contains(&name.as_str()) {
+                found.extend(self.load(&open.document.source).diagnostics);
             }
         }
         found
     }
 
-    fn main_sources(&self) -> Option<Vec<Arc<Source>>> {
-        let main = self.main.as_ref()?;
-        let edited = self.open.get(&main.display().to_string()).map(|open| Arc::clone(&open.source));
-        edited.or_else(|| policy_files::read(main).ok()).map(|source| vec![source])
+    /// The policy of the main file, edited files as they are in the editor.
+    fn policy(&self) -> Option<&Loaded> {
+        let read = || {
+            let main = self.main.as_ref()?;
+            let edited = self.open.get(&identity(main)).map(|open| Arc::clone(&open.document.source));
+            let source = edited.or_else(|| policy_files::read(main).ok())?;
+            Some(self.load(&source))
+        };
+        self.policy.get_or_init(read).as_ref()
     }
 
-    fn load(&self, sources: &[Arc<Source>]) -> policies::Loaded {
+    fn load(&self, source: &Arc<Source>) -> Loaded {
         let mut files = Edited { open: &self.open, disk: Disk::new(&self.configuration) };
+        let sources = std::slice::from_ref(source);
         policy_files::load_sources(sources, Vec::new(), &mut files, &self.configuration, None, None)
     }
 
@@ -147,12 +162,21 @@ struct Edited<'a> {
 impl Files for Edited<'_> {
     fn read(&mut self, name: &str, by: &Source) -> Result<Arc<Source>, String> {
         let candidates = self.disk.candidates(name, by)?;
-        let edited = candidates.iter().find_map(|path| self.open.get(&path.display().to_string()));
+        let edited = candidates.iter().find_map(|path| self.open.get(&identity(path)));
         match edited {
-            Some(open) => Ok(Arc::clone(&open.source)),
-            None => self.disk.read(name, by),
+            Some(open) => Ok(Arc::clone(&open.document.source)),
+            // The same file by another path is the same file.
+            None => self
+                .disk
+                .read(name, by)
+                .map(|source| Source::new(identity(Path::new(&source.name)), source.text.clone())),
         }
     }
+}
+
+/// What a file is known by: its path without links and detours, as far as it is there.
+fn identity(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// The path of a `file:` URI.

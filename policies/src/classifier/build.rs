@@ -158,7 +158,8 @@ impl Builder<'_> {
         // Few sets in many combinations can still repeat their rules too often: the largest go beside.
         let mut beside = wide;
         loop {
-            let weight: usize = classes.iter().map(|class| class.iter().map(|&at| weight_of(&groups, at)).sum::<usize>()).sum();
+            let weight: usize =
+                classes.iter().map(|class| class.iter().map(|&at| weight_of(&groups, at)).sum::<usize>()).sum();
             if weight <= SPREAD * ranks.len() || groups.len() <= 1 {
                 break;
             }
@@ -186,8 +187,11 @@ impl Builder<'_> {
                 let child = match made.get(&class) {
                     Some(child) => *child,
                     None => {
-                        let mut ranks: Vec<u32> =
-                            class.iter().filter_map(|&at| groups.get(at)).flat_map(|group| group.ranks.clone()).collect();
+                        let mut ranks: Vec<u32> = class
+                            .iter()
+                            .filter_map(|&at| groups.get(at))
+                            .flat_map(|group| group.ranks.clone())
+                            .collect();
                         ranks.sort_unstable();
                         let child = self.tree(ranks, inner, depth + 1);
                         made.insert(class, child);
@@ -260,7 +264,11 @@ impl Builder<'_> {
         let (mut starts, mut classes) = (Vec::new(), vec![Vec::new()]);
         let mut events = events.into_iter().peekable();
         while let Some((start, begins, at)) = events.next() {
-            if begins { active.insert(at) } else { active.remove(&at) };
+            if begins {
+                active.insert(at)
+            } else {
+                active.remove(&at)
+            };
             if events.peek().is_some_and(|(next, ..)| *next == start) {
                 continue;
             }

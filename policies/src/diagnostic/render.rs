@@ -114,7 +114,17 @@ impl fmt::Display for Diagnostic {
 /// A text cut to what fits a report. Control characters do not reach the terminal.
 fn clipped(text: String) -> String {
     let text = if text.contains(char::is_control) {
-        text.chars().map(|c| if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c }).collect()
+        text.chars()
+            .map(|c| {
+                if c == '\t' {
+                    ' '
+                } else if c.is_control() {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
+            .collect()
     } else {
         text
     };
@@ -161,9 +171,9 @@ pub fn sarif(diagnostics: &[Diagnostic]) -> Json {
                 .notes
                 .iter()
                 .filter_map(|note| {
-                    let mut place = region(note.origin.as_ref()?);
-                    place["message"] = json!({ "text": note.text });
-                    Some(place)
+                    let place = region(note.origin.as_ref()?);
+                    let physical = place.get("physicalLocation").cloned();
+                    Some(json!({ "physicalLocation": physical, "message": { "text": note.text } }))
                 })
                 .collect();
             json!({

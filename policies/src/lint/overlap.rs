@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use crate::diagnostic::{Diagnostic, Problem};
 use crate::address::{AddressRange, PortRange};
+use crate::diagnostic::{Diagnostic, Problem};
 use crate::intervals::{Intervals, of_addresses, of_ports};
 use crate::model::{Conditions, TtlsRule, ZertRule};
 use crate::region::{Cell, without};
@@ -36,7 +36,8 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn ttls(rule: &'a TtlsRule) -> Self {
-        let treatment = (rule.security.as_ref().map_or(0, |security| std::sync::Arc::as_ptr(security).addr()), rule.enabled());
+        let treatment =
+            (rule.security.as_ref().map_or(0, |security| std::sync::Arc::as_ptr(security).addr()), rule.enabled());
         Self::new(&rule.name, &rule.origin, rule.priority, treatment, &rule.conditions)
     }
 
@@ -87,7 +88,8 @@ pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Vec<Diagnostic>) {
     let before = overlaps(compared, dimension);
     let mut bypassed: HashMap<usize, ()> = HashMap::new();
     for (entry, earlier) in compared.iter().zip(&before) {
-        let earlier: Vec<(usize, &Entry<'_>)> = earlier.iter().filter_map(|&at| Some((at, compared.get(at)?))).collect();
+        let earlier: Vec<(usize, &Entry<'_>)> =
+            earlier.iter().filter_map(|&at| Some((at, compared.get(at)?))).collect();
         if let Some(diagnostic) = shadowed(entry, &earlier) {
             diagnostics.push(diagnostic);
             continue;
@@ -104,7 +106,9 @@ pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Vec<Diagnostic>) {
                     part: part(entry, bypass),
                 };
                 let diagnostic = Diagnostic::new(problem, bypass.origin.clone());
-                diagnostics.push(diagnostic.note(format!("`{}` is searched after it", entry.name), Some(entry.origin.clone())));
+                diagnostics.push(
+                    diagnostic.note(format!("`{}` is searched after it", entry.name), Some(entry.origin.clone())),
+                );
             }
         }
     }
@@ -244,11 +248,11 @@ fn equal_priority(entry: &Entry<'_>, others: &[(usize, &Entry<'_>)]) -> Option<D
 fn partly_shadowed(entry: &Entry<'_>, others: &[(usize, &Entry<'_>)]) -> Option<Diagnostic> {
     // A rule without TLS above one with it has a warning of its own.
     let is_bypass = |other: &Entry<'_>| !other.treatment.1 && entry.treatment.1;
-    let higher = || {
-        others.iter().map(|(_, other)| *other).filter(|other| other.priority > entry.priority && !is_bypass(other))
-    };
+    let higher =
+        || others.iter().map(|(_, other)| *other).filter(|other| other.priority > entry.priority && !is_bypass(other));
     let crossing = higher().find(|other| !other.cell.is_within(&entry.cell));
-    let found = crossing.map(|other| (other, part(entry, other))).or_else(|| dead_member(entry, &higher().collect::<Vec<_>>()));
+    let found =
+        crossing.map(|other| (other, part(entry, other))).or_else(|| dead_member(entry, &higher().collect::<Vec<_>>()));
     let (other, part) = found?;
     let problem = Problem::PartlyShadowed { rule: entry.name.to_owned(), by: format!("`{}`", other.name), part };
     let (text, origin) = other.note();

@@ -145,7 +145,8 @@ impl Checked<'_> {
             None
         };
         if let Some(when) = when {
-            let problem = Problem::CertificateExpires { rule: rule.clone(), ring: ring.clone(), label: label.clone(), when };
+            let problem =
+                Problem::CertificateExpires { rule: rule.clone(), ring: ring.clone(), label: label.clone(), when };
             self.diagnostics.push(Diagnostic::new(problem, origin.clone()));
         }
         let (usage, name) = match self.security.role {

@@ -8,10 +8,21 @@ use crate::intervals::{Intervals, V4, to_address};
 
 /// Values of one dimension that are written out.
 const SHOWN: usize = 6;
-const MONTH_NAMES: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-const WEEKDAY_NAMES: [&str; 7] =
-    ["Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays"];
+const MONTH_NAMES: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const WEEKDAY_NAMES: [&str; 7] = ["Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays"];
 
 /// `outbound, remote address 10.1.0.0/16, remote port 21`; `all connections` for the whole.
 impl std::fmt::Display for Cell {
@@ -64,14 +75,11 @@ impl Cell {
         part(JOB, "job", &names);
         part(USER, "user", &names);
         for (first, clock) in CLOCKS.into_iter().zip(["local time", "UTC"]) {
-            let times: Vec<String> = [
-                self.set(first).map(dates),
-                self.set(first + 1).map(days),
-                self.set(first + 2).map(minutes),
-            ]
-            .into_iter()
-            .flatten()
-            .collect();
+            let times: Vec<String> =
+                [self.set(first).map(dates), self.set(first + 1).map(days), self.set(first + 2).map(minutes)]
+                    .into_iter()
+                    .flatten()
+                    .collect();
             if !times.is_empty() {
                 parts.push((clock, vec![times.join(" ")]));
             }
@@ -153,7 +161,9 @@ fn minutes(set: &Intervals) -> String {
 fn dates(set: &Intervals) -> String {
     let date = |second: u128| {
         let second = i64::try_from(second).ok().and_then(|second| second.checked_add(epoch()));
-        second.and_then(|second| chrono::DateTime::from_timestamp(second, 0)).map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+        second
+            .and_then(|second| chrono::DateTime::from_timestamp(second, 0))
+            .map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string())
     };
     let text = |&(from, to): &(u128, u128)| match (date(from).filter(|_| from > 0), date(to)) {
         (Some(from), Some(to)) => format!("from {from} to {to}"),
@@ -191,7 +201,8 @@ fn days(set: &Intervals) -> String {
     });
     let chosen = |list: &[bool], name: &dyn Fn(usize) -> String| -> Option<String> {
         (!list.iter().all(|flag| *flag)).then(|| {
-            let names: Vec<String> = list.iter().enumerate().filter(|(_, flag)| **flag).map(|(at, _)| name(at)).collect();
+            let names: Vec<String> =
+                list.iter().enumerate().filter(|(_, flag)| **flag).map(|(at, _)| name(at)).collect();
             names.join(", ")
         })
     };

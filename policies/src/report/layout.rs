@@ -67,7 +67,8 @@ impl Report {
         ];
         for rule in wanted {
             let actions = selection.actions(rule);
-            let is_rule = selection.filter.as_deref().is_none_or(|name| name == rule.name) || actions.len() == rule.actions.len();
+            let is_rule =
+                selection.filter.as_deref().is_none_or(|name| name == rule.name) || actions.len() == rule.actions.len();
             if selection.rules && is_rule {
                 lines.push(String::new());
                 lines.extend(rule_lines(rule, policy_type, selection, *time.offset()));
@@ -87,7 +88,10 @@ impl Report {
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let rules = self.ttls.iter().chain(&self.zert);
-        rules.flat_map(|rule| std::iter::once(&rule.name).chain(rule.actions.iter().map(|action| &action.name))).map(String::as_str).collect()
+        rules
+            .flat_map(|rule| std::iter::once(&rule.name).chain(rule.actions.iter().map(|action| &action.name)))
+            .map(String::as_str)
+            .collect()
     }
 }
 

@@ -13,11 +13,7 @@ use crate::syntax::{Block, Item, Setting};
 use crate::value::{Kind, NamePattern, Value};
 
 impl<'a> Resolver<'a> {
-    pub(super) fn conditions(
-        &mut self,
-        block: &'a Block,
-        settings: &HashMap<&'static str, &'a Setting>,
-    ) -> Conditions {
+    pub(super) fn conditions(&mut self, block: &'a Block, settings: &HashMap<&'static str, &'a Setting>) -> Conditions {
         let found = self.diagnostics.len();
         let first = |name: &str| settings.get(name).and_then(|setting| setting.values.first());
         let direction = match first("Direction") {

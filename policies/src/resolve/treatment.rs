@@ -65,11 +65,7 @@ impl Resolver<'_> {
                     "code suites such as `V3CipherSuites4Char TLS_AES_128_GCM_SHA256` (TLS 1.3), or leave them out",
                 )
             };
-            report(
-                Problem::NothingUsable { rule: name(), reason: reason.to_owned() },
-                rule.origin.clone(),
-                Some(help),
-            );
+            report(Problem::NothingUsable { rule: name(), reason: reason.to_owned() }, rule.origin.clone(), Some(help));
         }
         let is_client = parameters.role == Role::Client;
         if is_client && parameters.host_names.is_empty() {

@@ -53,7 +53,8 @@ pub fn apply(documents: &[Document], diagnostics: &mut Vec<Diagnostic>) {
     if with.is_empty() {
         return;
     }
-    let codes: HashSet<&str> = with.iter().flat_map(|document| &document.allows).flat_map(|allow| &allow.codes).copied().collect();
+    let codes: HashSet<&str> =
+        with.iter().flat_map(|document| &document.allows).flat_map(|allow| &allow.codes).copied().collect();
     let same = |a: &Arc<Source>, b: &Arc<Source>| Arc::ptr_eq(a, b);
     diagnostics.retain(|diagnostic| {
         let code = diagnostic.problem.code();

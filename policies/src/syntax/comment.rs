@@ -22,10 +22,12 @@ pub(crate) fn contradiction(codes: &[u16], comment: &str) -> Option<(String, Str
         return None;
     }
     // A comment may speak of what is no longer there.
-    let past = [
-        "no", "not", "never", "without", "instead", "gone", "former", "formerly", "removed", "replaces", "replaced",
-    ];
-    if comment.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| past.iter().any(|past| past.eq_ignore_ascii_case(word))) {
+    let past =
+        ["no", "not", "never", "without", "instead", "gone", "former", "formerly", "removed", "replaces", "replaced"];
+    if comment
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| past.iter().any(|past| past.eq_ignore_ascii_case(word)))
+    {
         return None;
     }
     let names: Vec<String> = codes.iter().map(|&code| cipher::name(code)).collect();
@@ -33,7 +35,9 @@ pub(crate) fn contradiction(codes: &[u16], comment: &str) -> Option<(String, Str
     let said: Vec<String> = comment
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
         .filter(|word| !word.is_empty())
-        .map(|word| word.to_ascii_uppercase().replace('-', "_").replace("AES128", "AES_128").replace("AES256", "AES_256"))
+        .map(|word| {
+            word.to_ascii_uppercase().replace('-', "_").replace("AES128", "AES_128").replace("AES256", "AES_256")
+        })
         .collect();
     let wrong = said.iter().find_map(|word| {
         if let Some(suite) = cipher::by_name(word) {

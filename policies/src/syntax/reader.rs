@@ -128,7 +128,8 @@ impl<'a> Reader<'a> {
         let mut start = 0;
         while start < text.len() {
             let rest = text.get(start..).unwrap_or_default();
-            let end = match rest.as_bytes().get(..PIECE).and_then(|piece| piece.iter().rposition(|&byte| byte == b'\n')) {
+            let end = match rest.as_bytes().get(..PIECE).and_then(|piece| piece.iter().rposition(|&byte| byte == b'\n'))
+            {
                 Some(newline) => newline + 1,
                 None if rest.len() < PIECE => rest.len(),
                 None => rest.find('\n').map_or(rest.len(), |newline| newline + 1),
@@ -158,10 +159,11 @@ impl<'a> Reader<'a> {
             }
             // The grammar takes every text; should it ever not, the place is said.
             Err(error) => {
-                let at = base + match error.location {
-                    pest::error::InputLocation::Pos(at) => at,
-                    pest::error::InputLocation::Span((start, _)) => start,
-                };
+                let at = base
+                    + match error.location {
+                        pest::error::InputLocation::Pos(at) => at,
+                        pest::error::InputLocation::Span((start, _)) => start,
+                    };
                 self.report(Problem::Syntax { found: "this".to_owned() }, Span { start: at, end: at }, None);
             }
         }
@@ -345,7 +347,8 @@ impl<'a> Reader<'a> {
             self.lay(close);
         } else if let Some(lines) = &mut self.layout {
             // Comments before the statement that ends a brace-less block belong to that statement.
-            let kept = lines.iter().rposition(|line| !matches!(line, Line::Comment(_) | Line::Blank)).map_or(0, |at| at + 1);
+            let kept =
+                lines.iter().rposition(|line| !matches!(line, Line::Comment(_) | Line::Blank)).map_or(0, |at| at + 1);
             lines.insert(kept, close);
             self.now.layout = self.now.layout.map(|index| if index >= kept { index + 1 } else { index });
         }
@@ -391,9 +394,10 @@ impl<'a> Reader<'a> {
     /// Finds the block that has a parameter of this name; brace-less blocks that have not end here.
     fn place(&mut self, keyword: Word<'a>, rest: &[Word<'a>]) {
         let braced = self.open.iter().rposition(|open| open.block.braces);
-        let taker = self.open.iter().enumerate().skip(braced.unwrap_or(0)).rev().find_map(|(index, open)| {
-            open.block.statement.parameter(keyword.text).map(|parameter| (index, parameter))
-        });
+        let taker =
+            self.open.iter().enumerate().skip(braced.unwrap_or(0)).rev().find_map(|(index, open)| {
+                open.block.statement.parameter(keyword.text).map(|parameter| (index, parameter))
+            });
         if let Some((index, parameter)) = taker {
             self.close_down_to(index + 1, keyword.span.start);
             return self.parameter(parameter, keyword, rest);
@@ -403,7 +407,9 @@ impl<'a> Reader<'a> {
                 self.close_down_to(0, keyword.span.start);
                 self.statement(statement, keyword, rest);
             }
-            (Some(statement), true) if statement.placement == Placement::Top && rest.first().is_none_or(|word| word.text == "{") => {
+            (Some(statement), true)
+                if statement.placement == Placement::Top && rest.first().is_none_or(|word| word.text == "{") =>
+            {
                 self.in_place(statement, keyword, rest);
             }
             (Some(statement), true) if statement.placement == Placement::Top => {
@@ -459,9 +465,10 @@ impl<'a> Reader<'a> {
             })
         };
         let has = |other: &&'static Statement| other.parameter(keyword.text).is_some();
-        let elsewhere = children().find(has).or_else(|| STATEMENTS.iter().find(has)).map(|other| {
-            format!("`{}` belongs into {}", keyword.text, other.name)
-        });
+        let elsewhere = children()
+            .find(has)
+            .or_else(|| STATEMENTS.iter().find(has))
+            .map(|other| format!("`{}` belongs into {}", keyword.text, other.name));
         let meant = if elsewhere.is_none() && self.suggests() {
             let own = statement.rows().map(|row| row.name);
             nearest(keyword.text, own)
@@ -485,7 +492,7 @@ impl<'a> Reader<'a> {
         let help = reference.map(|row| format!("give it a name at the top level, and code `{}` here", row.name));
         let problem = Problem::UnknownParameter { statement: outer.name, keyword: keyword.text.to_owned() };
         self.report(problem, keyword.span, help);
-        if rest.first().is_some() {
+        if !rest.is_empty() {
             self.skipping = 1; // its brace stands on the same line
             self.header = Header::None;
         }
@@ -581,7 +588,17 @@ impl<'a> Reader<'a> {
         let text = std::iter::once(statement.name).chain(name.as_deref());
         self.lay(Line::Open { text: text.collect::<Vec<_>>().join(" "), comment: None });
         let end = name_span.end;
-        let block = Block { statement, name, origin, name_span, end, items: Vec::new(), braces: false, closed: false, broken: false };
+        let block = Block {
+            statement,
+            name,
+            origin,
+            name_span,
+            end,
+            items: Vec::new(),
+            braces: false,
+            closed: false,
+            broken: false,
+        };
         self.open.push(Open { block, allows });
         self.header = Header::Block;
         match brace.and_then(|at| Some((at, rest.get(at)?))) {
@@ -710,9 +727,7 @@ impl<'a> Reader<'a> {
                     never.extend(group.filter(|group| !group.offered).map(|group| group.name.to_owned()));
                     group.is_some()
                 }
-                Value::SignaturePair(code) => {
-                    crate::group::SIGNATURE_PAIRS.iter().any(|(known, _)| known == code)
-                }
+                Value::SignaturePair(code) => crate::group::SIGNATURE_PAIRS.iter().any(|(known, _)| known == code),
                 _ => true,
             };
             if !known {
@@ -879,7 +894,9 @@ impl<'a> Reader<'a> {
             None
         };
         let mut help = mistakes::value(parameter, word.text);
-        if matches!(parameter.kind, Kind::Ports | Kind::Address | Kind::Prefix | Kind::Range) && word.text.contains([' ', '\t']) {
+        if matches!(parameter.kind, Kind::Ports | Kind::Address | Kind::Prefix | Kind::Range)
+            && word.text.contains([' ', '\t'])
+        {
             let compact: String = word.text.split_whitespace().collect();
             if parameter.kind.read(&compact).is_some() {
                 help = Some(format!("write the range without blanks: `{compact}`"));

@@ -27,8 +27,9 @@ impl Files for Beside {
 fn samples(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(folder);
     let files = std::fs::read_dir(&folder).expect("the samples").map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<PathBuf> =
-        files.filter(|path| path.extension().is_some_and(|extension| extension == "policy" || extension == "conf")).collect();
+    let mut files: Vec<PathBuf> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "policy" || extension == "conf"))
+        .collect();
     files.sort();
     assert!(!files.is_empty(), "{}", folder.display());
     files
@@ -53,7 +54,8 @@ fn compare(path: &Path, loaded: &Loaded) -> Result<(), String> {
     }
     let mut found: Vec<(String, usize, String)> = Vec::new();
     for diagnostic in &loaded.diagnostics {
-        let mark = (diagnostic.origin.source.name.clone(), diagnostic.origin.line(), diagnostic.problem.code().to_owned());
+        let mark =
+            (diagnostic.origin.source.name.clone(), diagnostic.origin.line(), diagnostic.problem.code().to_owned());
         if diagnostic.severity() != Severity::Note || expected.contains(&mark) {
             found.push(mark);
         }
