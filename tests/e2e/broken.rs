@@ -41,7 +41,7 @@ fn a_broken_policy_is_explained_and_installs_nothing() -> anyhow::Result<()> {
         (format!("{other}\nTTLSRule LAST\n{{\nDirection Both\n"), "PAG0103"),
         ("# nothing\n".to_owned(), "has no TTLS rules"),
         ("TcpImage OTHER /etc/other.conf\n".to_owned(), "no TcpImage names stack TCPIP"),
-        ("TTLSConfig /does/not/exist\n".to_owned(), "/does/not/exist (named at"),
+        ("TTLSConfig /does/not/exist\n".to_owned(), "`/does/not/exist` cannot be read"),
     ];
     for (policy, expected) in broken {
         agent.policy(&policy)?;

@@ -1,5 +1,6 @@
 //! The real binaries in network namespaces, with other people's programs as peers. Start with `cargo xtask e2e`.
 
+mod author;
 mod broken;
 mod enforcement;
 mod fail_closed;

@@ -332,8 +332,7 @@ TTLSEnvironmentAction CLIENT
   HandshakeRole Client
   TTLSCipherParms
   {
-    V3CipherSuites4Char 1302
-    V3CipherSuites4Char 1303
+    V3CipherSuites4Char 13021303
   }
   TTLSEnvironmentAdvancedParms
   {

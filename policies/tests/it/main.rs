@@ -1,6 +1,6 @@
 //! The policy language, from text to treatment.
 
 mod language;
-
+mod messages;
 mod rules;
 mod samples;
