@@ -23,6 +23,9 @@ use crate::policy_files;
 /// Exit code of a tool whose input has errors.
 const BROKEN: u8 = 2;
 
+/// Values longer than this have a line for each member.
+const LONG: usize = 48;
+
 /// Which policy: flags of every tool that reads one.
 #[derive(Args)]
 pub(super) struct PolicyFlags {
@@ -180,15 +183,23 @@ fn explanation(found: &Explanation) -> Vec<String> {
     if !found.parameters.is_empty() {
         lines.push(String::new());
         let width = found.parameters.iter().map(|parameter| parameter.name.len()).max().unwrap_or(0);
-        let value_width =
-            found.parameters.iter().map(|parameter| parameter.value.chars().count().min(28)).max().unwrap_or(0);
+        let short = |value: &str| value.chars().count().min(LONG);
+        let value_width = found.parameters.iter().map(|parameter| short(&parameter.value)).max().unwrap_or(0);
         for parameter in &found.parameters {
             let instead =
                 parameter.instead.as_ref().map(|reason| format!(" (not as coded: {reason})")).unwrap_or_default();
-            lines.push(format!(
-                "  {:width$}  {:value_width$}  {}{instead}",
-                parameter.name, parameter.value, parameter.origin
-            ));
+            // A list that is too long for its column has a line for each member.
+            let members: Vec<&str> = match parameter.value.chars().count() > LONG {
+                true => parameter.value.split(", ").collect(),
+                false => vec![&parameter.value],
+            };
+            for (at, member) in members.iter().enumerate() {
+                let (name, origin) =
+                    if at == 0 { (parameter.name.as_str(), parameter.origin.as_str()) } else { ("", "") };
+                let line =
+                    format!("  {name:width$}  {member:value_width$}  {origin}{}", if at == 0 { &instead } else { "" });
+                lines.push(line.trim_end().to_owned());
+            }
         }
     }
     if !found.near.is_empty() {

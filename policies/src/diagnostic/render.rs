@@ -92,13 +92,15 @@ impl fmt::Display for Diagnostic {
         let number = line.to_string();
         let margin = " ".repeat(number.len());
         writeln!(f, "{severity}[{}]: {}", self.problem.code(), clipped(self.problem.to_string()))?;
-        writeln!(f, "{margin}--> {}:{line}:{column}", source.name)?;
-        writeln!(f, "{margin} |")?;
-        writeln!(f, "{number} | {text}")?;
-        if column <= LONGEST_LINE {
-            write!(f, "{margin} | {}{}", " ".repeat(column - 1), "^".repeat(width.min(LONGEST_LINE + 1 - column)))?;
-        } else {
-            write!(f, "{margin} | (column {column})")?;
+        write!(f, "{margin}--> {}:{line}:{column}", source.name)?;
+        // A file that could not be read has no line to show.
+        if !source.text.is_empty() {
+            write!(f, "\n{margin} |\n{number} | {text}\n")?;
+            if column <= LONGEST_LINE {
+                write!(f, "{margin} | {}{}", " ".repeat(column - 1), "^".repeat(width.min(LONGEST_LINE + 1 - column)))?;
+            } else {
+                write!(f, "{margin} | (column {column})")?;
+            }
         }
         for note in &self.notes {
             let place = note.origin.as_ref().map(|origin| format!(" ({})", origin.short())).unwrap_or_default();

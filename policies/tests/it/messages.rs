@@ -52,7 +52,8 @@ fn every_code_is_documented_with_an_example_that_gives_it() {
     let page = std::fs::read_to_string(page).expect("docs/messages.md");
     for (code, title) in CODES {
         let heading = format!("### {code}: {title}\n");
-        let section = page.split(&heading).nth(1).unwrap_or_else(|| panic!("docs/messages.md has no `{}`", heading.trim()));
+        let section =
+            page.split(&heading).nth(1).unwrap_or_else(|| panic!("docs/messages.md has no `{}`", heading.trim()));
         let section = section.split("\n### ").next().unwrap_or_default().split("\n## ").next().unwrap_or_default();
         let example = section.split("```policy\n").nth(1).and_then(|rest| rest.split("```").next());
         let Some(example) = example else {
