@@ -278,7 +278,10 @@ impl Daemon {
         let state = self.policy.read().unwrap_or_else(PoisonError::into_inner);
         let instance = state.installed.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0);
         let now = chrono::Local::now().fixed_offset();
-        policies::report::Report::new(&self.engine.policy(), &self.configuration.image, instance, now, &state.history)
+        let image = &self.configuration.image;
+        let report = policies::report::Report::new(&self.engine.policy(), image, instance, now, &state.history);
+        let files = state.files.iter().map(|file| file.path.clone()).collect();
+        policies::report::Report { files, ..report }
     }
 
     fn refresh_interval(&self) -> std::time::Duration {

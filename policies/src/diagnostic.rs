@@ -97,6 +97,43 @@ impl Diagnostic {
     }
 }
 
+/// Diagnostics up to a number; what is more is counted. The first error is always among them.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    pub(crate) list: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+    has_error: bool,
+}
+
+impl Collector {
+    /// Diagnostics that are kept. A policy of 100,000 rules can have one mistake in each.
+    const MOST: usize = 1000;
+
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let is_error = diagnostic.severity() == Severity::Error;
+        if self.list.len() < Self::MOST || (is_error && !self.has_error) {
+            self.has_error |= is_error;
+            self.list.push(diagnostic);
+        } else if is_error {
+            self.errors += 1;
+        } else {
+            self.warnings += 1;
+        }
+    }
+
+    /// What was kept, and how many were not, at a place.
+    pub(crate) fn finish(mut self, place: &Origin) -> Vec<Diagnostic> {
+        if self.errors > 0 {
+            self.list.push(Diagnostic::new(Problem::TooMany { count: self.errors }, place.clone()));
+        }
+        if self.warnings > 0 {
+            self.list.push(Diagnostic::new(Problem::TooManyWarnings { count: self.warnings }, place.clone()));
+        }
+        self.list
+    }
+}
+
 /// Whether any of them is an error.
 #[must_use]
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {

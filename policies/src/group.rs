@@ -41,6 +41,17 @@ pub fn serves_tls12(code: u16) -> bool {
     code < 256
 }
 
+/// The elliptic curve of a hybrid.
+#[must_use]
+pub fn classical_part(code: u16) -> Option<u16> {
+    match code {
+        4587 => Some(23),
+        4588 => Some(29),
+        4589 => Some(24),
+        _ => None,
+    }
+}
+
 /// Whether FIPS 140-3 allows a group: X25519 alone it does not.
 #[must_use]
 pub fn is_fips(code: u16) -> bool {

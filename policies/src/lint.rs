@@ -6,7 +6,7 @@ mod overlap;
 mod rings;
 
 use crate::address::PortRange;
-use crate::diagnostic::{Diagnostic, Problem};
+use crate::diagnostic::{Collector, Diagnostic, Problem};
 use crate::matching::Direction;
 use crate::model::{Condition, Policy};
 use overlap::Entry;
@@ -17,7 +17,8 @@ pub use rings::{CertificateFacts, RingFacts, Rings};
 /// which certificates expire soon.
 #[must_use]
 pub fn lint(policy: &Policy, rings: Option<(&mut dyn Rings, i64)>) -> Vec<Diagnostic> {
-    let mut diagnostics = outbound_local_ports(policy);
+    let mut diagnostics = Collector::default();
+    outbound_local_ports(policy).into_iter().for_each(|found| diagnostics.push(found));
     let ttls: Vec<Entry<'_>> =
         policy.ttls.iter().filter(|rule| !rule.conditions.broken).map(|rule| Entry::ttls(rule)).collect();
     overlap::check(&ttls, &mut diagnostics);
@@ -27,7 +28,8 @@ pub fn lint(policy: &Policy, rings: Option<(&mut dyn Rings, i64)>) -> Vec<Diagno
     if let Some((rings, now)) = rings {
         rings::check(policy, rings, now, &mut diagnostics);
     }
-    diagnostics
+    let last = policy.ttls.last().map(|rule| &rule.origin).or_else(|| policy.zert.last().map(|rule| &rule.origin));
+    last.map(|place| diagnostics.finish(place)).unwrap_or_default()
 }
 
 /// The ports Linux gives to programs that ask for none; z/OS gives from 1024 up.

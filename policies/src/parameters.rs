@@ -195,6 +195,23 @@ impl TtlsRule {
         }
     }
 
+    /// What connections would get without the connection action: what the environment action's report shows.
+    #[must_use]
+    pub fn environment_security(&self) -> Option<SecurityParameters> {
+        let without = Self {
+            name: self.name.clone(),
+            origin: self.origin.clone(),
+            priority: self.priority,
+            conditions: self.conditions.clone(),
+            group: self.group.clone(),
+            environment: self.environment.clone(),
+            connection: None,
+            references: Vec::new(),
+            security: None,
+        };
+        without.treatment().map(|(security, _)| security)
+    }
+
     /// Makes what [`TtlsRule::security`] holds; `None` when the rule leaves connections alone.
     pub(crate) fn treatment(&self) -> Option<(SecurityParameters, LeftOut)> {
         if !self.enabled() {
@@ -252,10 +269,13 @@ impl TtlsRule {
             host_names: self.texts("HostReferenceIdDNS"),
             server_name_indication: sni,
             handshake_timeout: self.number("HandshakeTimeout").unwrap_or(10),
-            cache_capacity: self
-                .number("HandshakeCacheCapacity")
-                .or_else(|| self.number("GSK_V3_SIDCACHE_SIZE"))
-                .unwrap_or(512),
+            // A client without tickets resumes nothing: the engine keeps one store for both kinds of sessions.
+            cache_capacity: match role {
+                Role::Client if !self.on(tickets) => 0,
+                _ => {
+                    self.number("HandshakeCacheCapacity").or_else(|| self.number("GSK_V3_SIDCACHE_SIZE")).unwrap_or(512)
+                }
+            },
             cache_timeout: self
                 .number("HandshakeCacheTimeout")
                 .or_else(|| self.number("GSK_V3_SESSION_TIMEOUT"))
@@ -308,13 +328,16 @@ impl TtlsRule {
             Role::Server(_) => &["ServerKeyShareGroups", "ServerKexECurves"],
         };
         let values: Vec<Value> = names.iter().flat_map(|name| self.effective(name).values).collect();
-        if values.is_empty() || values.contains(&Value::Group(None)) {
+        if values.is_empty() {
             return group::DEFAULT.to_vec();
         }
+        // `Any` is the engine's own list, behind the key shares that are coded.
+        let any = if values.contains(&Value::Group(None)) { group::DEFAULT } else { &[] };
         let codes = values.into_iter().filter_map(|value| match value {
             Value::Group(code) => code,
             _ => None,
         });
+        let codes = codes.chain(any.iter().copied());
         partition(codes, |code| group::by_code(code).is_some_and(|group| group.offered)).0
     }
 

@@ -13,7 +13,7 @@ use crate::cipher;
 use crate::group;
 use crate::intervals::{of_addresses, to_address};
 use crate::model::{Action, Conditions, Policy, Scope, TtlsRule, ZertRule};
-use crate::parameters::{Role, default_values, in_effect};
+use crate::parameters::{Role, SecurityParameters, default_values, in_effect};
 use crate::schedule::Schedule;
 use crate::table::{self, Parameter, Placement, Statement};
 use crate::value::{Kind, Value};
@@ -38,6 +38,10 @@ impl History for i64 {
 #[allow(missing_docs, reason = "the field names are the documentation")]
 pub struct Report {
     pub image: String,
+    /// The names of all images that the configuration speaks of.
+    pub images: Vec<String>,
+    /// The files the policy was read from.
+    pub files: Vec<String>,
     /// When the report was made.
     pub time: DateTime<FixedOffset>,
     /// Seconds since the epoch of the installation.
@@ -142,6 +146,8 @@ impl Report {
     pub fn new(policy: &Policy, image: &str, instance: i64, now: DateTime<FixedOffset>, history: &dyn History) -> Self {
         Self {
             image: image.to_owned(),
+            images: vec![image.to_owned()],
+            files: Vec::new(),
             time: now,
             instance,
             ttls: policy.ttls.iter().map(|rule| ttls_rule(rule, now, history)).collect(),
@@ -151,13 +157,19 @@ impl Report {
 }
 
 fn ttls_rule(rule: &TtlsRule, now: DateTime<FixedOffset>, history: &dyn History) -> Rule {
+    let environment = rule.environment_security();
     let actions = rule
         .references
         .iter()
         .filter_map(|scope| {
             let action = rule.action(*scope)?;
             let (created, updated) = history.of(scope.statement(), &action.name);
-            let entries = entries(rule, action, *scope);
+            // An environment action is shown as it is without the connection action that some rules have beside it.
+            let security = match scope {
+                Scope::Connection => rule.security.as_deref(),
+                _ => environment.as_ref(),
+            };
+            let entries = Shown { action, scope: *scope, security }.entries();
             let scope = format!("{scope:?}");
             Some(ActionReport { name: action.name.clone(), scope, entries, created, updated })
         })
@@ -265,7 +277,9 @@ fn time(schedule: &Schedule, now: DateTime<FixedOffset>) -> Time {
         }
     };
     let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
-    let offset = if *utc { 0 } else { i64::from(now.offset().local_minus_utc()) / 60 };
+    // The whole day is the whole day in every zone.
+    let whole_day = hours.iter().all(|range| (range.from, range.to) == (0, 1440));
+    let offset = if *utc || whole_day { 0 } else { i64::from(now.offset().local_minus_utc()) / 60 };
     let hours: Vec<(i64, i64)> = match hours.as_slice() {
         [] => vec![(0, 1440)],
         hours => hours.iter().map(|range| (range.from.into(), range.to.into())).collect(),
@@ -287,131 +301,158 @@ fn time(schedule: &Schedule, now: DateTime<FixedOffset>) -> Time {
     }
 }
 
-/// What an action's report holds. A group and an environment show every default, a connection what is coded.
-fn entries(rule: &TtlsRule, action: &Action, scope: Scope) -> Vec<Entry> {
-    let defaults = scope != Scope::Connection;
-    table::statement(scope.statement())
-        .map(|statement| block_entries(rule, action, statement, defaults, scope))
-        .unwrap_or_default()
-}
-
-fn block_entries(
-    rule: &TtlsRule,
-    action: &Action,
-    statement: &'static Statement,
-    defaults: bool,
+/// An action whose report is made.
+struct Shown<'a> {
+    action: &'a Action,
     scope: Scope,
-) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    // A shared sub-statement has rows that count in environment actions only.
-    let counts = |row: &&'static Parameter| scope == Scope::Environment || !row.is_environment_only();
-    for row in statement.rows().filter(counts) {
+    /// What the engine makes of it; none when TTLS is not enabled.
+    security: Option<&'a SecurityParameters>,
+}
+
+impl Shown<'_> {
+    /// A group and an environment show every default, a connection what is coded.
+    fn entries(&self) -> Vec<Entry> {
+        let statement = table::statement(self.scope.statement());
+        statement.map(|statement| self.block(statement, self.scope != Scope::Connection)).unwrap_or_default()
+    }
+
+    fn block(&self, statement: &'static Statement, defaults: bool) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        // A shared sub-statement has rows that count in environment actions only.
+        let counts = |row: &&'static Parameter| self.scope == Scope::Environment || !row.is_environment_only();
+        for row in statement.rows().filter(counts) {
+            match row.kind {
+                Kind::Inline(name) => {
+                    let coded = self.action.parts.contains(&name);
+                    // Ciphers and LDAP servers have no defaults to show.
+                    let shown = coded || (defaults && !matches!(name, "TTLSCipherParms" | "TTLSGskLdapParms"));
+                    let Some(inner) = table::statement(name).filter(|_| shown) else { continue };
+                    // A connection's signature parameters are shown whole when some are coded.
+                    let inner = self.block(inner, defaults || name == "TTLSSignatureParms");
+                    if !inner.is_empty() {
+                        entries.push(Entry::Block { name: name.to_owned(), entries: inner });
+                    }
+                }
+                Kind::Reference(name)
+                    if table::statement(name).is_some_and(|one| one.placement == Placement::TopOrInline) => {}
+                _ => entries.extend(self.entry(row, defaults)),
+            }
+        }
+        entries
+    }
+
+    fn entry(&self, row: &'static Parameter, defaults: bool) -> Vec<Entry> {
+        let coded = self.action.settings.get(row.name);
+        let name = row.name.to_owned();
+        let values = match coded {
+            Some(setting) => in_effect(row, &setting.values).0,
+            None if defaults && !row.quiet => default_values(row),
+            None => Vec::new(),
+        };
         match row.kind {
-            Kind::Inline(name) => {
-                let coded = action.parts.contains(&name);
-                // Ciphers and LDAP servers have no defaults to show.
-                let shown = coded || (defaults && !matches!(name, "TTLSCipherParms" | "TTLSGskLdapParms"));
-                let Some(inner) = table::statement(name).filter(|_| shown) else { continue };
-                // A connection's signature parameters are shown whole when some are coded.
-                let whole = defaults || name == "TTLSSignatureParms";
-                let inner = block_entries(rule, action, inner, whole, scope);
-                if !inner.is_empty() {
-                    entries.push(Entry::Block { name: name.to_owned(), entries: inner });
-                }
+            _ if row.name == "FIPSMODE" => Vec::new(), // no build has the module that would put it in effect
+            Kind::Suites(_) => {
+                // Both keywords are one list, which stands under the first. Suites of a version that is off cannot occur.
+                let possible = |code: &u16| self.security.is_none_or(|security| security.suites.contains(code));
+                let offered = |code: &u16| cipher::by_code(*code).is_some_and(|suite| suite.offered);
+                let codes = values.iter().filter_map(as_code).filter(offered).filter(possible);
+                codes_entry("v3CipherSuites", codes, |code| (format!("{code:04X}"), cipher::name(code)))
             }
-            Kind::Reference(name)
-                if table::statement(name).is_some_and(|one| one.placement == Placement::TopOrInline) => {}
-            _ => entries.extend(entry(rule, action, row, defaults)),
+            Kind::Groups { .. } if defaults || coded.is_some() => {
+                if values.contains(&Value::Group(None)) {
+                    let any = vec![("Any".to_owned(), String::new())];
+                    return vec![Entry::Codes { name, codes: any }];
+                }
+                // IBM writes these two names with a capital.
+                let text = |code: u16| group::name(code).replace("x25519", "X25519").replace("x448", "X448");
+                codes_entry(row.name, self.groups(row, &values).into_iter(), |code| (format!("{code:04}"), text(code)))
+            }
+            Kind::Groups { .. } => Vec::new(),
+            Kind::SignaturePairs => {
+                let engine = row.name == "SignaturePairs" && (defaults || coded.is_some());
+                let codes: Vec<u16> =
+                    if engine { group::VERIFIED.to_vec() } else { values.iter().filter_map(as_code).collect() };
+                let text = |code: u16| (format!("{code:04X}"), group::signature_name(code));
+                codes_entry(row.name, codes.into_iter(), text)
+            }
+            _ => {
+                let values = match self.instead(row.name) {
+                    Some(value) if !values.is_empty() => vec![value],
+                    _ => values,
+                };
+                // Labels and names may hold commas and blanks: each has a line.
+                let shown = |value: &Value| if row.secret { "********".to_owned() } else { value.to_string() };
+                values.iter().map(|value| Entry::Value { name: name.clone(), value: shown(value) }).collect()
+            }
         }
     }
-    entries
+
+    /// What counts in place of a coded value or a default: versions that nothing serves, caches that the seed's keywords
+    /// set, names that are not sent.
+    fn instead(&self, name: &str) -> Option<Value> {
+        let security = self.security?;
+        match name {
+            "TLSv1.2" => Some(Value::OnOff(security.tls12)),
+            "TLSv1.3" => Some(Value::OnOff(security.tls13)),
+            "GSK_V3_SIDCACHE_SIZE" => Some(Value::Number(security.cache_capacity)),
+            "GSK_V3_SESSION_TIMEOUT" => Some(Value::Number(security.cache_timeout)),
+            "GSK_SESSION_TICKET_SERVER_TIMEOUT" => Some(Value::Number(security.ticket_timeout)),
+            "ClientHandshakeSNIList" => security.server_name_indication.clone().map(Value::Text),
+            _ => None,
+        }
+    }
+
+    /// The groups in effect under one of the four rows. The engine has one list; a client sends a share for its first
+    /// group, and for the classical part of that if it is in the list.
+    fn groups(&self, row: &Parameter, values: &[Value]) -> Vec<u16> {
+        let client = row.name.starts_with("Client");
+        let (tls12, tls13) = self.security.map_or((true, true), |security| (security.tls12, security.tls13));
+        let mine = self.security.filter(|security| client == (security.role == Role::Client));
+        let list: Vec<u16> = match mine {
+            Some(security) => security.groups.clone(),
+            // The other end's rows steer nothing in this role: what is coded, else what is coded beside it, else the
+            // engine's own list.
+            None => {
+                let beside = match row.name {
+                    "ClientKeyShareGroups" => "ClientECurves",
+                    "ClientECurves" => "ClientKeyShareGroups",
+                    "ServerKeyShareGroups" => "ServerKexECurves",
+                    _ => "ServerKeyShareGroups",
+                };
+                let beside =
+                    self.action.settings.get(beside).map(|setting| setting.values.as_slice()).unwrap_or_default();
+                let coded: Vec<u16> =
+                    if values.is_empty() { beside } else { values }.iter().filter_map(as_code).collect();
+                let coded = if coded.is_empty() { group::DEFAULT.to_vec() } else { coded };
+                let offered = |code: &u16| group::by_code(*code).is_some_and(|group| group.offered);
+                coded.into_iter().filter(offered).filter(|code| tls13 || group::serves_tls12(*code)).collect()
+            }
+        };
+        match row.name {
+            "ClientKeyShareGroups" if !tls13 => Vec::new(),
+            "ClientKeyShareGroups" => {
+                let first = list.first().copied();
+                let part = first.and_then(group::classical_part).filter(|part| list.contains(part));
+                first.into_iter().chain(part).collect()
+            }
+            "ServerKeyShareGroups" if !tls13 => Vec::new(),
+            "ServerKexECurves" if !tls12 => Vec::new(),
+            "ServerKexECurves" => list.into_iter().filter(|code| group::serves_tls12(*code)).collect(),
+            _ => list,
+        }
+    }
 }
 
-fn entry(rule: &TtlsRule, action: &Action, row: &'static Parameter, defaults: bool) -> Vec<Entry> {
-    let coded = action.settings.get(row.name);
-    let name = row.name.to_owned();
-    let security = rule.security.as_deref();
-    // The seed's keywords replace these three; what counts is printed.
-    let instead = match row.name {
-        "GSK_V3_SIDCACHE_SIZE" => security.map(|security| security.cache_capacity),
-        "GSK_V3_SESSION_TIMEOUT" => security.map(|security| security.cache_timeout),
-        "GSK_SESSION_TICKET_SERVER_TIMEOUT" => security.map(|security| security.ticket_timeout),
-        _ => None,
-    };
-    if let Some(number) = instead.filter(|_| defaults || coded.is_some()) {
-        return vec![Entry::Value { name, value: number.to_string() }];
-    }
-    match row.kind {
-        Kind::Suites(_) => {
-            // Both keywords are one list, which stands under the first.
-            let codes: Vec<u16> = coded.into_iter().flat_map(|setting| &setting.values).filter_map(as_code).collect();
-            let mut offered: Vec<u16> = Vec::new();
-            for code in codes {
-                if cipher::by_code(code).is_some_and(|suite| suite.offered) && !offered.contains(&code) {
-                    offered.push(code);
-                }
-            }
-            let codes = offered.iter().map(|&code| (format!("{code:04X}"), cipher::name(code))).collect::<Vec<_>>();
-            let entry = Entry::Codes { name: "v3CipherSuites".to_owned(), codes: codes.clone() };
-            if codes.is_empty() { Vec::new() } else { vec![entry] }
-        }
-        Kind::Groups { .. } => {
-            let codes = groups(rule, action, row, defaults);
-            codes.map(|codes| Entry::Codes { name, codes }).into_iter().collect()
-        }
-        Kind::SignaturePairs if row.name == "SignaturePairs" => {
-            let codes = group::VERIFIED.iter().map(|&code| (format!("{code:04X}"), group::signature_name(code)));
-            let shown = (defaults || coded.is_some()).then(|| Entry::Codes { name, codes: codes.collect() });
-            shown.into_iter().collect()
-        }
-        Kind::SignaturePairs => {
-            let values = match coded {
-                Some(setting) => in_effect(row, &setting.values).0,
-                None if defaults && !row.quiet => default_values(row),
-                None => Vec::new(),
-            };
-            let codes: Vec<(String, String)> = values
-                .iter()
-                .filter_map(as_code)
-                .map(|code| (format!("{code:04X}"), group::signature_name(code)))
-                .collect();
-            if codes.is_empty() { Vec::new() } else { vec![Entry::Codes { name, codes }] }
-        }
-        _ => {
-            let values = match coded {
-                Some(setting) => in_effect(row, &setting.values).0,
-                None if defaults && !row.quiet => default_values(row),
-                None => return Vec::new(),
-            };
-            // Labels and names may hold commas and blanks: each has a line.
-            let shown = |value: &Value| if row.secret { "********".to_owned() } else { value.to_string() };
-            values.iter().map(|value| Entry::Value { name: name.clone(), value: shown(value) }).collect()
+/// A list of codes, each once; no entry for an empty one.
+fn codes_entry(name: &str, codes: impl Iterator<Item = u16>, text: impl Fn(u16) -> (String, String)) -> Vec<Entry> {
+    let mut once: Vec<u16> = Vec::new();
+    for code in codes {
+        if !once.contains(&code) {
+            once.push(code);
         }
     }
-}
-
-/// The groups in effect under one of the four rows: the coded ones that the engine has, else its own list.
-fn groups(rule: &TtlsRule, action: &Action, row: &Parameter, defaults: bool) -> Option<Vec<(String, String)>> {
-    let coded = action.settings.get(row.name);
-    // IBM writes these two names with a capital.
-    let name =
-        |code: u16| (format!("{code:04}"), group::name(code).replace("x25519", "X25519").replace("x448", "X448"));
-    if let Some(setting) = coded {
-        if setting.values.contains(&Value::Group(None)) {
-            return Some(vec![("Any".to_owned(), String::new())]);
-        }
-        let offered = |code: &u16| group::by_code(*code).is_some_and(|group| group.offered);
-        return Some(setting.values.iter().filter_map(as_code).filter(offered).map(name).collect());
-    }
-    // The engine has one list for both versions and both ends; coded rows of this end are that list.
-    let client = row.name.starts_with("Client");
-    let mine = rule.security.as_ref().filter(|security| client == (security.role == Role::Client));
-    let list = mine.map_or(group::DEFAULT, |security| security.groups.as_slice());
-    // Hybrids belong to TLS 1.3, this row to TLS 1.2.
-    let list = list.iter().filter(|code| row.name != "ServerKexECurves" || group::serves_tls12(**code));
-    let siblings = action.settings.get(if client { "ClientECurves" } else { "ServerKexECurves" });
-    let any = siblings.is_some_and(|setting| setting.values.contains(&Value::Group(None)));
-    (defaults && !any).then(|| list.map(|&code| name(code)).collect())
+    let codes: Vec<(String, String)> = once.into_iter().map(text).collect();
+    if codes.is_empty() { Vec::new() } else { vec![Entry::Codes { name: name.to_owned(), codes }] }
 }
 
 fn as_code(value: &Value) -> Option<u16> {

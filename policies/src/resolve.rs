@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::address::{AddressRange, PortRange};
-use crate::diagnostic::{Diagnostic, Problem, nearest};
+use crate::diagnostic::{Collector, Diagnostic, Problem, nearest};
 use crate::model::{Action, Policy, Scope, TtlsRule, ZertAction, ZertRule};
 use crate::parameters::{SecurityParameters, default_values};
 use crate::schedule::Schedule;
@@ -18,8 +18,6 @@ use crate::value::{Kind, Value};
 
 /// Suggestions for dangling references are looked for this many times: each compares every name.
 const SUGGESTED: usize = 50;
-/// Problems that are reported; a policy of 100,000 rules can have one mistake in each.
-const MAX_PROBLEMS: usize = 1000;
 
 /// Resolves what the documents say together; order among and within them does not matter.
 ///
@@ -46,15 +44,12 @@ pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) 
     for &block in &in_force {
         resolver.check(block);
     }
-    if resolver.unreported > 0
-        && let Some(document) = documents.last()
-    {
+    let place = documents.last().map(|document| {
         let end = document.source.text.len();
-        let span = crate::source::Span { start: end, end };
-        let problem = Problem::TooMany { count: resolver.unreported };
-        resolver.diagnostics.push(Diagnostic::new(problem, Origin { source: Arc::clone(&document.source), span }));
-    }
-    (Policy::new(ttls, zert), resolver.diagnostics)
+        Origin { source: Arc::clone(&document.source), span: crate::source::Span { start: end, end } }
+    });
+    let diagnostics = place.map(|place| resolver.diagnostics.finish(&place)).unwrap_or_default();
+    (Policy::new(ttls, zert), diagnostics)
 }
 
 /// What is coded in a block and its sub-blocks.
@@ -87,17 +82,12 @@ struct Resolver<'a> {
     /// Statements that a reference without a readable name is for.
     vague: HashSet<&'static str>,
     suggested: usize,
-    unreported: usize,
-    diagnostics: Vec<Diagnostic>,
+    diagnostics: Collector,
 }
 
 impl<'a> Resolver<'a> {
     fn report(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < MAX_PROBLEMS {
-            self.diagnostics.push(diagnostic);
-        } else {
-            self.unreported += 1;
-        }
+        self.diagnostics.push(diagnostic);
     }
 
     fn define(&mut self, block: &'a Block, common: bool) {
@@ -110,15 +100,14 @@ impl<'a> Resolver<'a> {
         let (statement, name) = (key.0, name.clone());
         // The common policy stands before the stack's own, whose statements of the same type and name replace it
         // (IP Configuration Guide, "Common AT-TLS configuration file"). Within one policy two are a mistake.
-        let replaces = first_is_common && !common;
-        let problem = if replaces {
-            Problem::ReplacesCommon { statement, name }
-        } else {
-            Problem::DuplicateStatement { statement, name }
+        let (problem, at, other) = match (first_is_common, common) {
+            (true, false) => (Problem::ReplacesCommon { statement, name }, block, first),
+            (false, true) => (Problem::ReplacesCommon { statement, name }, first, block),
+            _ => (Problem::DuplicateStatement { statement, name }, block, first),
         };
-        let diagnostic = Diagnostic::new(problem, block.origin.clone());
-        self.report(diagnostic.note("the other one is here", Some(first.origin.clone())));
-        if replaces {
+        let diagnostic = Diagnostic::new(problem, at.origin.clone());
+        self.report(diagnostic.note("the other one is here", Some(other.origin.clone())));
+        if first_is_common && !common {
             self.statements.insert(key, (block, common));
         }
     }
@@ -232,7 +221,8 @@ impl<'a> Resolver<'a> {
         };
         let problem = problem.filter(|problem| used || !matches!(problem, Problem::Refused { .. }));
         if let Some(problem) = problem {
-            self.report(Diagnostic::new(problem, setting.origin.clone()));
+            let help = matches!(problem, Problem::OldVersion { .. }).then(|| "code `Off`".to_owned());
+            self.report(Diagnostic::new(problem, setting.origin.clone()).help(help));
         }
     }
 

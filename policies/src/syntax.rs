@@ -23,8 +23,6 @@ pub use allow::{Allow, apply};
 const MAX_DEPTH: usize = 16;
 /// Bytes of a line that are read.
 const MAX_LINE: usize = 65_535;
-/// Problems of one file that are reported; the rest is counted.
-const MAX_PROBLEMS: usize = 1000;
 
 /// One file's statements, as written.
 #[derive(Clone, Debug)]

@@ -71,7 +71,7 @@ struct Flags {
     #[arg(short = 'R')]
     routing: bool,
     /// IP security policy: there is none here
-    #[arg(short = 'v', value_name = "a|f|k|l")]
+    #[arg(short = 'v', value_name = "a|f|k|l", value_parser = ["a", "f", "k", "l"])]
     ipsec: Option<String>,
     /// The scope of a quality of service policy; there is none here
     #[arg(short = 's', value_name = "SCOPE")]
@@ -88,7 +88,7 @@ struct Flags {
     /// Accepted without effect
     #[arg(short = 'w', hide = true)]
     wide: bool,
-    /// JSON instead of the report
+    /// JSON instead of the report: rules with their actions
     #[arg(long)]
     json: bool,
     /// Read this policy file instead of asking the daemon
@@ -131,15 +131,16 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         None => serde_json::from_value(client::get(&configuration.socket, "/v1/policy")?)?,
     };
     if flags.images {
-        print_lines(&[report.image])?;
+        let names = if flags.json { vec![serde_json::to_string_pretty(&report.images)?] } else { report.images };
+        print_lines(&names)?;
         return Ok(ExitCode::SUCCESS);
     }
     let selection = selection(flags);
+    if flags.object {
+        return object(&report, flags.json);
+    }
     if flags.json {
         return json(&report, &selection, flags);
-    }
-    if flags.object {
-        return object(&report);
     }
     if short {
         return in_short(&selection.rules(&report.ttls));
@@ -197,8 +198,19 @@ fn from_file(path: &PathBuf, flags: &Flags, image: Option<&str>) -> anyhow::Resu
     };
     let instance = loaded.documents.iter().filter_map(|document| changed(&document.source)).max();
     let instance = instance.unwrap_or_else(|| Local::now().timestamp());
-    let image = image.unwrap_or(&configuration.image);
-    Ok(Some(Report::new(&loaded.policy, image, instance, Local::now().fixed_offset(), &instance)))
+    let directives = loaded.documents.iter().flat_map(|document| &document.directives);
+    let mut images: Vec<String> = directives.filter_map(|directive| directive.file()?.image.clone()).collect();
+    images.dedup();
+    if let Some(name) = image.filter(|name| images.is_empty() && *name != configuration.image) {
+        bail!("`{name}` is neither TTLS nor this stack's name, {}", configuration.image);
+    }
+    let image = image.or(images.first().map(String::as_str)).unwrap_or(&configuration.image);
+    let mut report = Report::new(&loaded.policy, image, instance, Local::now().fixed_offset(), &instance);
+    report.files = loaded.documents.iter().map(|document| document.source.name.clone()).collect();
+    if !images.is_empty() {
+        report.images = images;
+    }
+    Ok(Some(report))
 }
 
 fn json(report: &Report, selection: &Selection, flags: &Flags) -> anyhow::Result<ExitCode> {
@@ -216,20 +228,27 @@ fn json(report: &Report, selection: &Selection, flags: &Flags) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-fn object(report: &Report) -> anyhow::Result<ExitCode> {
+fn object(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
     let installed =
         chrono::DateTime::from_timestamp(report.instance, 0).map(|time| time.with_timezone(report.time.offset()));
-    print_lines(&[
+    let installed = installed.map(|time| time.format("%a %b %e %H:%M:%S %Y").to_string()).unwrap_or_default();
+    if json {
+        let object = serde_json::json!({
+            "image": report.image, "instance": report.instance, "installed": installed, "files": report.files,
+            "ttls_rules": report.ttls.len(), "zert_rules": report.zert.len(),
+        });
+        print_lines(&[serde_json::to_string_pretty(&object)?])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut lines = vec![
         format!("{:24}{}", "Policy Object:", report.image),
         format!("  {:22}{}", "Instance Id:", report.instance),
-        format!(
-            "  {:22}{}",
-            "Installed:",
-            installed.map(|time| time.format("%a %b %e %H:%M:%S %Y").to_string()).unwrap_or_default()
-        ),
-        format!("  {:22}{}", "TTLS Rules:", report.ttls.len()),
-        format!("  {:22}{}", "zERT Rules:", report.zert.len()),
-    ])?;
+        format!("  {:22}{installed}", "Installed:"),
+    ];
+    lines.extend(report.files.iter().map(|file| format!("  {:22}{file}", "File:")));
+    lines.push(format!("  {:22}{}", "TTLS Rules:", report.ttls.len()));
+    lines.push(format!("  {:22}{}", "zERT Rules:", report.zert.len()));
+    print_lines(&lines)?;
     Ok(ExitCode::SUCCESS)
 }
 

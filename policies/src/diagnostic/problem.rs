@@ -40,15 +40,15 @@ pub enum Problem {
     NothingUsable { rule: String, reason: String },
     #[error("{statement} nests deeper than {limit} blocks")]
     TooDeep { statement: &'static str, limit: usize },
-    #[error("this is no text: {found}")]
+    #[error("this cannot be read as text: {found}")]
     NotText { found: &'static str },
     #[error("the line has {length} bytes; at most {limit} are read")]
     LineTooLong { length: usize, limit: usize },
     #[error("`{file}` cannot be read: {reason}")]
     Unreadable { file: String, reason: String },
-    #[error("{count} more problems of this file are not shown")]
+    #[error("{count} more errors are not shown")]
     TooMany { count: usize },
-    #[error("no TcpImage names stack {image}; there are {known}")]
+    #[error("no TcpImage names stack {image}; the file names {known}")]
     NoImage { image: String, known: String },
 
     #[error("{parameter} {value} has no effect here: {reason}")]
@@ -85,11 +85,11 @@ pub enum Problem {
     OldVersion { parameter: &'static str },
     #[error("cipher suites that protect too little: {suites}")]
     WeakSuite { suites: String },
-    #[error("no cipher suite, group or signature pair has the number {code}")]
-    UnknownCode { code: String },
+    #[error("no {what} has the number {code}")]
+    UnknownCode { what: &'static str, code: String },
     #[error("rule `{rule}`: {what} cannot occur, {why}")]
     CannotOccur { rule: String, what: String, why: &'static str },
-    #[error("rule `{rule}` serves an RSA key of {bits} bits; an ECDSA key costs a fraction of its handshakes")]
+    #[error("rule `{rule}` serves an RSA key of {bits} bits; handshakes with an ECDSA key cost a fraction")]
     RsaKey { rule: String, bits: usize },
     #[error("rule `{rule}`: key ring {ring}: {reason}")]
     RingUnusable { rule: String, ring: String, reason: String },
@@ -107,7 +107,9 @@ pub enum Problem {
     UnknownAllow { word: String },
     #[error("the rules overlap so much that {unchecked} of them were not compared with all others")]
     NotCompared { unchecked: usize },
-    #[error("{directive} has no effect in this file: {reason}")]
+    #[error("{count} more warnings are not shown")]
+    TooManyWarnings { count: usize },
+    #[error("this {directive} has no effect: {reason}")]
     Misplaced { directive: &'static str, reason: &'static str },
 
     #[error("{directive} has no effect here: {reason}")]
@@ -139,10 +141,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0114", "a value that cannot be honoured and must not be weakened"),
     ("PAG0115", "a rule is left without a usable TLS version, cipher suite or group"),
     ("PAG0116", "statements nest too deep"),
-    ("PAG0117", "the file is no text"),
+    ("PAG0117", "the file cannot be read as text"),
     ("PAG0118", "a line is too long"),
     ("PAG0119", "a file cannot be read"),
-    ("PAG0120", "a file has too many problems to show"),
+    ("PAG0120", "there are too many errors to show"),
     ("PAG0121", "no TcpImage names the stack"),
     ("PAG0201", "a value has no effect here"),
     ("PAG0202", "text after a value is ignored"),
@@ -157,7 +159,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0211", "a rule of which a part never matches"),
     ("PAG0212", "rules of equal priority match the same connections"),
     ("PAG0213", "an outbound rule with a local port"),
-    ("PAG0214", "an outbound rule that sends an identity certificate"),
+    ("PAG0214", "a client rule that sends an identity certificate"),
     ("PAG0215", "a suite or group that FIPS 140-3 does not allow"),
     ("PAG0216", "a version older than TLS 1.2 is asked for"),
     ("PAG0217", "a cipher suite that protects too little"),
@@ -172,7 +174,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0226", "a comment contradicts the codes beside it"),
     ("PAG0227", "an allow comment names no warning"),
     ("PAG0228", "the rules overlap too much to compare all of them"),
-    ("PAG0229", "a directive stands in a file where it has no effect"),
+    ("PAG0229", "a directive that has no effect where it stands"),
+    ("PAG0230", "there are too many warnings to show"),
     ("PAG0301", "a directive that steers what this agent does not have"),
     ("PAG0302", "a rule codes no TLS version"),
 ];
@@ -232,6 +235,7 @@ impl Problem {
             Self::UnknownAllow { .. } => "PAG0227",
             Self::NotCompared { .. } => "PAG0228",
             Self::Misplaced { .. } => "PAG0229",
+            Self::TooManyWarnings { .. } => "PAG0230",
             Self::Idle { .. } => "PAG0301",
             Self::UncodedVersions { .. } => "PAG0302",
         }

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::address::{AddressRange, PortRange};
-use crate::diagnostic::{Diagnostic, Problem};
+use crate::diagnostic::{Collector, Diagnostic, Problem};
 use crate::intervals::{Intervals, of_addresses, of_ports};
 use crate::model::{Conditions, TtlsRule, ZertRule};
 use crate::region::{Cell, without};
@@ -76,7 +76,7 @@ impl<'a> Entry<'a> {
 }
 
 /// Compares rules that stand in search order.
-pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Collector) {
     let mut compared = entries;
     let dimension = loop {
         let (dimension, pairs) = best_dimension(compared);
@@ -96,8 +96,8 @@ pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Vec<Diagnostic>) {
         }
         let others: Vec<(usize, &Entry<'_>)> =
             earlier.iter().copied().filter(|(_, other)| other.treatment != entry.treatment).collect();
-        diagnostics.extend(equal_priority(entry, &others));
-        diagnostics.extend(partly_shadowed(entry, &others));
+        let found = equal_priority(entry, &others).into_iter().chain(partly_shadowed(entry, &others));
+        found.for_each(|found| diagnostics.push(found));
         for (at, bypass) in others.iter().filter(|(_, other)| !other.treatment.1 && entry.treatment.1) {
             if bypassed.insert(*at, ()).is_none() {
                 let problem = Problem::Bypass {

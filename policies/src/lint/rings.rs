@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Problem};
+use crate::diagnostic::{Collector, Diagnostic, Problem};
 use crate::model::{Policy, Scope, TtlsRule};
 use crate::parameters::{Role, SecurityParameters};
 use crate::source::Origin;
@@ -48,7 +48,7 @@ pub struct CertificateFacts {
     pub signs: Option<bool>,
 }
 
-pub(super) fn check(policy: &Policy, rings: &mut dyn Rings, now: i64, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(policy: &Policy, rings: &mut dyn Rings, now: i64, diagnostics: &mut Collector) {
     let mut seen: HashSet<usize> = HashSet::new();
     for rule in &policy.ttls {
         let Some(security) = &rule.security else { continue };
@@ -76,7 +76,7 @@ struct Checked<'a> {
     rule: &'a TtlsRule,
     security: &'a SecurityParameters,
     now: i64,
-    diagnostics: &'a mut Vec<Diagnostic>,
+    diagnostics: &'a mut Collector,
 }
 
 impl Checked<'_> {

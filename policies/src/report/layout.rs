@@ -33,19 +33,24 @@ impl Default for Selection {
 impl Selection {
     /// The rules that are wanted.
     pub fn rules<'a>(&self, rules: &'a [Rule]) -> Vec<&'a Rule> {
-        let named = |rule: &Rule| {
-            let filter = self.filter.as_deref();
-            filter.is_none_or(|name| rule.name == name || rule.actions.iter().any(|action| action.name == name))
-        };
-        let state = |rule: &Rule| if rule.active { self.active } else { self.inactive };
-        rules.iter().filter(|rule| named(rule) && state(rule)).collect()
+        let named = |rule: &Rule| self.filter.as_deref().is_none_or(|name| rule.name == name);
+        rules.iter().filter(|rule| named(rule) && self.state(rule)).collect()
     }
 
-    /// The actions of a rule that are wanted: with a filter on an action's name, that one.
-    fn actions<'a>(&self, rule: &'a Rule) -> Vec<&'a ActionReport> {
-        let named = rule.actions.iter().filter(|action| self.filter.as_deref() == Some(action.name.as_str()));
-        let named: Vec<&ActionReport> = named.collect();
-        if named.is_empty() { rule.actions.iter().collect() } else { named }
+    /// The actions that are wanted without their rules: of the name that is asked for, or all of them, each once.
+    fn actions_alone<'a>(&self, rules: &'a [Rule]) -> Vec<&'a ActionReport> {
+        let mut actions: Vec<&'a ActionReport> = Vec::new();
+        for action in rules.iter().filter(|rule| self.state(rule)).flat_map(|rule| &rule.actions) {
+            let named = self.filter.as_deref().is_none_or(|name| action.name == name);
+            if named && !actions.iter().any(|known| known.name == action.name && known.scope == action.scope) {
+                actions.push(action);
+            }
+        }
+        actions
+    }
+
+    fn state(&self, rule: &Rule) -> bool {
+        if rule.active { self.active } else { self.inactive }
     }
 }
 
@@ -54,44 +59,35 @@ impl Report {
     #[must_use]
     pub fn lines(&self, policy_type: &str, selection: &Selection) -> Vec<String> {
         let rules = if policy_type == "zERT" { &self.zert } else { &self.ttls };
-        let wanted = selection.rules(rules);
-        if wanted.is_empty() {
+        let time = self.time;
+        let offset = *time.offset();
+        let mut entries: Vec<Vec<String>> = Vec::new();
+        let wanted = if selection.rules { selection.rules(rules) } else { Vec::new() };
+        for rule in &wanted {
+            entries.push(rule_lines(rule, policy_type, selection, offset));
+            if selection.actions {
+                entries.extend(rule.actions.iter().map(|action| action_lines(action, policy_type, selection, offset)));
+            }
+        }
+        if wanted.is_empty() && selection.actions {
+            let actions = selection.actions_alone(rules);
+            entries.extend(actions.iter().map(|action| action_lines(action, policy_type, selection, offset)));
+        }
+        if entries.is_empty() {
             return Vec::new();
         }
-        let time = self.time;
         let mut lines = vec![
             String::new(),
             format!("{:42}Image Name: {}", "TCP/IP pasearch CS 3.1", self.image),
             format!("  {:22}{:18}Time:  {}", "Date:", time.format("%m/%d/%Y"), time.format("%H:%M:%S")),
             format!("  {:22}{}", format!("{policy_type} Instance Id:"), self.instance),
         ];
-        for rule in wanted {
-            let actions = selection.actions(rule);
-            let is_rule =
-                selection.filter.as_deref().is_none_or(|name| name == rule.name) || actions.len() == rule.actions.len();
-            if selection.rules && is_rule {
-                lines.push(String::new());
-                lines.extend(rule_lines(rule, policy_type, selection, *time.offset()));
-            }
-            if selection.actions {
-                for action in actions {
-                    lines.push(String::new());
-                    lines.extend(action_lines(action, policy_type, selection, *time.offset()));
-                }
-            }
+        for entry in entries {
+            lines.push(String::new());
+            lines.extend(entry);
         }
         lines.push(String::new());
         lines
-    }
-
-    /// The names of rules and actions alone, once each.
-    #[must_use]
-    pub fn names(&self) -> Vec<&str> {
-        let rules = self.ttls.iter().chain(&self.zert);
-        rules
-            .flat_map(|rule| std::iter::once(&rule.name).chain(rule.actions.iter().map(|action| &action.name)))
-            .map(String::as_str)
-            .collect()
     }
 }
 

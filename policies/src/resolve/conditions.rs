@@ -14,7 +14,7 @@ use crate::value::{Kind, NamePattern, Value};
 
 impl<'a> Resolver<'a> {
     pub(super) fn conditions(&mut self, block: &'a Block, settings: &HashMap<&'static str, &'a Setting>) -> Conditions {
-        let found = self.diagnostics.len();
+        let found = self.diagnostics.list.len();
         let first = |name: &str| settings.get(name).and_then(|setting| setting.values.first());
         let direction = match first("Direction") {
             Some(Value::Choice("Inbound")) => Some(Direction::Inbound),
@@ -45,7 +45,7 @@ impl<'a> Resolver<'a> {
         let (schedule, place) = self.schedule(block);
         places.extend(place.map(|origin| (Condition::Time, origin)));
         let unread = block.settings().any(|setting| setting.values.is_empty());
-        let broken = block.broken || unread || !has_condition(block) || self.diagnostics.len() > found;
+        let broken = block.broken || unread || !has_condition(block) || self.diagnostics.list.len() > found;
         Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places, broken }
     }
 

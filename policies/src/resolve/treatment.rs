@@ -52,6 +52,24 @@ impl Resolver<'_> {
         for (origin, codes) in by_place(&left_out.not_fips_groups, at_group) {
             report(Problem::NotFips { rule: name(), what: names(&codes, group::name) }, origin, None);
         }
+        let codes = |name: &str| -> Vec<Value> { rule.effective(name).values };
+        let (shares, curves) = (codes("ServerKeyShareGroups"), codes("ServerKexECurves"));
+        let both = parameters.tls12 && parameters.tls13 && !shares.is_empty() && !curves.is_empty();
+        let differ =
+            shares.iter().any(|code| !curves.contains(code)) || curves.iter().any(|code| !shares.contains(code));
+        if both && differ && parameters.role != Role::Client {
+            let value = curves.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            let reason = "both versions take the groups of both lists, key shares first";
+            let problem = Problem::NoEffect { parameter: "ServerKexECurves", value, reason };
+            report(problem, coded(&["ServerKexECurves"]), None);
+        }
+        let names_sent = codes("ClientHandshakeSNIList");
+        if let Some(more) = names_sent.get(1..).filter(|more| !more.is_empty()) {
+            let value = more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let problem =
+                Problem::NoEffect { parameter: "ClientHandshakeSNIList", value, reason: "the first name is sent" };
+            report(problem, coded(&["ClientHandshakeSNIList"]), None);
+        }
         let usable_groups = !parameters.groups.is_empty();
         if !(parameters.tls12 || parameters.tls13) || !usable_groups {
             let off = |version: &str| rule.effective(version).values == [Value::OnOff(false)];

@@ -35,18 +35,13 @@ pub enum Line {
         /// The comment behind it.
         comment: Option<String>,
     },
-    /// A line that is not read (inside an opaque statement), as it is.
+    /// A line that is not read (inside an opaque statement), as it is, with its comment.
     Verbatim(String),
 }
 
 impl Line {
     /// Adds a comment behind the line; where there is one already, to its end.
     pub(super) fn add_comment(&mut self, text: &str) {
-        if let Self::Verbatim(line) = self {
-            line.push_str(" #");
-            line.push_str(text);
-            return;
-        }
         let (Self::Open { comment, .. }
         | Self::Close { comment }
         | Self::Setting { comment, .. }

@@ -6,10 +6,10 @@ use pest::Parser as _;
 use pest::iterators::Pair;
 
 use super::layout::Line;
-use super::{Allow, Block, Directive, Document, Item, MAX_DEPTH, MAX_LINE, MAX_PROBLEMS, Setting};
+use super::{Allow, Block, Directive, Document, Item, MAX_DEPTH, MAX_LINE, Setting};
 use super::{allow, comment, mistakes};
 use crate::address;
-use crate::diagnostic::{Diagnostic, Fix, Problem, nearest};
+use crate::diagnostic::{Collector, Diagnostic, Fix, Problem, nearest};
 use crate::source::{NotText, Origin, Source, Span};
 use crate::table::{self, Engine, Parameter, Placement, STATEMENTS, Statement};
 use crate::value::{Extent, Kind, Value};
@@ -42,8 +42,7 @@ pub(super) fn read(source: &Arc<Source>, layout: bool) -> (Document, Vec<Line>, 
         skipping: 0,
         doubled: 0,
         next_allows: Vec::new(),
-        diagnostics: Vec::new(),
-        unreported: 0,
+        diagnostics: Collector::default(),
         layout: layout.then(Vec::new),
         now: Now::default(),
         words: Vec::new(),
@@ -59,7 +58,9 @@ pub(super) fn read(source: &Arc<Source>, layout: bool) -> (Document, Vec<Line>, 
         }
     }
     reader.finish();
-    (reader.document, reader.layout.unwrap_or_default(), reader.diagnostics)
+    let end = source.text.len();
+    let place = reader.origin(Span { start: end, end });
+    (reader.document, reader.layout.unwrap_or_default(), reader.diagnostics.finish(&place))
 }
 
 /// What `{` may follow.
@@ -107,8 +108,7 @@ struct Reader<'a> {
     doubled: usize,
     /// Codes that the next entry is allowed.
     next_allows: Vec<Vec<&'static str>>,
-    diagnostics: Vec<Diagnostic>,
-    unreported: usize,
+    diagnostics: Collector,
     layout: Option<Vec<Line>>,
     now: Now,
     words: Vec<Word<'a>>,
@@ -363,10 +363,6 @@ impl<'a> Reader<'a> {
                 self.break_blocks();
             }
             self.close(end, false);
-        }
-        if self.unreported > 0 {
-            let problem = Problem::TooMany { count: self.unreported };
-            self.diagnostics.push(Diagnostic::new(problem, self.origin(Span { start: end, end })));
         }
     }
 
@@ -737,7 +733,12 @@ impl<'a> Reader<'a> {
                     Kind::Suites(2) => "codes have two hexadecimal digits here; V3CipherSuites4Char takes four",
                     _ => "codes have four hexadecimal digits: 1302 is TLS_AES_256_GCM_SHA384",
                 };
-                self.report(Problem::UnknownCode { code: value.to_string() }, span, Some(help.to_owned()));
+                let what = match parameter.kind {
+                    Kind::Groups { .. } => "group",
+                    Kind::SignaturePairs => "signature pair",
+                    _ => "cipher suite",
+                };
+                self.report(Problem::UnknownCode { what, code: value.to_string() }, span, Some(help.to_owned()));
             }
         }
         if !weak.is_empty() {
@@ -912,7 +913,7 @@ impl<'a> Reader<'a> {
     }
 
     fn suggests(&self) -> bool {
-        self.diagnostics.len() < SUGGESTED
+        self.diagnostics.list.len() < SUGGESTED
     }
 
     /// A problem with help, or with the word that was meant.
@@ -928,11 +929,7 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < MAX_PROBLEMS {
-            self.diagnostics.push(diagnostic);
-        } else {
-            self.unreported += 1;
-        }
+        self.diagnostics.push(diagnostic);
     }
 }
 
