@@ -1,3 +1,4 @@
 //! The real programs, driven as their users drive them.
 
+mod author;
 mod lsp;
