@@ -70,10 +70,54 @@ enum Cuts {
     /// IPv4 addresses; `below` and `above` are the children of everything else.
     V4 {
         cuts: Box<[u32]>,
+        guide: Guide,
         below: u32,
         above: u32,
     },
     Wide(Box<[u128]>),
+}
+
+/// A first guess where in many cuts an address lies: the line between the first and the last cut in equal parts, about
+/// as many as there are cuts, and for each part the first cut in it or behind. What is left to search is a few cuts.
+#[derive(Debug)]
+struct Guide {
+    base: u32,
+    shift: u32,
+    firsts: Box<[u32]>,
+}
+
+impl Guide {
+    /// A guide to sorted cuts; few of them need none.
+    fn new(cuts: &[u32]) -> Self {
+        const FEW: usize = 64;
+        let (Some(&base), Some(&last)) = (cuts.first(), cuts.last()) else {
+            return Self { base: 0, shift: 0, firsts: Box::default() };
+        };
+        if cuts.len() < FEW {
+            return Self { base, shift: 0, firsts: Box::default() };
+        }
+        let span = u64::from(last - base) + 1;
+        let width = span.div_ceil(cuts.len() as u64).max(1);
+        let shift = u64::BITS - (width - 1).leading_zeros();
+        let firsts = (0..=(span - 1) >> shift).map(|part| {
+            let start = u64::from(base) + (part << shift);
+            u32::try_from(cuts.partition_point(|&cut| u64::from(cut) < start)).unwrap_or(NONE)
+        });
+        Self { base, shift, firsts: firsts.collect() }
+    }
+
+    /// How many of the cuts are not above `at`.
+    fn not_above(&self, cuts: &[u32], at: u32) -> usize {
+        let Some(offset) = at.checked_sub(self.base) else { return 0 };
+        // Few cuts have no parts; behind the last part all cuts are below.
+        let part = offset.checked_shr(self.shift).unwrap_or(0) as usize;
+        let (from, to) = match self.firsts.get(part) {
+            Some(&first) => (first as usize, self.firsts.get(part + 1).map_or(cuts.len(), |&next| next as usize)),
+            None if self.firsts.is_empty() => (0, cuts.len()),
+            None => return cuts.len(),
+        };
+        from + cuts.get(from..to).unwrap_or_default().partition_point(|&cut| cut <= at)
+    }
 }
 
 /// A connection as a point.
@@ -113,7 +157,7 @@ impl Classifier {
                         size_of_val(&*split.children)
                             + match &split.cuts {
                                 Cuts::Narrow(cuts) => size_of_val(&**cuts),
-                                Cuts::V4 { cuts, .. } => size_of_val(&**cuts),
+                                Cuts::V4 { cuts, guide, .. } => size_of_val(&**cuts) + size_of_val(&*guide.firsts),
                                 Cuts::Wide(cuts) => size_of_val(&**cuts),
                             }
                     }
@@ -198,7 +242,7 @@ impl Split {
             Cuts::V4 { below, above, .. } if at < V4.0 || at > V4.1 => {
                 return if at < V4.0 { *below } else { *above };
             }
-            Cuts::V4 { cuts, .. } => cuts.partition_point(|&cut| cut <= at as u32),
+            Cuts::V4 { cuts, guide, .. } => guide.not_above(cuts, at as u32),
             Cuts::Wide(cuts) => cuts.partition_point(|&cut| cut <= at),
         };
         self.children.get(index).copied().unwrap_or(NONE)
@@ -217,5 +261,35 @@ impl Rule {
             }
         }
         self.schedule.as_ref().is_none_or(|schedule| schedule.contains(point.now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Guide;
+
+    proptest! {
+        #[test]
+        fn a_guide_finds_what_a_search_finds(
+            cuts in prop_oneof![
+                prop::collection::btree_set(any::<u32>(), 0..300),
+                prop::collection::btree_set(1000_u32..1400, 0..300),
+            ],
+            extremes in any::<bool>(),
+            asked in prop::collection::vec(any::<u32>(), 20),
+        ) {
+            let mut cuts = cuts;
+            if extremes {
+                cuts.extend([0, u32::MAX]);
+            }
+            let cuts: Vec<u32> = cuts.into_iter().collect();
+            let guide = Guide::new(&cuts);
+            let near = cuts.iter().flat_map(|cut| [cut.saturating_sub(1), *cut, cut.saturating_add(1)]);
+            for at in asked.into_iter().chain(near).chain([0, u32::MAX]) {
+                prop_assert_eq!(guide.not_above(&cuts, at), cuts.partition_point(|&cut| cut <= at));
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Classifier, Cuts, DIMENSIONS, NONE, Node, Rule, Split};
+use super::{Classifier, Cuts, DIMENSIONS, Guide, NONE, Node, Rule, Split};
 use crate::intervals::{Intervals, V4, of_addresses, of_pattern, of_ports};
 use crate::matching::Direction;
 use crate::model::Conditions;
@@ -299,8 +299,9 @@ fn cuts(dimension: usize, starts: &[u128], children: Vec<u32>) -> (Cuts, Box<[u3
     if dimension < 2 && !starts.is_empty() && starts.iter().all(of_v4) {
         let (below, above) = (children.first().copied().unwrap_or(NONE), children.last().copied().unwrap_or(NONE));
         // A cut behind the last IPv4 address is behind every one of them.
-        let narrow = starts.iter().map_while(|&start| u32::try_from(start - V4.0).ok()).collect();
-        return (Cuts::V4 { cuts: narrow, below, above }, children.into());
+        let cuts: Box<[u32]> = starts.iter().map_while(|&start| u32::try_from(start - V4.0).ok()).collect();
+        let guide = Guide::new(&cuts);
+        return (Cuts::V4 { cuts, guide, below, above }, children.into());
     }
     (Cuts::Wide(starts.into()), children.into())
 }
