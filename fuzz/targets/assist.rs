@@ -16,6 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     let documents = [&document];
     let _ = assist::complete(&documents, offset);
     let _ = assist::hover(&documents, offset);
+    let typed = assist::typed(documents[0], offset);
+    assert!(documents[0].source.text.get(typed.start..typed.end).is_some());
     let renameable = assist::renameable(&documents, offset);
     let places = assist::references(&documents, offset, true);
     assert_eq!(renameable.is_some(), !places.is_empty());

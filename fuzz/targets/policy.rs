@@ -38,9 +38,17 @@ fuzz_target!(|bytes: &[u8]| {
             let literal = loaded.policy.ttls.iter().find(|rule| rule.conditions.matches(&connection, now));
             let compiled = loaded.policy.ttls_rule(&connection, now);
             assert_eq!(literal.map(|rule| &rule.name), compiled.map(|rule| &rule.name));
+            let literal = loaded.policy.ttls.iter().find(|rule| rule.conditions.matches_but_owner(&connection, now));
+            let compiled = loaded.policy.first_but_owner(&connection, now);
+            assert_eq!(literal.map(|rule| &rule.name), compiled.map(|rule| &rule.name));
+            let literal = loaded.policy.zert.iter().find(|rule| rule.conditions.matches(&connection, now));
+            let compiled = loaded.policy.zert_rule(&connection, now);
+            assert_eq!(literal.map(|rule| &rule.name), compiled.map(|rule| &rule.name));
             let _ = policies::explain::explain(&loaded.policy, &connection, now);
         }
     }
     let report = Report::new(&loaded.policy, "TCPIP", 0, now, &0_i64);
     let _ = report.lines("TTLS", &Selection::default());
+    let _ = report.lines("zERT", &Selection::default());
+    assert!(policies::diff::diff(&loaded.policy, &loaded.policy).is_empty());
 });

@@ -22,7 +22,7 @@ use crate::configuration::Configuration;
 use crate::control;
 use crate::history::InstallHistory;
 use crate::logging::LogControl;
-use crate::policy_files;
+use crate::policy_files::{self, Stamp};
 use crate::smf_file::SmfFile;
 
 /// How often the capture rules are looked after.
@@ -58,30 +58,17 @@ struct PolicyState {
     history: InstallHistory,
 }
 
-/// A file of the installed policy.
+/// A file of the policy that was read last, installed or not.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 struct PolicyFile {
     path: String,
-    /// Its size and its time of change in nanoseconds since the epoch, to tell whether it has changed.
+    /// Its size and its time of change, as they were when it was read, to tell whether it has changed.
     #[serde(skip)]
-    stamp: Option<(u64, u128)>,
-}
-
-impl PolicyFile {
-    fn new(path: &str) -> Self {
-        let stamp = || {
-            let metadata = fs::metadata(path).ok()?;
-            let changed = metadata.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-            Some((metadata.len(), changed.as_nanos()))
-        };
-        Self { path: path.to_owned(), stamp: stamp() }
-    }
+    stamp: Option<Stamp>,
 }
 
 /// What an installation leaves.
 struct InstalledPolicy {
-    files: Vec<PolicyFile>,
-    refresh_interval: u32,
     old: Arc<policies::Policy>,
     new: Arc<policies::Policy>,
     messages: Vec<String>,
@@ -204,6 +191,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl) -> anyhow
     notify_systemd("READY=1");
     tokio::spawn(async move { api.await });
     let mut watch = tokio::time::interval(REPAIR);
+    watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looked = tokio::time::Instant::now();
     loop {
         tokio::select! {
@@ -259,11 +247,11 @@ impl Daemon {
         let result = self.install().await;
         let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(InstalledPolicy { files, refresh_interval, old, new, messages }) => {
+            Ok(InstalledPolicy { old, new, messages }) => {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                let history = state.history.after(&old, &new, i64::try_from(now.as_secs()).unwrap_or(0));
-                *state =
-                    PolicyState { installed: Some(now.as_secs()), files, refresh_interval, refused: None, history };
+                state.history = state.history.after(&old, &new, i64::try_from(now.as_secs()).unwrap_or(0));
+                state.installed = Some(now.as_secs());
+                state.refused = None;
                 Ok(messages)
             }
             Err(message) => {
@@ -286,16 +274,18 @@ impl Daemon {
 
     fn refresh_interval(&self) -> std::time::Duration {
         let state = self.policy.read().unwrap_or_else(PoisonError::into_inner);
-        // Before the first installation the default counts; no interval is shorter than a second.
-        let seconds = if state.refresh_interval == 0 { 1800 } else { state.refresh_interval };
-        std::time::Duration::from_secs(seconds.into())
+        // No interval is shorter than a second.
+        std::time::Duration::from_secs(state.refresh_interval.max(1).into())
     }
 
     /// Reads the policy again when one of its files has changed (TcpImage's refresh interval).
     async fn refresh_if_changed(&self) {
         let files = self.policy.read().unwrap_or_else(PoisonError::into_inner).files.clone();
-        let changed = files.iter().any(|file| PolicyFile::new(&file.path) != *file);
-        if changed && !self.released.load(Ordering::SeqCst) {
+        let changed = tokio::task::spawn_blocking(move || {
+            files.iter().any(|file| Stamp::of(Path::new(&file.path)) != file.stamp)
+        });
+        // What could not be looked at is read again.
+        if changed.await.unwrap_or(true) && !self.released.load(Ordering::SeqCst) {
             info!("a policy file has changed");
             if let Err(message) = self.refresh().await {
                 error!("{message}");
@@ -311,13 +301,15 @@ impl Daemon {
         let loaded = tokio::task::spawn_blocking(move || {
             let path = configuration.policy.clone();
             let (path, image) = (std::slice::from_ref(&path), configuration.image.as_str());
-            // The files' stamps are taken before they are read: a change in between is seen at the next look.
-            let loaded = policy_files::load(path, &configuration, Some(image), Some(now));
-            let files: Vec<PolicyFile> =
-                loaded.documents.iter().map(|document| PolicyFile::new(&document.source.name)).collect();
-            (loaded, files)
+            policy_files::load_stamped(path, &configuration, Some(image), Some(now))
         });
         let (loaded, files) = loaded.await.map_err(|error| error.to_string())?;
+        {
+            // Files of a policy that is refused are watched too: mended, they are read again.
+            let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+            state.files = files.into_iter().map(|(path, stamp)| PolicyFile { path, stamp }).collect();
+            state.refresh_interval = loaded.refresh;
+        }
         let findings = diagnostic::render(&loaded.diagnostics);
         if loaded.has_errors() {
             return Err(format!("{errors}\n{findings}"));
@@ -325,7 +317,7 @@ impl Daemon {
         if !findings.is_empty() {
             warn!("the policy has warnings and notes\n{findings}");
         }
-        let policies::Loaded { policy, refresh, log_level, .. } = loaded;
+        let policies::Loaded { policy, log_level, .. } = loaded;
         let policy = Arc::new(policy);
         if policy.ttls.is_empty() && self.engine.captures() {
             return Err(format!(
@@ -354,7 +346,7 @@ impl Daemon {
         for message in &messages {
             info!("{message}");
         }
-        Ok(InstalledPolicy { files, refresh_interval: refresh, old, new: policy, messages })
+        Ok(InstalledPolicy { old, new: policy, messages })
     }
 
     /// Puts the capture rules back when somebody removed them (`nft flush ruleset`).

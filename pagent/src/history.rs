@@ -29,7 +29,7 @@ impl InstallHistory {
             let before = old_ttls.get(rule.name.as_str());
             let same_names = |before: &policies::TtlsRule| {
                 let name = |rule: &policies::TtlsRule, scope| rule.action(scope).map(|action| action.name.clone());
-                SCOPES.into_iter().all(|scope| name(before, scope) == name(rule, scope))
+                Scope::ALL.into_iter().all(|scope| name(before, scope) == name(rule, scope))
             };
             let unchanged = before.is_some_and(|before| {
                 before.priority == rule.priority
@@ -61,17 +61,22 @@ impl InstallHistory {
         for rule in &new.zert {
             let before = old_zert.get(rule.name.as_str());
             let unchanged = before.is_some_and(|before| {
-                before.priority == rule.priority && before.conditions.says_the_same(&rule.conditions)
+                before.priority == rule.priority
+                    && before.conditions.says_the_same(&rule.conditions)
+                    && before.action.name == rule.action.name
             });
             add("zERTPolicyRule", &rule.name, unchanged);
-            let same_action = before.is_some_and(|before| before.action == rule.action);
-            add("zERTPolicyAction", &rule.action.name, same_action);
+        }
+        let old_zert_actions: HashMap<&str, _> =
+            old.zert.iter().map(|rule| (rule.action.name.as_str(), &rule.action)).collect();
+        let new_zert_actions: HashMap<&str, _> =
+            new.zert.iter().map(|rule| (rule.action.name.as_str(), &rule.action)).collect();
+        for (name, action) in new_zert_actions {
+            add("zERTPolicyAction", name, old_zert_actions.get(name).is_some_and(|before| *before == action));
         }
         Self(times)
     }
 }
-
-const SCOPES: [Scope; 3] = [Scope::Group, Scope::Environment, Scope::Connection];
 
 impl History for InstallHistory {
     fn of(&self, kind: &str, name: &str) -> (i64, i64) {

@@ -29,7 +29,9 @@ impl LogControl {
     pub(crate) fn set(&self, log_level: Option<u32>) {
         let Some(handle) = &self.handle else { return };
         let text = log_level.map_or(DEFAULT, level);
-        if let Err(error) = handle.reload(EnvFilter::new(text)) {
+        // Who did what, and what enforcement did to whom, is logged whatever a policy says.
+        let filter = EnvFilter::new(format!("{text},audit=info,zert::monitor::enforcement=info"));
+        if let Err(error) = handle.reload(filter) {
             tracing::warn!(%error, "the log level could not be changed");
         }
     }
@@ -42,8 +44,7 @@ fn level(bits: u32) -> &'static str {
         256.. => "debug",
         16..=255 => "info",
         8..=15 => "warn",
-        1..=7 => "error",
-        0 => "off",
+        0..=7 => "error",
     }
 }
 
@@ -53,6 +54,6 @@ mod tests {
 
     #[test]
     fn a_sum_of_bits_is_as_loud_as_its_loudest() {
-        assert_eq!([511, 31, 15, 7, 0].map(level), ["debug", "info", "warn", "error", "off"]);
+        assert_eq!([511, 31, 15, 7, 0].map(level), ["debug", "info", "warn", "error", "error"]);
     }
 }

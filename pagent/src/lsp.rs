@@ -127,7 +127,7 @@ impl Server {
                     self.publish(closed.text_document.uri, Vec::new())?;
                 }
             }
-            notification::DidSaveTextDocument::METHOD => {}
+            notification::DidSaveTextDocument::METHOD => self.documents.read_again(),
             _ => return Ok(()),
         }
         for (uri, diagnostics) in self.documents.diagnostics() {

@@ -48,6 +48,53 @@ pub(crate) fn load_sources(
     loaded
 }
 
+/// A file's size and its time of change in nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Stamp {
+    size: u64,
+    changed: u128,
+}
+
+impl Stamp {
+    /// The stamp of a file that is there.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = metadata.modified().ok()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?;
+        Some(Self { size: metadata.len(), changed: changed.as_nanos() })
+    }
+}
+
+/// The same as [`load`], with every file that was asked for and its stamp: taken before it was read, so that a change in
+/// between is a change.
+pub(crate) fn load_stamped(
+    paths: &[PathBuf],
+    configuration: &Configuration,
+    image: Option<&str>,
+    now: Option<i64>,
+) -> (Loaded, Vec<(String, Option<Stamp>)>) {
+    let stamped = |path: &PathBuf| (path.display().to_string(), Stamp::of(path));
+    let mut stamps: Vec<(String, Option<Stamp>)> = paths.iter().map(stamped).collect();
+    let (sources, unreadable) = read_all(paths);
+    let mut disk = Stamping { disk: Disk::new(configuration), stamps: Vec::new() };
+    let loaded = load_sources(&sources, unreadable, &mut disk, configuration, image, now);
+    stamps.extend(disk.stamps);
+    (loaded, stamps)
+}
+
+/// Files of the file system, and what they were like before they were read.
+struct Stamping {
+    disk: Disk,
+    stamps: Vec<(String, Option<Stamp>)>,
+}
+
+impl Files for Stamping {
+    fn read(&mut self, name: &str, by: &Source) -> Result<Arc<Source>, String> {
+        let candidates = self.disk.candidates(name, by)?;
+        self.stamps.extend(candidates.iter().map(|path| (path.display().to_string(), Stamp::of(path))));
+        self.disk.read(name, by)
+    }
+}
+
 fn read_all(paths: &[PathBuf]) -> (Vec<Arc<Source>>, Vec<Diagnostic>) {
     let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
     for path in paths {

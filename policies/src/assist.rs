@@ -39,6 +39,9 @@ pub enum CompletionKind {
     Name,
 }
 
+/// What parts words.
+const BLANKS: [char; 3] = [' ', '\t', '\n'];
+
 /// A place in a document.
 enum Place<'a> {
     /// On a keyword, or where one may be written; inside these blocks, outermost first.
@@ -133,7 +136,7 @@ pub fn bad_name(name: &str) -> Option<&'static str> {
         Some("a name has no blanks")
     } else if name.starts_with('#') || name.starts_with(";;") {
         Some("`#` and `;;` begin comments")
-    } else if matches!(name, "{" | "}") {
+    } else if name.starts_with('{') || name == "}" {
         Some("braces are no names")
     } else {
         None
@@ -246,7 +249,7 @@ fn enclosing(blocks: &[Block], offset: usize) -> Vec<&Block> {
 #[must_use]
 pub fn typed(document: &Document, offset: usize) -> Span {
     let text = document.source.text.get(..offset).unwrap_or_default();
-    let start = text.rfind(|c: char| c.is_whitespace()).map_or(0, |at| at + 1);
+    let start = text.rfind(BLANKS).map_or(0, |at| at + 1);
     Span { start, end: offset }
 }
 
@@ -260,10 +263,8 @@ pub fn is_taken(documents: &[&Document], offset: usize, name: &str) -> bool {
 
 fn word_at(source: &Source, offset: usize) -> Option<Span> {
     let text = &source.text;
-    let is_blank = |c: char| c.is_whitespace();
-    let start =
-        text.get(..offset)?.char_indices().rev().find(|(_, c)| is_blank(*c)).map_or(0, |(at, c)| at + c.len_utf8());
-    let end = text.get(offset..)?.find(is_blank).map_or(text.len(), |at| offset + at);
+    let start = text.get(..offset)?.rfind(BLANKS).map_or(0, |at| at + 1);
+    let end = text.get(offset..)?.find(BLANKS).map_or(text.len(), |at| offset + at);
     (start < end).then_some(Span { start, end })
 }
 

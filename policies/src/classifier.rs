@@ -31,6 +31,10 @@ pub(crate) struct Classifier {
     nodes: Box<[Node]>,
     /// The trees of inbound and outbound connections.
     roots: [u32; 2],
+    /// The same, not cut by the owner's names: what would match but for them.
+    roots_but_owner: [u32; 2],
+    /// Whether some rule asks for a job or user.
+    owner: bool,
 }
 
 /// A rule's conditions, in rank order.
@@ -144,6 +148,11 @@ impl Classifier {
         self.search(connection, now, false)
     }
 
+    /// Whether some rule asks for a job or user.
+    pub(crate) fn asks_for_owner(&self) -> bool {
+        self.owner
+    }
+
     /// Bytes the compiled form takes, the rules' own texts left out.
     pub(crate) fn size(&self) -> usize {
         let rule = |rule: &Rule| {
@@ -179,7 +188,7 @@ impl Classifier {
             owner,
             now,
         };
-        let [inbound, outbound] = self.roots;
+        let [inbound, outbound] = if owner { self.roots } else { self.roots_but_owner };
         let root = match connection.direction {
             Direction::Inbound => inbound,
             Direction::Outbound => outbound,
@@ -209,20 +218,9 @@ impl Classifier {
                         return;
                     }
                     let dimension = usize::from(split.dimension);
-                    if dimension < OWNER || point.owner {
-                        let at = point.at.get(dimension).copied().unwrap_or(0);
-                        let child = split.child(at);
-                        if child != NONE {
-                            self.descend(child, point, best);
-                        }
-                    } else {
-                        let mut last = NONE;
-                        for &child in &split.children {
-                            if child != NONE && child != last {
-                                self.descend(child, point, best);
-                            }
-                            last = child;
-                        }
+                    let child = split.child(point.at.get(dimension).copied().unwrap_or(0));
+                    if child != NONE {
+                        self.descend(child, point, best);
                     }
                     node = split.rest;
                 }

@@ -169,6 +169,10 @@ fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
             read_end(text)
                 .ok_or_else(|| ListError { line: at + 1, problem: format!("`{text}` is no address and port") })
         };
+        // Sockets that are bound and not connected are no connections.
+        if state.and_then(|at| words.get(at)).is_some_and(|word| *word == "UNCONN") {
+            continue;
+        }
         if state.and_then(|at| words.get(at)).is_some_and(|word| word.eq_ignore_ascii_case("LISTEN")) {
             listening.extend(local.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
             continue;
@@ -220,6 +224,7 @@ State  Recv-Q Send-Q Local Address:Port  Peer Address:Port Process
 LISTEN 0      128          0.0.0.0:8080       0.0.0.0:*     users:((\"web\",pid=7,fd=3))
 LISTEN 0      128             [::]:22            [::]:*
 ESTAB  0      0        10.20.30.5:8080     10.50.60.7:50000 users:((\"web\",pid=7,fd=5))
+UNCONN 0      0           0.0.0.0:*          0.0.0.0:*
 ESTAB  0      0      [2001:db8::5]:40000 [2001:db8::7]:443
 ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
 ";
@@ -230,8 +235,8 @@ ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
             shown,
             [
                 (4, Direction::Inbound, 8080, Some("WEB")),
-                (5, Direction::Outbound, 40000, None),
-                (6, Direction::Inbound, 22, None),
+                (6, Direction::Outbound, 40000, None),
+                (7, Direction::Inbound, 22, None),
             ]
         );
         assert!(read("what is this").is_err());

@@ -106,19 +106,27 @@ fn compare<'a>(policy_type: &'static str, mut old: Vec<Entry<'a>>, mut new: Vec<
     mark_kept(&mut old, &mut new);
     let (old, new) = (old.as_slice(), new.as_slice());
     let mut changes: Vec<Change> = Vec::new();
+    // Changes by the rules before and after.
+    let mut told: HashMap<(Option<String>, Option<String>), Vec<usize>> = HashMap::new();
+    // What differs between two sets of actions is looked up once.
+    let mut differing: HashMap<[usize; 6], Vec<ParameterChange>> = HashMap::new();
     let mut add = |cell: Cell, exact: bool, before: Option<&Entry<'_>>, now: Option<&Entry<'_>>| {
         let (old, new) = (side(before), side(now));
-        let parameters = parameter_changes(before, now);
+        let key = [actions_of(before), actions_of(now)].concat();
+        let key: [usize; 6] = key.try_into().unwrap_or_default();
+        let parameters = differing.entry(key).or_insert_with(|| parameter_changes(before, now)).clone();
         let left_alone = |entry: Option<&Entry<'_>>| entry.is_none_or(Entry::leaves_alone);
         let same = old.treatment == new.treatment || (left_alone(before) && left_alone(now));
         if same && parameters.is_empty() {
             return;
         }
         // Both passes can meet the same connections; pieces of one change stand together.
-        let told = |change: &Change| change.old == old && change.new == new && cell.is_within(&change.connections);
-        if changes.iter().any(told) {
+        let pair = (old.rule.clone(), new.rule.clone());
+        let told: &mut Vec<usize> = told.entry(pair).or_default();
+        if told.iter().any(|&at| changes.get(at).is_some_and(|change| cell.is_within(&change.connections))) {
             return;
         }
+        told.push(changes.len());
         changes.push(Change { policy_type, connections: cell, exact, old, new, parameters });
     };
     for (rank, before) in old.iter().enumerate().filter(|(_, entry)| !entry.kept) {
@@ -166,6 +174,18 @@ fn mark_kept(old: &mut [Entry<'_>], new: &mut [Entry<'_>]) {
     }
 }
 
+/// The identity of a rule's actions: rules share them.
+fn actions(rule: &TtlsRule) -> [usize; 3] {
+    Scope::ALL.map(|scope| rule.action(scope).map_or(0, |action| std::ptr::from_ref(action).addr()))
+}
+
+fn actions_of(entry: Option<&Entry<'_>>) -> [usize; 3] {
+    match entry.map(|entry| &entry.does) {
+        Some(Does::Ttls(rule)) => actions(rule),
+        _ => [0; 3],
+    }
+}
+
 fn does_the_same(a: &Does<'_>, b: &Does<'_>, compared: &mut HashMap<[usize; 6], bool>) -> bool {
     match (a, b) {
         (Does::Zert(a), Does::Zert(b)) => {
@@ -173,18 +193,12 @@ fn does_the_same(a: &Does<'_>, b: &Does<'_>, compared: &mut HashMap<[usize; 6], 
             ours(a) == ours(b)
         }
         (Does::Ttls(a), Does::Ttls(b)) => {
-            let actions = |rule: &TtlsRule| {
-                [Scope::Group, Scope::Environment, Scope::Connection]
-                    .map(|scope| rule.action(scope).map_or(0, |action| std::ptr::from_ref(action).addr()))
-            };
-            let ([x0, x1, x2], [y0, y1, y2]) = (actions(a), actions(b));
-            *compared.entry([x0, x1, x2, y0, y1, y2]).or_insert_with(|| {
-                [Scope::Group, Scope::Environment, Scope::Connection].into_iter().all(|scope| {
-                    match (a.action(scope), b.action(scope)) {
-                        (Some(a), Some(b)) => a.says_the_same(b),
-                        (None, None) => true,
-                        _ => false,
-                    }
+            let key: [usize; 6] = [actions(a), actions(b)].concat().try_into().unwrap_or_default();
+            *compared.entry(key).or_insert_with(|| {
+                Scope::ALL.into_iter().all(|scope| match (a.action(scope), b.action(scope)) {
+                    (Some(a), Some(b)) => a.says_the_same(b),
+                    (None, None) => true,
+                    _ => false,
                 })
             })
         }
@@ -195,7 +209,7 @@ fn does_the_same(a: &Does<'_>, b: &Does<'_>, compared: &mut HashMap<[usize; 6], 
 /// The connections a rule decides: what it matches and no rule before it does.
 fn decided(entry: &Entry<'_>, rank: usize, all: &[Entry<'_>]) -> (Region, bool) {
     let mut left = vec![entry.cell.clone()];
-    for earlier in all.iter().take(rank) {
+    for earlier in all.iter().take(rank).filter(|earlier| earlier.cell.meets(&entry.cell)) {
         match without(&left, &earlier.cell, MOST_PIECES) {
             Some(fewer) => left = fewer,
             None => return (left, false),
@@ -213,7 +227,7 @@ fn split<'e, 'a>(
 ) {
     let mut left = vec![cell.clone()];
     let mut exact = exact;
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| entry.cell.meets(cell)) {
         for piece in &left {
             if let Some(both) = piece.intersection(&entry.cell) {
                 found(both, exact, Some(entry));
@@ -237,24 +251,14 @@ fn side(entry: Option<&Entry<'_>>) -> Side {
         None => "left alone (no rule)".to_owned(),
         Some(Does::Ttls(rule)) => match &rule.security {
             None => "left alone (TTLSEnabled Off)".to_owned(),
-            Some(security) => {
-                let on = [(security.tls12, "TLS 1.2"), (security.tls13, "TLS 1.3")];
-                on.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
-            }
+            Some(security) => security.versions().join(", "),
         },
         Some(Does::Zert(rule)) => {
             let action = &rule.action;
             let does = [(action.reset, "reset"), (action.log, "log"), (action.audit, "audit")];
             let does: Vec<&str> = does.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
             let does = if does.is_empty() { "nothing".to_owned() } else { does.join(", ") };
-            let minimum = match action.minimum {
-                0x0300 => "SSLv3",
-                0x0301 => "TLSv1",
-                0x0302 => "TLSv1.1",
-                0x0304 => "TLSv1.3",
-                _ => "TLSv1.2",
-            };
-            format!("{does} below {minimum}")
+            format!("{does} below {}", action.minimum_name())
         }
     };
     Side { rule: entry.map(|entry| entry.name.to_owned()), treatment }

@@ -197,10 +197,7 @@ fn verdict(rule: Option<&TtlsRule>) -> String {
             format!("rule {} leaves the connection alone (TTLSEnabled Off)", rule.name)
         }
         Some(rule) => {
-            let versions = rule.security.as_ref().map(|security| {
-                let on = [(security.tls12, "TLS 1.2"), (security.tls13, "TLS 1.3")];
-                on.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect::<Vec<_>>().join(" or ")
-            });
+            let versions = rule.security.as_ref().map(|security| security.versions().join(" or "));
             format!("rule {} wraps the connection in {}", rule.name, versions.unwrap_or_default())
         }
     }

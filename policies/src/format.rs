@@ -36,8 +36,9 @@ pub fn format(source: &Arc<Source>) -> Result<String, FormatError> {
         return Err(FormatError::Broken(diagnostics));
     }
     let text = print(&lines);
-    let (again, _) = parse(&Source::new(source.name.clone(), text.clone()));
-    if says_the_same(&document, &again) { Ok(text) } else { Err(FormatError::Changed) }
+    let (again, found) = parse(&Source::new(source.name.clone(), text.clone()));
+    let same = says_the_same(&document, &again) && !has_errors(&found);
+    if same { Ok(text) } else { Err(FormatError::Changed) }
 }
 
 /// Whether two files say the same, wherever they say it.

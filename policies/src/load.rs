@@ -118,12 +118,13 @@ impl Loader<'_> {
         let images: Vec<&Directive> = main.iter().filter(|directive| directive.statement.name == "TcpImage").collect();
         let own = match find_image(&main, image) {
             Some((directive, FileReference { path: Some(path), .. })) => {
-                self.misplaced(
-                    &main,
-                    &["TTLSConfig", "zERTConfig"],
-                    "the stack has a file of its own, where it belongs",
-                );
-                self.named(path, directive, false)
+                let own = self.named(path, directive, false);
+                // The image's file may be this one. Otherwise the line is ignored, as on z/OS.
+                if own.is_some() {
+                    let reason = "the stack has a file of its own, where it belongs";
+                    self.misplaced(&main, &["TTLSConfig", "zERTConfig"], reason);
+                }
+                own
             }
             Some(_) => None,
             None => {
@@ -139,7 +140,8 @@ impl Loader<'_> {
         };
         if let Some(own) = &own {
             let reason = "it belongs into the main configuration file";
-            self.misplaced(own, &["TcpImage", "CommonTTLSConfig", "LogLevel", "Codepage"], reason);
+            self.not_followed(own, &["CommonTTLSConfig"], reason);
+            self.misplaced(own, &["TcpImage", "LogLevel"], reason);
         }
         // The common policy comes first; of several lines the last counts.
         self.policy_file(&main, "CommonTTLSConfig", true);
@@ -156,8 +158,19 @@ impl Loader<'_> {
         self.misplaced(&replaced, &[name], "a later one replaces it");
         let Some(path) = last.file().and_then(|file| file.path.clone()) else { return };
         if let Some(inner) = self.named(&path, last, common) {
-            let directives: Vec<&str> = inner.iter().map(|directive| directive.statement.name).collect();
-            self.misplaced(&inner, &directives, "a policy file holds policy statements only");
+            let reason = "a policy file holds policy statements only";
+            self.not_followed(&inner, &["TTLSConfig", "CommonTTLSConfig", "zERTConfig"], reason);
+            self.misplaced(&inner, &["TcpImage", "LogLevel"], reason);
+        }
+    }
+
+    /// Names of policy files that are not read: rules somebody counts on would not be in force.
+    fn not_followed(&mut self, directives: &[Directive], names: &[&str], reason: &'static str) {
+        let names_file = |directive: &&Directive| directive.file().is_some_and(|file| file.path.is_some());
+        let named = directives.iter().filter(|directive| names.contains(&directive.statement.name));
+        for directive in named.filter(names_file) {
+            let problem = Problem::NotFollowed { directive: directive.statement.name, reason };
+            self.diagnostics.push(Diagnostic::new(problem, directive.origin.clone()));
         }
     }
 

@@ -60,7 +60,8 @@ impl Policy {
     /// otherwise, and no rule before it fits without asking.
     #[must_use]
     pub fn asks_for_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> bool {
-        self.first_but_owner(connection, now).is_some_and(|rule| rule.conditions.asks_for_owner())
+        self.ttls_index.asks_for_owner()
+            && self.first_but_owner(connection, now).is_some_and(|rule| rule.conditions.asks_for_owner())
     }
 
     /// The first rule whose conditions hold, those on the owner left out.

@@ -79,6 +79,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Group, Self::Environment, Self::Connection];
+
     /// The statement of its actions.
     #[must_use]
     pub fn statement(self) -> &'static str {
@@ -118,6 +121,23 @@ pub struct ZertAction {
     pub log: bool,
     /// Write an SMF record of the enforcement event.
     pub audit: bool,
+}
+
+/// TLS versions as zERT policies name them, and their numbers on the wire.
+const MINIMUMS: [(&str, u16); 5] =
+    [("SSLv3", 0x0300), ("TLSv1", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304)];
+
+impl ZertAction {
+    /// The lowest acceptable version, as policies name it.
+    #[must_use]
+    pub fn minimum_name(&self) -> &'static str {
+        MINIMUMS.iter().find(|(_, number)| *number == self.minimum).map_or("TLSv1.2", |(name, _)| name)
+    }
+
+    /// The number of a version; TLS 1.2's for a name that is none.
+    pub(crate) fn minimum_of(name: Option<&str>) -> u16 {
+        MINIMUMS.iter().find(|(known, _)| Some(*known) == name).map_or(0x0303, |(_, number)| *number)
+    }
 }
 
 /// The conditions of a rule. Different conditions are ANDed, the members of one ORed.

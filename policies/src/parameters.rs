@@ -143,6 +143,15 @@ pub struct SecurityParameters {
     pub fips: Fips,
 }
 
+impl SecurityParameters {
+    /// The versions that may be negotiated, in words.
+    #[must_use]
+    pub fn versions(&self) -> Vec<&'static str> {
+        let versions = [(self.tls12, "TLS 1.2"), (self.tls13, "TLS 1.3")];
+        versions.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect()
+    }
+}
+
 /// What of a coded policy the engine leaves out, for warnings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeftOut {

@@ -177,9 +177,8 @@ fn ttls_rule(rule: &TtlsRule, now: DateTime<FixedOffset>, history: &dyn History)
     let times = history.of("TTLSRule", &rule.name);
     let report = rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now);
     let Some(security) = &rule.security else { return Rule { enabled: false, ..report } };
-    let versions = [(security.tls12, "TLS 1.2"), (security.tls13, "TLS 1.3")];
     Rule {
-        versions: versions.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect(),
+        versions: security.versions().into_iter().map(str::to_owned).collect(),
         cipher_suites: security.suites.iter().map(|&code| cipher::name(code)).collect(),
         groups: security.groups.iter().map(|&code| group::name(code)).collect(),
         keyring: Some(security.keyring.clone()),
@@ -193,15 +192,9 @@ fn zert_rule(rule: &ZertRule, now: DateTime<FixedOffset>, history: &dyn History)
     let does = [(action.reset, "Reset"), (action.log, "Log"), (action.audit, "Audit")];
     let does: Vec<&str> = does.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
     let does = if does.is_empty() { "Silent".to_owned() } else { does.join(" ") };
-    let minimum = match action.minimum {
-        0x0300 => "SSLv3",
-        0x0301 => "TLSv1",
-        0x0302 => "TLSv1.1",
-        0x0304 => "TLSv1.3",
-        _ => "TLSv1.2",
-    };
     let entry = |name: &str, value: &str| Entry::Value { name: name.to_owned(), value: value.to_owned() };
-    let entries = vec![entry("Action", &does), entry("Protocol", "TLS"), entry("MinimumVersion", minimum)];
+    let entries =
+        vec![entry("Action", &does), entry("Protocol", "TLS"), entry("MinimumVersion", action.minimum_name())];
     let actions = vec![ActionReport { name: action.name.clone(), scope: "zERT".to_owned(), entries, created, updated }];
     let times = history.of("zERTPolicyRule", &rule.name);
     rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now)

@@ -1,5 +1,6 @@
 //! From documents to a policy: references followed, required parameters present, every rule usable.
 
+mod check;
 mod conditions;
 mod treatment;
 
@@ -13,7 +14,7 @@ use crate::parameters::{SecurityParameters, default_values};
 use crate::schedule::Schedule;
 use crate::source::Origin;
 use crate::syntax::{Block, Document, Item, Setting};
-use crate::table::{self, Engine, Placement, Repeat, STATEMENTS, Verdict};
+use crate::table::{self, Placement, Repeat, STATEMENTS};
 use crate::value::{Kind, Value};
 
 /// Suggestions for dangling references are looked for this many times: each compares every name.
@@ -41,8 +42,10 @@ pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) 
             _ => {}
         }
     }
+    // What rules reach is used; what only unused statements refer to is not.
+    let used = resolver.used.clone();
     for &block in &in_force {
-        resolver.check(block);
+        resolver.check(block, &used);
     }
     let place = documents.last().map(|document| {
         let end = document.source.text.len();
@@ -55,26 +58,34 @@ pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) 
 /// What is coded in a block and its sub-blocks.
 type Settings = BTreeMap<&'static str, Setting>;
 
+/// A statement's keyword and name.
+type Named<'a> = (&'static str, &'a str);
+
 /// The actions of a rule by identity: rules with the same ones share their treatment.
 type Actions = [Option<*const Action>; 3];
 
 #[derive(Default)]
 struct Resolver<'a> {
-    statements: HashMap<(&'static str, &'a str), (&'a Block, bool)>,
+    statements: HashMap<Named<'a>, (&'a Block, bool)>,
     /// Actions already built, by statement and name, so that rules share them.
-    actions: HashMap<(&'static str, &'a str), Arc<Action>>,
+    actions: HashMap<Named<'a>, Arc<Action>>,
     treatments: HashMap<Actions, Option<Arc<SecurityParameters>>>,
     /// What was told of actions, by code and place: rules that share one of their actions do not repeat it.
-    told: HashSet<(&'static str, *const crate::source::Source, usize)>,
+    told: HashSet<(String, *const crate::source::Source, usize)>,
+    /// Equal treatments are one, whatever actions they come from.
+    interned: HashSet<Arc<SecurityParameters>>,
     zert_actions: HashMap<&'a str, Arc<ZertAction>>,
     /// Lists of the groups and ranges that rules refer to, by statement and name.
-    addresses: HashMap<(&'static str, &'a str), Arc<[AddressRange]>>,
-    ports: HashMap<(&'static str, &'a str), Arc<[PortRange]>>,
+    /// With each, whether it could not be read in full.
+    addresses: HashMap<Named<'a>, (Arc<[AddressRange]>, bool)>,
+    ports: HashMap<Named<'a>, (Arc<[PortRange]>, bool)>,
+    /// Whether a condition of the rule that is being built could not be read in full: what is left may match too much.
+    unsure: bool,
     schedules: HashMap<&'a str, Arc<Schedule>>,
     /// The empty lists: conditions that are not coded.
     all_addresses: Arc<[AddressRange]>,
     all_ports: Arc<[PortRange]>,
-    used: HashSet<(&'static str, &'a str)>,
+    used: HashSet<Named<'a>>,
     /// Names in dangling references, what they probably mean, and names behind unknown keywords: who has one of them is
     /// not called unused, or missing.
     mentioned: HashSet<String>,
@@ -118,134 +129,6 @@ impl<'a> Resolver<'a> {
         found.is_some_and(|(found, _)| std::ptr::eq(*found, block))
     }
 
-    /// What a block says by itself: required parts, repetitions, and what the engine makes of its values.
-    fn check(&mut self, block: &'a Block) {
-        let is_rule = matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule");
-        let used =
-            is_rule || block.name.as_deref().is_some_and(|name| self.used.contains(&(block.statement.name, name)));
-        if !used {
-            let name = block.name.clone().unwrap_or_default();
-            if !self.mentioned.contains(&name) && !self.vague.contains(block.statement.name) {
-                let problem = Problem::Unused { statement: block.statement.name, name };
-                self.report(Diagnostic::new(problem, block.origin.clone()));
-            }
-            // References of what nobody refers to are followed, so that dangling ones are found.
-            for setting in block.settings() {
-                if let Kind::Reference(statement) = setting.parameter.kind {
-                    let _ = self.find(statement, setting);
-                }
-            }
-        }
-        self.check_block(block, used);
-    }
-
-    fn check_block(&mut self, block: &'a Block, used: bool) {
-        // What each slot of the block was filled with last: few slots, however many lines.
-        let mut slots: Vec<(&'static str, &'static str, &'a Origin)> = Vec::new();
-        let all_count = is_group(block);
-        for item in &block.items {
-            let (name, repeat, origin) = match item {
-                Item::Setting(setting) => {
-                    self.check_setting(setting, used);
-                    (setting.parameter.name, setting.parameter.repeat, &setting.origin)
-                }
-                Item::Block(inner) => {
-                    self.check_block(inner, used);
-                    (inner.statement.name, Repeat::Last, &inner.origin)
-                }
-            };
-            let slot = slot(block, item);
-            match slots.iter_mut().find(|(known, ..)| *known == slot) {
-                None => slots.push((slot, name, origin)),
-                Some((_, earlier, place)) => {
-                    if !(all_count || (repeat == Repeat::List && *earlier == name)) {
-                        let problem = Problem::Replaced { statement: block.statement.name, earlier, later: name };
-                        let diagnostic = Diagnostic::new(problem, origin.clone());
-                        self.report(diagnostic.note("it is coded here before", Some(place.clone())));
-                    }
-                    (*earlier, *place) = (name, origin);
-                }
-            }
-        }
-        self.check_any(block);
-        // What could not be read may be what is missing.
-        if block.broken {
-            return;
-        }
-        let seen = |slot: &str| slots.iter().any(|(known, ..)| *known == slot);
-        for row in block.statement.rows().filter(|row| row.required) {
-            // A rule's own required parts were missed when it was built.
-            if !seen(row.name) && !matches!(block.statement.name, "TTLSRule" | "zERTPolicyRule") {
-                self.missing(block, row.name);
-            }
-        }
-        if block.statement.name == "TTLSEnvironmentAction" && !seen("TTLSKeyringParms") {
-            self.missing(block, "TTLSKeyringParms");
-        }
-    }
-
-    /// What the engine makes of a coded value. What nobody uses is not refused: it loads on z/OS too.
-    fn check_setting(&mut self, setting: &'a Setting, used: bool) {
-        let parameter = setting.parameter;
-        if setting.values.is_empty()
-            || (parameter.engine == Engine::Applied && !matches!(parameter.kind, Kind::Groups { .. }))
-        {
-            return;
-        }
-        let differs = default_values(parameter) != setting.values;
-        let value = setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let refused = |reason| Problem::Refused { parameter: parameter.name, value: value.clone(), reason };
-        let no_effect = |reason| Problem::NoEffect { parameter: parameter.name, value: value.clone(), reason };
-        let problem = match parameter.engine {
-            Engine::Applied => None,
-            Engine::Idle(reason) => {
-                let problem = Problem::Idle { directive: parameter.name, reason };
-                differs.then_some(problem)
-            }
-            Engine::Differs(reason) => differs.then(|| {
-                let is_version = parameter.name.starts_with("SSLv") || parameter.name.starts_with("TLSv1");
-                if is_version { Problem::OldVersion { parameter: parameter.name } } else { no_effect(reason) }
-            }),
-            Engine::Refused(reason) => differs.then(|| refused(reason)),
-            Engine::Minimum(built_in, reason) => match setting.values.first() {
-                Some(Value::Number(number)) if *number > built_in => Some(refused(reason)),
-                Some(Value::Number(number)) if *number < built_in => Some(no_effect(reason)),
-                _ => None,
-            },
-            Engine::Values(values) => {
-                values.iter().find(|(special, _)| *special == value).map(|(_, verdict)| match verdict {
-                    Verdict::Differs(reason) => no_effect(reason),
-                    Verdict::Refused(reason) => refused(reason),
-                })
-            }
-        };
-        let problem = problem.filter(|problem| used || !matches!(problem, Problem::Refused { .. }));
-        if let Some(problem) = problem {
-            let help = matches!(problem, Problem::OldVersion { .. }).then(|| "code `Off`".to_owned());
-            self.report(Diagnostic::new(problem, setting.origin.clone()).help(help));
-        }
-    }
-
-    /// `Any` covers the group numbers beside it.
-    fn check_any(&mut self, block: &'a Block) {
-        let with_any: Vec<&Setting> =
-            block.settings().filter(|setting| setting.values.contains(&Value::Group(None))).collect();
-        for setting in block.settings() {
-            let beside = with_any.iter().any(|any| any.parameter == setting.parameter);
-            let codes: Vec<String> = setting
-                .values
-                .iter()
-                .filter(|value| matches!(value, Value::Group(Some(_))))
-                .map(ToString::to_string)
-                .collect();
-            if beside && !codes.is_empty() {
-                let reason = "`Any` is coded too and covers it";
-                let problem = Problem::NoEffect { parameter: setting.parameter.name, value: codes.join(" "), reason };
-                self.report(Diagnostic::new(problem, setting.origin.clone()));
-            }
-        }
-    }
-
     fn find(&mut self, statement: &'static str, setting: &'a Setting) -> Option<&'a Block> {
         let Some(Value::Text(name)) = setting.values.first() else {
             self.vague.insert(statement);
@@ -270,7 +153,7 @@ impl<'a> Resolver<'a> {
             let meant_name = meant.name.clone().unwrap_or_default();
             diagnostic = diagnostic.note(format!("`{meant_name}` is defined here"), Some(meant.origin.clone()));
             self.mentioned.insert(meant_name);
-        } else if let Some(((other, _), (block, _))) = self.statements.iter().find(|((_, known), _)| known == name) {
+        } else if let Some((other, block)) = self.other_kind(name).filter(|_| self.suggested <= SUGGESTED) {
             // The name is there, for another statement: one of the other references was meant.
             let stem = setting.parameter.name.get(..5).unwrap_or_default();
             let rows = STATEMENTS.iter().flat_map(table::Statement::rows);
@@ -281,6 +164,14 @@ impl<'a> Resolver<'a> {
         }
         self.report(diagnostic);
         None
+    }
+
+    /// The first statement, in the table's order, that has this name.
+    fn other_kind(&self, name: &str) -> Option<(&'static str, &'a Block)> {
+        STATEMENTS.iter().find_map(|statement| {
+            let (block, _) = self.statements.get(&(statement.name, name))?;
+            Some((statement.name, *block))
+        })
     }
 
     /// The settings of a block with its sub-statements: of a sub-statement coded several times, in place or by
@@ -362,7 +253,7 @@ impl<'a> Resolver<'a> {
         let group = self.action("TTLSGroupAction", settings.get("TTLSGroupActionRef").copied());
         let environment = self.action("TTLSEnvironmentAction", settings.get("TTLSEnvironmentActionRef").copied());
         let connection = self.action("TTLSConnectionAction", settings.get("TTLSConnectionActionRef").copied());
-        let mut references: Vec<(usize, Scope)> = [Scope::Group, Scope::Environment, Scope::Connection]
+        let mut references: Vec<(usize, Scope)> = Scope::ALL
             .into_iter()
             .filter_map(|scope| {
                 let row = block.statement.rows().find(|row| row.kind == Kind::Reference(scope.statement()))?;
@@ -389,12 +280,22 @@ impl<'a> Resolver<'a> {
         rule.security = match self.treatments.get(&key) {
             Some(known) => known.clone(),
             None => {
-                let made = self.treatment(&rule, fips);
+                let made = self.treatment(&rule, fips).map(|made| self.intern(made));
                 self.treatments.insert(key, made.clone());
                 made
             }
         };
         Some(rule)
+    }
+
+    fn intern(&mut self, made: Arc<SecurityParameters>) -> Arc<SecurityParameters> {
+        match self.interned.get(&made) {
+            Some(known) => Arc::clone(known),
+            None => {
+                self.interned.insert(Arc::clone(&made));
+                made
+            }
+        }
     }
 
     fn zert_rule(&mut self, block: &'a Block) -> Option<ZertRule> {
@@ -427,16 +328,10 @@ impl<'a> Resolver<'a> {
         let action = self.flatten(block, &mut Vec::new());
         let words: Vec<&str> = values(&action, "Action").into_iter().filter_map(as_word).collect();
         let does = |names: &[&str]| words.iter().any(|word| names.contains(word));
-        let minimum = match values(&action, "MinimumVersion").into_iter().filter_map(as_word).next() {
-            Some("SSLv3") => 0x0300,
-            Some("TLSv1") => 0x0301,
-            Some("TLSv1.1") => 0x0302,
-            Some("TLSv1.3") => 0x0304,
-            _ => 0x0303,
-        };
+        let minimum = values(&action, "MinimumVersion").into_iter().find_map(as_word);
         ZertAction {
             name: block.name.clone().unwrap_or_default(),
-            minimum,
+            minimum: ZertAction::minimum_of(minimum),
             reset: does(&["Reset"]),
             log: does(&["Log", "LogSyslogd", "LogConsole"]),
             audit: does(&["Audit"]),
@@ -455,41 +350,6 @@ impl<'a> Resolver<'a> {
 fn has_condition(block: &Block) -> bool {
     const NAMES: [&str; 6] = ["LocalAddr", "RemoteAddr", "LocalPort", "RemotePort", "Jobname", "Userid"];
     block.settings().any(|setting| NAMES.iter().any(|prefix| setting.parameter.name.starts_with(prefix)))
-}
-
-/// Items of one slot of a block replace one another: a sub-statement in place and by reference, the four forms of an
-/// address, the three of ports.
-fn slot(block: &Block, item: &Item) -> &'static str {
-    let setting = match item {
-        Item::Block(inner) => return inner.statement.name,
-        Item::Setting(setting) => setting,
-    };
-    match (setting.parameter.kind, setting.parameter.name) {
-        (Kind::Reference("IpAddr" | "IpAddrSet" | "IpAddrGroup"), name) => {
-            if name.starts_with("Local") {
-                "LocalAddr"
-            } else {
-                "RemoteAddr"
-            }
-        }
-        (Kind::Reference("PortRange" | "PortGroup"), name) => {
-            if name.starts_with("Local") {
-                "LocalPortRange"
-            } else {
-                "RemotePortRange"
-            }
-        }
-        // Required references keep their own names; they have no form in place.
-        (Kind::Reference(statement), name) if block.statement.parameter(statement).is_none() => name,
-        (Kind::Reference(statement), _) => statement,
-        (_, "Range") => "Prefix",
-        (_, name) => name,
-    }
-}
-
-/// Whether all of a block's lines count together: groups, and the two keywords of cipher suites.
-fn is_group(block: &Block) -> bool {
-    matches!(block.statement.name, "IpAddrGroup" | "PortGroup" | "TTLSCipherParms")
 }
 
 fn is_part(statement: &str) -> bool {

@@ -81,13 +81,16 @@ impl Source {
         if let Some(at) = self.text.find('\0') {
             return Some(NotText::Nul(at));
         }
-        // In IBM-1047 letters are X'81'–X'E9', blanks X'40', line ends X'15' or X'25': none of them ASCII letters.
+        // In IBM-1047 letters are X'81'–X'E9', blanks X'40', line ends X'15' or X'25': there is neither an ASCII blank nor
+        // an ASCII line end.
         let head: Vec<char> = self.text.chars().take(4096).collect();
         let count = |wanted: fn(&char) -> bool| head.iter().filter(|c| wanted(c)).count();
         let letters = count(|c| ('\u{81}'..='\u{e9}').contains(c));
         let ascii = count(char::is_ascii_alphabetic);
         let blanks = count(|c| *c == '@');
-        (head.len() >= 8 && letters > ascii * 4 && letters * 3 > head.len() && blanks > 0).then_some(NotText::Ebcdic)
+        let is_ascii = head.contains(&'\n') || head.contains(&' ');
+        (!is_ascii && head.len() >= 8 && letters > ascii * 4 && letters * 3 > head.len() && blanks > 0)
+            .then_some(NotText::Ebcdic)
     }
 
     /// Line and column (characters, both from 1) of a byte offset.

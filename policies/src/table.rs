@@ -321,6 +321,12 @@ pub fn parameter(name: &str) -> Option<&'static Parameter> {
     ROWS.get(name).copied()
 }
 
+/// The first row with this name in any case.
+#[must_use]
+pub(crate) fn parameter_of_any_case(name: &str) -> Option<&'static Parameter> {
+    STATEMENTS.iter().find_map(|statement| statement.parameter(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

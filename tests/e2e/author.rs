@@ -90,3 +90,25 @@ fn a_changed_file_is_read_again_after_the_refresh_interval() -> anyhow::Result<(
     assert!(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7001"));
     Ok(())
 }
+
+#[test]
+fn a_policy_that_was_broken_at_the_start_is_read_again_once_it_is_mended() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = network.agent(&network.host)?;
+    let main = |file: &str| format!("TcpImage TCPIP FLUSH NOPURGE 1\nTTLSConfig {file}\n");
+    agent.policy(&main("site.policy"))?;
+    agent.start()?;
+    assert!(agent.log().contains("PAG0119"), "{}", agent.log());
+    // The file that was missing comes.
+    std::fs::write(agent.folder().join("site.policy"), in_rule(7003))?;
+    let begun = Instant::now();
+    while !agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7003") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", agent.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // A refused change is told once, not at every look.
+    std::fs::write(agent.folder().join("site.policy"), in_rule(7004).replace("HandshakeRole", "HandshakeRoel"))?;
+    std::thread::sleep(Duration::from_millis(3500));
+    assert_eq!(agent.log().matches("EZZ8438I").count(), 2, "{}", agent.log());
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`.
+//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `reference`, `fuzz`.
 
 #![allow(clippy::print_stdout, reason = "a task says what it does")]
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 /// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("dumpcap", "tshark"),
     ("newuidmap", "uidmap"),
     ("setpriv", "util-linux"),
+    ("g++", "g++"), // libFuzzer, for the fuzz targets
 ];
 /// What Debian's python3 must be able to import, and the packages that bring it.
 const PYTHON: &str = "import pyftpdlib.handlers, OpenSSL";
@@ -39,7 +40,7 @@ enum Task {
     Test,
     /// Writes the generated pages: docs/policy-reference.md and the table in docs/limits.md
     Reference,
-    /// Fuzzes a target of fuzz/targets for some seconds; needs a C++ compiler (Debian package g++)
+    /// Fuzzes a target of fuzz/targets for some seconds
     Fuzz {
         /// policy, format or assist
         target: String,
@@ -91,6 +92,8 @@ fn test() -> anyhow::Result<()> {
     step("structure and generated pages");
     tidy()?;
     reference(false)?;
+    step("fuzz targets");
+    cargo(&["clippy", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz", "--", "-D", "warnings"])?;
     step("unit, property and snapshot tests");
     cargo(&["test", "--workspace", "--exclude", "tests"])?;
     step("end-to-end tests");
@@ -123,9 +126,7 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
     const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
          -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
          -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
-    if !is_installed("g++") {
-        bail!("not installed: g++. As root: apt-get install g++");
-    }
+    install_what_is_missing()?;
     let corpus = format!("target/fuzz/corpus/{target}");
     std::fs::create_dir_all(&corpus)?;
     std::fs::create_dir_all("target/fuzz/artifacts")?;

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -368,7 +369,11 @@ pub(super) fn format(flags: &FormatFlags) -> anyhow::Result<ExitCode> {
                 continue;
             }
         };
-        let changed = text != source.text;
+        // Line ends, byte order marks and stray Latin-1 are layout too.
+        let changed = match file.as_path() == Path::new("-") {
+            true => text != source.text,
+            false => std::fs::read(file).map_or(true, |bytes| bytes != text.as_bytes()),
+        };
         if flags.json {
             reports.push(json!({ "file": source.name, "changed": changed, "text": text }));
         }
@@ -398,7 +403,10 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::metadata(&path)?.permissions())?;
+    let metadata = std::fs::metadata(&path)?;
+    file.as_file().set_permissions(metadata.permissions())?;
+    // Root formats other people's files; they stay theirs.
+    std::os::unix::fs::fchown(file.as_file(), Some(metadata.uid()), Some(metadata.gid()))?;
     file.as_file().sync_all()?;
     file.persist(&path)?;
     Ok(())

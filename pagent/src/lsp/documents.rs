@@ -81,10 +81,21 @@ impl Documents {
         self.open.values().map(|open| (open.uri.clone(), of(open))).collect()
     }
 
+    /// Forgets what was read: a file may have changed outside the editor.
+    pub(super) fn read_again(&mut self) {
+        self.policy.take();
+    }
+
     /// The diagnostics of a document that can be mended.
     pub(super) fn fixes(&self, uri: &lsp::Uri) -> Vec<(lsp::Diagnostic, Fix)> {
         let Some(document) = self.document(uri) else { return Vec::new() };
-        let own = self.found().into_iter().filter(|found| found.origin.source.name == document.source.name);
+        let name = document.source.name.as_str();
+        let of_policy = self.policy().filter(|loaded| loaded.documents.iter().any(|other| other.source.name == name));
+        let found = match of_policy {
+            Some(loaded) => loaded.diagnostics.clone(),
+            None => self.load(&document.source).diagnostics,
+        };
+        let own = found.into_iter().filter(|found| found.origin.source.name == name);
         own.filter_map(|found| Some((self.diagnostic(&found), found.fix?))).collect()
     }
 
@@ -161,16 +172,18 @@ struct Edited<'a> {
 
 impl Files for Edited<'_> {
     fn read(&mut self, name: &str, by: &Source) -> Result<Arc<Source>, String> {
-        let candidates = self.disk.candidates(name, by)?;
-        let edited = candidates.iter().find_map(|path| self.open.get(&identity(path)));
-        match edited {
-            Some(open) => Ok(Arc::clone(&open.document.source)),
-            // The same file by another path is the same file.
-            None => self
-                .disk
-                .read(name, by)
-                .map(|source| Source::new(identity(Path::new(&source.name)), source.text.clone())),
+        // Candidate by candidate: one that is open is as it is in the editor.
+        for path in self.disk.candidates(name, by)? {
+            if let Some(open) = self.open.get(&identity(&path)) {
+                return Ok(Arc::clone(&open.document.source));
+            }
+            if path.exists() {
+                break;
+            }
         }
+        // The same file by another path is the same file.
+        let source = self.disk.read(name, by)?;
+        Ok(Source::new(identity(Path::new(&source.name)), source.text.clone()))
     }
 }
 

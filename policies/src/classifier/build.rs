@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Classifier, Cuts, DIMENSIONS, Guide, NONE, Node, Rule, Split};
+use super::{Classifier, Cuts, DIMENSIONS, Guide, NONE, Node, OWNER, Rule, Split};
 use crate::intervals::{Intervals, V4, of_addresses, of_pattern, of_ports};
 use crate::matching::Direction;
 use crate::model::Conditions;
@@ -31,9 +31,12 @@ pub(super) fn build<'a>(conditions: impl Iterator<Item = &'a Conditions>) -> Cla
         sets.push(ids);
     }
     let mut builder = Builder { rules: &sets, sets: &known.sets, nodes: Vec::new() };
-    let roots = directions.map(|ranks| builder.tree(ranks, (1 << DIMENSIONS) - 1, 0));
+    let owner = sets.iter().any(|ids| ids.iter().skip(OWNER).any(Option::is_some));
+    let roots = directions.clone().map(|ranks| builder.tree(ranks, (1 << DIMENSIONS) - 1, 0));
+    // Without rules that ask for the owner it is the same tree.
+    let roots_but_owner = if owner { directions.map(|ranks| builder.tree(ranks, (1 << OWNER) - 1, 0)) } else { roots };
     let nodes = std::mem::take(&mut builder.nodes);
-    Classifier { rules: rules.into(), nodes: nodes.into(), roots }
+    Classifier { rules: rules.into(), nodes: nodes.into(), roots, roots_but_owner, owner }
 }
 
 /// The sets of a rule's dimensions by number; none for all.

@@ -50,6 +50,8 @@ pub enum Problem {
     TooMany { count: usize },
     #[error("no TcpImage names stack {image}; the file names {known}")]
     NoImage { image: String, known: String },
+    #[error("the file of this {directive} is not read: {reason}")]
+    NotFollowed { directive: &'static str, reason: &'static str },
 
     #[error("{parameter} {value} has no effect here: {reason}")]
     NoEffect { parameter: &'static str, value: String, reason: &'static str },
@@ -146,6 +148,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0119", "a file cannot be read"),
     ("PAG0120", "there are too many errors to show"),
     ("PAG0121", "no TcpImage names the stack"),
+    ("PAG0122", "a policy file is named where it is not read"),
     ("PAG0201", "a value has no effect here"),
     ("PAG0202", "text after a value is ignored"),
     ("PAG0203", "coded cipher suites that are never negotiated"),
@@ -206,6 +209,7 @@ impl Problem {
             Self::Unreadable { .. } => "PAG0119",
             Self::TooMany { .. } => "PAG0120",
             Self::NoImage { .. } => "PAG0121",
+            Self::NotFollowed { .. } => "PAG0122",
             Self::NoEffect { .. } => "PAG0201",
             Self::TextIgnored { .. } => "PAG0202",
             Self::SuitesNotOffered { .. } => "PAG0203",

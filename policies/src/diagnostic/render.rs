@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{CODES, Diagnostic, Severity};
 use crate::source::Origin;
+use crate::table;
 
 /// Characters of a line or message that are shown.
 const LONGEST_LINE: usize = 300;
@@ -59,7 +60,7 @@ impl Diagnostic {
             end_line,
             end_column,
             message: clipped(self.problem.to_string()),
-            excerpt: clipped(source.line(line).to_owned()),
+            excerpt: excerpt(source.line(line)),
             notes: self
                 .notes
                 .iter()
@@ -86,7 +87,7 @@ impl fmt::Display for Diagnostic {
         let source = &self.origin.source;
         let span = self.origin.span;
         let (line, column) = source.position(span.start);
-        let text = clipped(source.line(line).to_owned());
+        let text = excerpt(source.line(line));
         let marked = source.text.get(span.start..span.end).unwrap_or_default();
         let width = marked.lines().next().unwrap_or_default().chars().count().clamp(1, LONGEST_LINE);
         let number = line.to_string();
@@ -110,6 +111,18 @@ impl fmt::Display for Diagnostic {
             write!(f, "\n{margin} = help: {help}")?;
         }
         Ok(())
+    }
+}
+
+/// A line of a policy as reports show it: without a password.
+fn excerpt(line: &str) -> String {
+    let secret = line.split_whitespace().next().and_then(|keyword| table::parameter_of_any_case(keyword));
+    match secret
+        .filter(|row| row.secret)
+        .and_then(|row| line.to_ascii_lowercase().find(&row.name.to_ascii_lowercase()).map(|at| at + row.name.len()))
+    {
+        Some(end) => clipped(format!("{} ********", line.get(..end).unwrap_or_default())),
+        None => clipped(line.to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! match, and rules without TLS above rules with it.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::address::{AddressRange, PortRange};
 use crate::diagnostic::{Collector, Diagnostic, Problem};
@@ -42,7 +42,12 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn zert(rule: &'a ZertRule) -> Self {
-        let treatment = (std::sync::Arc::as_ptr(&rule.action).addr(), true);
+        let action = &rule.action;
+        let does = usize::from(action.minimum) << 3
+            | usize::from(action.reset) << 2
+            | usize::from(action.log) << 1
+            | usize::from(action.audit);
+        let treatment = (does, true);
         Self::new(&rule.name, &rule.origin, rule.priority, treatment, &rule.conditions)
     }
 
@@ -86,7 +91,7 @@ pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Collector) {
         compared = compared.get(..compared.len() / 2).unwrap_or_default();
     };
     let before = overlaps(compared, dimension);
-    let mut bypassed: HashMap<usize, ()> = HashMap::new();
+    let mut bypassed: HashSet<usize> = HashSet::new();
     for (entry, earlier) in compared.iter().zip(&before) {
         let earlier: Vec<(usize, &Entry<'_>)> =
             earlier.iter().filter_map(|&at| Some((at, compared.get(at)?))).collect();
@@ -99,7 +104,7 @@ pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Collector) {
         let found = equal_priority(entry, &others).into_iter().chain(partly_shadowed(entry, &others));
         found.for_each(|found| diagnostics.push(found));
         for (at, bypass) in others.iter().filter(|(_, other)| !other.treatment.1 && entry.treatment.1) {
-            if bypassed.insert(*at, ()).is_none() {
+            if bypassed.insert(*at) {
                 let problem = Problem::Bypass {
                     bypass: bypass.name.to_owned(),
                     protected: entry.name.to_owned(),

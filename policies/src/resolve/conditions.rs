@@ -14,7 +14,7 @@ use crate::value::{Kind, NamePattern, Value};
 
 impl<'a> Resolver<'a> {
     pub(super) fn conditions(&mut self, block: &'a Block, settings: &HashMap<&'static str, &'a Setting>) -> Conditions {
-        let found = self.diagnostics.list.len();
+        self.unsure = false;
         let first = |name: &str| settings.get(name).and_then(|setting| setting.values.first());
         let direction = match first("Direction") {
             Some(Value::Choice("Inbound")) => Some(Direction::Inbound),
@@ -45,7 +45,7 @@ impl<'a> Resolver<'a> {
         let (schedule, place) = self.schedule(block);
         places.extend(place.map(|origin| (Condition::Time, origin)));
         let unread = block.settings().any(|setting| setting.values.is_empty());
-        let broken = block.broken || unread || !has_condition(block) || self.diagnostics.list.len() > found;
+        let broken = block.broken || unread || !has_condition(block) || std::mem::take(&mut self.unsure);
         Conditions { direction, local, remote, local_ports, remote_ports, jobname, userid, schedule, places, broken }
     }
 
@@ -68,13 +68,19 @@ impl<'a> Resolver<'a> {
     }
 
     fn named_addresses(&mut self, statement: &'static str, setting: &'a Setting) -> Arc<[AddressRange]> {
-        let Some(found) = self.find(statement, setting) else { return Arc::clone(&self.all_addresses) };
+        let Some(found) = self.find(statement, setting) else {
+            self.unsure = true;
+            return Arc::clone(&self.all_addresses);
+        };
         let key = (statement, found.name.as_deref().unwrap_or_default());
-        if let Some(known) = self.addresses.get(&key) {
+        if let Some((known, unsure)) = self.addresses.get(&key) {
+            self.unsure |= *unsure;
             return Arc::clone(known);
         }
+        let before = std::mem::take(&mut self.unsure);
         let ranges: Arc<[AddressRange]> = self.address_members(found).into();
-        self.addresses.insert(key, Arc::clone(&ranges));
+        self.addresses.insert(key, (Arc::clone(&ranges), self.unsure));
+        self.unsure |= before;
         ranges
     }
 
@@ -87,12 +93,14 @@ impl<'a> Resolver<'a> {
                 Item::Setting(setting) => match setting.parameter.kind {
                     Kind::Reference(statement) => {
                         let found = self.find(statement, setting);
+                        self.unsure |= found.is_none();
                         ranges.extend(found.map(|found| self.address_members(found)).unwrap_or_default());
                     }
                     _ => ranges = setting.values.iter().filter_map(as_address).collect(),
                 },
             }
         }
+        self.unsure |= block.broken || ranges.is_empty() || block.settings().any(|setting| setting.values.is_empty());
         if ranges.is_empty() {
             self.no_member(block, "an address");
         }
@@ -129,14 +137,20 @@ impl<'a> Resolver<'a> {
     }
 
     fn named_ports(&mut self, statement: &'static str, setting: &'a Setting) -> Arc<[PortRange]> {
-        let Some(found) = self.find(statement, setting) else { return Arc::clone(&self.all_ports) };
+        let Some(found) = self.find(statement, setting) else {
+            self.unsure = true;
+            return Arc::clone(&self.all_ports);
+        };
         let key = (statement, found.name.as_deref().unwrap_or_default());
-        if let Some(known) = self.ports.get(&key) {
+        if let Some((known, unsure)) = self.ports.get(&key) {
+            self.unsure |= *unsure;
             return Arc::clone(known);
         }
+        let before = std::mem::take(&mut self.unsure);
         let members = self.port_members(found);
         let ranges = self.list(members);
-        self.ports.insert(key, Arc::clone(&ranges));
+        self.ports.insert(key, (Arc::clone(&ranges), self.unsure));
+        self.unsure |= before;
         ranges
     }
 
@@ -148,12 +162,14 @@ impl<'a> Resolver<'a> {
                 Item::Setting(setting) => match setting.parameter.kind {
                     Kind::Reference(statement) => {
                         let found = self.find(statement, setting);
+                        self.unsure |= found.is_none();
                         ranges.extend(found.map(|found| self.port_members(found)).unwrap_or_default());
                     }
                     _ => ranges = setting.values.iter().filter_map(as_ports).collect(),
                 },
             }
         }
+        self.unsure |= block.broken || ranges.is_empty() || block.settings().any(|setting| setting.values.is_empty());
         if ranges.is_empty() {
             self.no_member(block, "a port");
         }
@@ -177,6 +193,7 @@ impl<'a> Resolver<'a> {
                 }
                 Item::Setting(setting) if setting.parameter.name == "IpTimeConditionRef" => {
                     found = self.find("IpTimeCondition", setting).map(|block| (block, setting.origin.clone()));
+                    self.unsure |= found.is_none();
                 }
                 _ => {}
             }

@@ -25,7 +25,9 @@ impl Resolver<'_> {
             found.unwrap_or_else(|| at_environment.clone())
         };
         let mut report = |problem: Problem, origin: Origin, help: Option<&str>| {
-            let place = (problem.code(), Arc::as_ptr(&origin.source), origin.span.start);
+            // The rule's name is the first that has it; what is said is the same for the others.
+            let said = problem.to_string().replace(&rule.name, "");
+            let place = (said, Arc::as_ptr(&origin.source), origin.span.start);
             if self.told.insert(place) {
                 self.report(Diagnostic::new(problem, origin).help(help.map(str::to_owned)));
             }

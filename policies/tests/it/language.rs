@@ -254,6 +254,15 @@ fn a_line_without_end_is_reported_in_few_words() {
     assert!(text.contains("PAG0118") && text.len() < 2000, "{} characters", text.len());
 }
 
+#[test]
+fn ebcdic_is_refused_with_what_to_do() {
+    let bytes: Vec<u8> = [0xE3, 0xE3, 0xD3, 0xE2, 0xD9, 0xA4, 0x93, 0x85, 0x40, 0xD9, 0x15].repeat(40);
+    let (_, diagnostics) = parse(&Source::from_bytes("ebcdic", bytes));
+    let text = render(&diagnostics);
+    assert!(text.contains("PAG0117") && text.contains("iconv -f IBM-1047"), "{text}");
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in "[ \\t\\n{}#;A-Za-z0-9./:*-]{0,400}") {

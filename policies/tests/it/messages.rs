@@ -10,8 +10,8 @@ use policies::parameters::SecurityParameters;
 use policies::{Files, Source};
 
 /// Codes whose example would not fit: other files, bytes that are no text, thousands of lines, or no way to reach them.
-const WITHOUT_EXAMPLE: [&str; 8] =
-    ["PAG0116", "PAG0117", "PAG0118", "PAG0120", "PAG0121", "PAG0209", "PAG0228", "PAG0230"];
+const WITHOUT_EXAMPLE: [&str; 9] =
+    ["PAG0116", "PAG0117", "PAG0118", "PAG0120", "PAG0121", "PAG0122", "PAG0209", "PAG0228", "PAG0230"];
 
 struct NoFiles;
 
