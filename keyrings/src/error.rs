@@ -16,7 +16,7 @@ pub enum KeyringError {
     Malformed { ring: String, path: PathBuf, reason: String },
     #[error("key ring {ring}: {path} is PKCS#12 and its password is missing or wrong; code KeyringPw")]
     Password { ring: String, path: PathBuf },
-    #[error("key ring {ring}: the private key in {path} cannot be used: {reason}")]
+    #[error("key ring {ring}: the private key in {path} cannot be used (RSA keys have 2048 to 8192 bits): {reason}")]
     UnusableKey { ring: String, path: PathBuf, reason: String },
     #[error("key ring {ring} has no certificate labelled `{label}`; it has {have}")]
     NoSuchLabel { ring: String, label: String, have: String },

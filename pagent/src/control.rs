@@ -109,7 +109,8 @@ async fn explain(
     Json(request): Json<ExplainRequest>,
 ) -> Result<impl IntoResponse, Denied> {
     authorize_pasearch(&daemon, peer.0)?;
-    let at = request.at.unwrap_or_else(|| chrono::Local::now().fixed_offset());
+    // TimeZone Local is this host's.
+    let at = request.at.map_or_else(chrono::Local::now, |at| at.with_timezone(&chrono::Local)).fixed_offset();
     Ok(Json(policies::explain::explain(&daemon.engine.policy(), &request.connection, at)))
 }
 

@@ -186,7 +186,12 @@ pub fn here(parameter: &Parameter) -> Vec<(Option<&'static str>, String)> {
         Engine::Idle(reason) => vec![(None, format!("no effect, {reason}"))],
         Engine::Differs(reason) => vec![(None, format!("values other than the default have no effect, {reason}"))],
         Engine::Refused(reason) => vec![(None, format!("values other than the default are refused, {reason}"))],
-        Engine::Minimum(built_in, reason) => vec![(None, format!("{built_in} is built in; {reason}"))],
+        Engine::Minimum(built_in, reason) => {
+            vec![(
+                None,
+                format!("{built_in} is built in: lower values have no effect, higher ones are refused; {reason}"),
+            )]
+        }
         Engine::Values(values) => values
             .iter()
             .map(|(value, verdict)| match verdict {

@@ -69,14 +69,23 @@ pub struct ListError {
     pub problem: String,
 }
 
-/// Reads a list of connections, with the line each stands on.
+/// Connections, each with the line it stands on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct List {
+    /// The connections.
+    pub connections: Vec<(usize, Connection)>,
+    /// Whether the list does not tell who opened them: all are taken as outbound.
+    pub assumed: bool,
+}
+
+/// Reads a list of connections.
 ///
 /// # Errors
 ///
 /// The first line that cannot be read.
-pub fn read(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
+pub fn read(text: &str) -> Result<List, ListError> {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let is_csv = first.split(',').any(|word| word.trim().eq_ignore_ascii_case("local"));
+    let is_csv = csv_fields(first).any(|word| word.eq_ignore_ascii_case("local"));
     if is_csv { read_csv(text) } else { read_ss(text) }
 }
 
@@ -88,7 +97,7 @@ pub fn coverage(policy: &Policy, connections: &[(usize, Connection)], now: DateT
         .map(|(line, connection)| {
             let rule = policy.ttls_rule(connection, now);
             let protection = match rule {
-                _ if policy.undecided(connection, now).is_some() => Protection::OwnerUnknown,
+                _ if policy.deciding(connection, now).len() > 1 => Protection::OwnerUnknown,
                 None => Protection::NoRule,
                 Some(rule) if rule.enabled() => Protection::Tls,
                 Some(_) => Protection::OffByRule,
@@ -107,20 +116,26 @@ pub fn coverage(policy: &Policy, connections: &[(usize, Connection)], now: DateT
         .collect()
 }
 
-fn read_csv(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
+/// The fields of a line; none of ours holds a comma, quoted or not.
+fn csv_fields(line: &str) -> impl Iterator<Item = &str> {
+    line.split(',').map(|field| field.trim().trim_matches('"'))
+}
+
+fn read_csv(text: &str) -> Result<List, ListError> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let Some((_, header)) = lines.next() else { return Ok(Vec::new()) };
-    let columns: Vec<String> = header.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
+    let Some((_, header)) = lines.next() else { return Ok(List::default()) };
+    let columns: Vec<String> = csv_fields(header).map(str::to_ascii_lowercase).collect();
     let known = ["local", "remote", "direction", "job", "user"];
     if let Some(unknown) = columns.iter().find(|column| !known.contains(&column.as_str())) {
         let problem = format!("unknown column `{unknown}`; expected {}", known.join(", "));
         return Err(ListError { line: 1, problem });
     }
-    lines
+    let assumed = !columns.iter().any(|column| column == "direction");
+    let connections: Result<Vec<(usize, Connection)>, ListError> = lines
         .map(|(at, line)| {
             let line_number = at + 1;
             let error = |problem: String| ListError { line: line_number, problem };
-            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+            let fields: Vec<&str> = csv_fields(line).collect();
             let field = |name: &str| {
                 let column = columns.iter().position(|column| column == name)?;
                 fields.get(column).copied().filter(|field| !field.is_empty())
@@ -143,10 +158,11 @@ fn read_csv(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
             };
             Ok((line_number, connection))
         })
-        .collect()
+        .collect();
+    Ok(List { connections: connections?, assumed })
 }
 
-fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
+fn read_ss(text: &str) -> Result<List, ListError> {
     let mut listening: HashSet<u16> = HashSet::new();
     let mut found = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -158,7 +174,10 @@ fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
             None if words.first().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit())) => 2,
             None if words.is_empty() || words.contains(&"Recv-Q") => continue,
             None => {
-                let problem = "this is neither `ss -tan` output nor CSV with a header line (local,remote,direction)";
+                let problem = match found.is_empty() && listening.is_empty() {
+                    true => "this is neither `ss -tan` output nor CSV with a header line (local,remote,direction)",
+                    false => "this is no line of `ss` output",
+                };
                 return Err(ListError { line: at + 1, problem: problem.to_owned() });
             }
         };
@@ -185,7 +204,7 @@ fn read_ss(text: &str) -> Result<Vec<(usize, Connection)>, ListError> {
         let direction = if listening.contains(&local.port()) { Direction::Inbound } else { Direction::Outbound };
         (line, Connection { local, remote, direction, jobname: job.map(|job| job.to_uppercase()), userid: None })
     });
-    Ok(connections.collect())
+    Ok(List { connections: connections.collect(), assumed: listening.is_empty() })
 }
 
 fn is_state(word: &str) -> bool {
@@ -228,7 +247,7 @@ UNCONN 0      0           0.0.0.0:*          0.0.0.0:*
 ESTAB  0      0      [2001:db8::5]:40000 [2001:db8::7]:443
 ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
 ";
-        let found = read(text).expect("a list");
+        let found = read(text).expect("a list").connections;
         let shown: Vec<(usize, Direction, u16, Option<&str>)> =
             found.iter().map(|(line, one)| (*line, one.direction, one.local.port(), one.jobname.as_deref())).collect();
         assert_eq!(
@@ -244,8 +263,9 @@ ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
 
     #[test]
     fn csv_columns_stand_in_any_order() {
-        let text = "direction,remote,local,job\nin,10.1.1.1:5000,10.1.1.2:21,FTPD\n\nout,[::1]:80,[::1]:5000,\n";
-        let found = read(text).expect("a list");
+        let text =
+            "\"direction\",remote,\"local\",job\n\"in\",10.1.1.1:5000,10.1.1.2:21,FTPD\n\nout,[::1]:80,[::1]:5000,\n";
+        let found = read(text).expect("a list").connections;
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].1.jobname.as_deref(), Some("FTPD"));
         assert_eq!((found[1].0, found[1].1.direction), (4, Direction::Outbound));

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::explain::{ParameterView, parameters};
 use crate::model::{Policy, Scope, TtlsRule, ZertRule};
 use crate::region::{Cell, Region, without};
+use crate::table::{self, Engine};
 
 /// Pieces a set of connections may be split into; what is more is told as a whole.
 const MOST_PIECES: usize = 2048;
@@ -282,6 +283,10 @@ fn parameter_changes(old: Option<&Entry<'_>>, new: Option<&Entry<'_>>) -> Vec<Pa
     let names = old.iter().chain(only_new).map(|parameter| parameter.name.as_str());
     names
         .map(|name| ParameterChange { name: name.to_owned(), old: value(&old, name), new: value(&new, name) })
-        .filter(|change| change.old != change.new)
+        // What the engine has no use for changes nothing.
+        .filter(|change| {
+            let idle = table::parameter(&change.name).is_some_and(|row| matches!(row.engine, Engine::Idle(_)));
+            change.old != change.new && !idle
+        })
         .collect()
 }

@@ -82,15 +82,15 @@ pub struct NearView {
 #[must_use]
 pub fn explain(policy: &Policy, connection: &Connection, now: DateTime<FixedOffset>) -> Explanation {
     let winner = policy.ttls_rule(connection, now);
-    let asking = policy.undecided(connection, now);
-    let verdict = match (winner, asking) {
-        (winner, Some(asking)) => format!(
-            "it depends on the owner: rule {} asks for {}; for others {}",
-            asking.name,
-            owner(&asking.conditions),
-            verdict(winner.map(AsRef::as_ref))
-        ),
-        (winner, None) => verdict(winner.map(AsRef::as_ref)),
+    let deciding = policy.deciding(connection, now);
+    let verdict = match deciding.as_slice() {
+        [asking @ .., last] if !asking.is_empty() => {
+            let cases =
+                asking.iter().flatten().map(|rule| format!("for {} {}", owner(&rule.conditions), verdict(Some(rule))));
+            let last = format!("for others {}", verdict(last.map(AsRef::as_ref)));
+            format!("it depends on the owner: {}", cases.chain(std::iter::once(last)).collect::<Vec<_>>().join("; "))
+        }
+        _ => verdict(winner.map(AsRef::as_ref)),
     };
     let (near, more_near) = near(policy, connection, now, winner.map(|rule| rule.name.as_str()));
     Explanation {

@@ -77,7 +77,7 @@ fn print(lines: &[Line]) -> String {
             }
             Line::Setting { keyword, value, comment } => {
                 let text = format!("{keyword:column$} {value}");
-                printer.line(&with_comment(text.trim_end(), comment.as_deref()));
+                printer.line(&with_comment(text.trim_end_matches([' ', '\t']), comment.as_deref()));
             }
         }
     }

@@ -5,10 +5,13 @@
 mod overlap;
 mod rings;
 
+use std::sync::Arc;
+
 use crate::address::PortRange;
 use crate::diagnostic::{Collector, Diagnostic, Problem};
 use crate::matching::Direction;
-use crate::model::{Condition, Policy};
+use crate::model::{Condition, Conditions, Policy};
+use crate::region::Cell;
 use overlap::Entry;
 
 pub use rings::{CertificateFacts, RingFacts, Rings};
@@ -19,6 +22,15 @@ pub use rings::{CertificateFacts, RingFacts, Rings};
 pub fn lint(policy: &Policy, rings: Option<(&mut dyn Rings, i64)>) -> Vec<Diagnostic> {
     let mut diagnostics = Collector::default();
     outbound_local_ports(policy).into_iter().for_each(|found| diagnostics.push(found));
+    let clock = rings.as_ref().map(|(_, now)| *now);
+    let ttls = policy.ttls.iter().map(|rule| (&rule.name, &rule.origin, &rule.conditions));
+    let zert = policy.zert.iter().map(|rule| (&rule.name, &rule.origin, &rule.conditions));
+    for (name, origin, conditions) in ttls.chain(zert) {
+        if let Some(why) = never(conditions, clock) {
+            let origin = conditions.place(Condition::Time).unwrap_or(origin).clone();
+            diagnostics.push(Diagnostic::new(Problem::NeverActive { rule: name.clone(), why }, origin));
+        }
+    }
     let ttls: Vec<Entry<'_>> =
         policy.ttls.iter().filter(|rule| !rule.conditions.broken).map(|rule| Entry::ttls(rule)).collect();
     overlap::check(&ttls, &mut diagnostics);
@@ -30,6 +42,17 @@ pub fn lint(policy: &Policy, rings: Option<(&mut dyn Rings, i64)>) -> Vec<Diagno
     }
     let last = policy.ttls.last().map(|rule| &rule.origin).or_else(|| policy.zert.last().map(|rule| &rule.origin));
     last.map(|place| diagnostics.finish(place)).unwrap_or_default()
+}
+
+/// Why a rule's time never comes, if it does not.
+fn never(conditions: &Conditions, now: Option<i64>) -> Option<&'static str> {
+    let schedule = conditions.schedule.as_ref()?;
+    if Cell::of(&Conditions { schedule: Some(Arc::clone(schedule)), ..Conditions::default() }).is_empty() {
+        return Some("no day is in its masks");
+    }
+    // A day's difference between clocks plays no part in what is long over.
+    let over = schedule.dates.zip(now).is_some_and(|(range, now)| range.to.and_utc().timestamp() + 86_400 < now);
+    over.then_some("its dates are over")
 }
 
 /// The ports Linux gives to programs that ask for none; z/OS gives from 1024 up.

@@ -72,23 +72,31 @@ impl Policy {
 }
 
 impl Policy {
-    /// The rule that would decide if only the owner were known: every other condition holds, no rule before it matches,
-    /// and it asks for a job or user that the connection does not say.
+    /// Every rule that may decide, in search order: more than one where the connection does not say its job or user and
+    /// rules ask for it. The last one decides for owners that none of the others asks for; `None` stands for no rule.
     #[must_use]
-    pub fn undecided(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<TtlsRule>> {
+    pub fn deciding(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Vec<Option<&Arc<TtlsRule>>> {
         let known = connection.jobname.is_some() && connection.userid.is_some();
         if known || !self.asks_for_owner(connection, now) {
-            return None;
+            return vec![self.ttls_rule(connection, now)];
         }
         let may = |condition: Condition, rule: &TtlsRule, name: Option<&str>| {
             name.is_none() || rule.conditions.holds(condition, connection, now)
         };
-        let first = self.ttls.iter().find(|rule| {
-            rule.conditions.matches_but_owner(connection, now)
+        let mut rules = Vec::new();
+        for rule in &self.ttls {
+            let may_match = rule.conditions.matches_but_owner(connection, now)
                 && may(Condition::Jobname, rule, connection.jobname.as_deref())
-                && may(Condition::Userid, rule, connection.userid.as_deref())
-        })?;
-        (!first.conditions.matches(connection, now)).then_some(first)
+                && may(Condition::Userid, rule, connection.userid.as_deref());
+            if may_match {
+                rules.push(Some(rule));
+            }
+            if may_match && rule.conditions.matches(connection, now) {
+                return rules;
+            }
+        }
+        rules.push(None);
+        rules
     }
 }
 

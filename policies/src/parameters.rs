@@ -239,7 +239,7 @@ impl TtlsRule {
         let groups = self.groups(role);
         let (suites, groups) =
             if fips == Fips::Off { (suites, groups) } else { approved(suites, groups, fips, &mut left_out) };
-        let no_suite = "none of the rule's cipher suites belongs to it";
+        let no_suite = "none of the rule's cipher suites of it is ever negotiated";
         let no_group = "none of the rule's groups can be used with it";
         let serves = |tls13: bool| suites.iter().any(|&code| cipher::is_tls13(code) == tls13);
         let classic = groups.iter().any(|&code| group::serves_tls12(code));
@@ -332,9 +332,12 @@ impl TtlsRule {
     }
 
     fn groups(&self, role: Role) -> Vec<u16> {
-        let names: &[&str] = match role {
-            Role::Client => &["ClientKeyShareGroups", "ClientECurves"],
-            Role::Server(_) => &["ServerKeyShareGroups", "ServerKexECurves"],
+        // Key shares belong to TLS 1.3 alone.
+        let names: &[&str] = match (role, self.on("TLSv1.3")) {
+            (Role::Client, true) => &["ClientKeyShareGroups", "ClientECurves"],
+            (Role::Client, false) => &["ClientECurves"],
+            (Role::Server(_), true) => &["ServerKeyShareGroups", "ServerKexECurves"],
+            (Role::Server(_), false) => &["ServerKexECurves"],
         };
         let values: Vec<Value> = names.iter().flat_map(|name| self.effective(name).values).collect();
         if values.is_empty() {

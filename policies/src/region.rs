@@ -34,6 +34,9 @@ const LAST: [u128; DIMENSIONS] = {
     [1, u128::MAX, u128::MAX, ports, ports, u128::MAX, u128::MAX, seconds, days, 1439, seconds, days, 1439]
 };
 
+/// Where each dimension's line begins: there is no port 0.
+const FIRST: [u128; DIMENSIONS] = [0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// Days of the calendar as months of each length have them: February counts twice, with 28 and with 29 days.
 const MONTHS: [(usize, usize); 13] = [
     (0, 31),
@@ -143,10 +146,11 @@ impl Cell {
     /// Whether everything in this one is in the other.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
-        self.sets.iter().zip(&other.sets).zip(LAST).all(|(pair, last)| match pair {
+        let lines = FIRST.into_iter().zip(LAST);
+        self.sets.iter().zip(&other.sets).zip(lines).all(|(pair, (first, last))| match pair {
             (_, None) => true,
             (Some(a), Some(b)) => a.is_within(b),
-            (None, Some(b)) => Intervals::one(0, last).is_within(b),
+            (None, Some(b)) => Intervals::one(first, last).is_within(b),
         })
     }
 
@@ -173,10 +177,10 @@ impl Cell {
         let mut pieces = Vec::new();
         // What has been compared so far lies in both; each dimension splits off what the other has not.
         let mut inside = self.clone();
-        for (dimension, last) in LAST.into_iter().enumerate() {
+        for (dimension, (first, last)) in FIRST.into_iter().zip(LAST).enumerate() {
             let Some(cut) = other.sets.get(dimension).and_then(Option::as_ref) else { continue };
             let Some(own) = inside.sets.get_mut(dimension) else { continue };
-            let whole = own.clone().unwrap_or_else(|| Intervals::one(0, last));
+            let whole = own.clone().unwrap_or_else(|| Intervals::one(first, last));
             let outside = whole.difference(cut);
             *own = Some(whole.intersection(cut));
             if !outside.is_empty() {

@@ -305,7 +305,7 @@ impl Kind {
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),
             Self::Prefix => "an address or address/prefix".to_owned(),
             Self::Range => "address-address, or address/prefix".to_owned(),
-            Self::Ports => "a port (1 to 65535), a range n-m, or All".to_owned(),
+            Self::Ports => "a port (1 to 65535), a range n-m, or All (also 0)".to_owned(),
             Self::Suites(digits) => {
                 format!("a cipher suite name, or codes of {digits} hexadecimal digits without blanks")
             }

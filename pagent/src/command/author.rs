@@ -65,12 +65,10 @@ pub(super) fn check(common: &Common, flags: &CheckFlags) -> anyhow::Result<ExitC
         let image = flags.policy.image.as_deref();
         let loaded = policy_files::load(std::slice::from_ref(file), &configuration, image, Some(now_seconds()));
         let wanted = |found: &Diagnostic| !(flags.no_notes && found.severity() == Severity::Note);
-        counts.push(format!(
-            "{}: {} TTLS rules, {} zERT rules",
-            file.display(),
-            loaded.policy.ttls.len(),
-            loaded.policy.zert.len()
-        ));
+        if !loaded.documents.is_empty() {
+            let (ttls, zert) = (loaded.policy.ttls.len(), loaded.policy.zert.len());
+            counts.push(format!("{}: {ttls} TTLS rules, {zert} zERT rules", file.display()));
+        }
         all.extend(loaded.diagnostics.into_iter().filter(wanted));
     }
     let count = |severity| all.iter().filter(|found| found.severity() == severity).count();
@@ -112,7 +110,7 @@ pub(super) struct ExplainFlags {
     #[arg(long, value_name = "ADDRESS:PORT")]
     remote: SocketAddr,
     /// Who opens the connection, seen from this host
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     direction: DirectionFlag,
     /// The job that owns the local socket
     #[arg(long)]
@@ -297,7 +295,15 @@ pub(super) fn coverage(common: &Common, flags: &CoverageFlags) -> anyhow::Result
     let list = policy_files::read(&flags.connections)
         .with_context(|| format!("{} cannot be read", flags.connections.display()))?;
     let connections = match coverage::read(&list.text) {
-        Ok(connections) => connections,
+        Ok(list) => {
+            if list.assumed {
+                eprintln!(
+                    "the list tells no directions (`ss -tan` shows listeners, CSV can have a column `direction`): every \
+                     connection is taken as outbound"
+                );
+            }
+            list.connections
+        }
         Err(error) => {
             eprintln!("{}: {error}", list.name);
             return Ok(ExitCode::from(BROKEN));
@@ -433,8 +439,9 @@ pub(super) fn now_seconds() -> i64 {
 
 /// A time with an offset, or by this machine's clock.
 fn read_time(text: &str) -> anyhow::Result<DateTime<FixedOffset>> {
+    // Policies speak of this machine's clock, whatever offset the time is written with.
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time);
+        return Ok(time.with_timezone(&Local).fixed_offset());
     }
     let naive = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"]
         .iter()

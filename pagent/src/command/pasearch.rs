@@ -140,7 +140,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         return object(&report, flags.json);
     }
     if flags.json {
-        return json(&report, &selection, flags);
+        return json(&report, &selection, flags, short);
     }
     if short {
         return in_short(&selection.rules(&report.ttls));
@@ -213,17 +213,29 @@ fn from_file(path: &PathBuf, flags: &Flags, image: Option<&str>) -> anyhow::Resu
     Ok(Some(report))
 }
 
-fn json(report: &Report, selection: &Selection, flags: &Flags) -> anyhow::Result<ExitCode> {
-    let some = flags.ttls || flags.zert;
+fn json(report: &Report, selection: &Selection, flags: &Flags, short: bool) -> anyhow::Result<ExitCode> {
+    let others = flags.qos || flags.ids || flags.routing || flags.ipsec.is_some() || flags.scope.is_some();
+    let some = flags.ttls || flags.zert || short || others;
     let of = |wanted: bool, rules: &[Rule]| -> Vec<Rule> {
         let found = if wanted { selection.rules(rules) } else { Vec::new() };
         found.into_iter().cloned().collect()
     };
     let wanted = Report {
-        ttls: of(flags.ttls || !some, &report.ttls),
+        ttls: of(flags.ttls || short || !some, &report.ttls),
         zert: of(flags.zert || !some, &report.zert),
         ..report.clone()
     };
+    if flags.names {
+        let name = |rule: &Rule| {
+            serde_json::json!({
+                "rule": rule.name,
+                "actions": rule.actions.iter().map(|action| action.name.as_str()).collect::<Vec<_>>(),
+            })
+        };
+        let names: Vec<_> = wanted.ttls.iter().chain(&wanted.zert).map(name).collect();
+        print_lines(&[serde_json::to_string_pretty(&names)?])?;
+        return Ok(ExitCode::SUCCESS);
+    }
     print_lines(&[serde_json::to_string_pretty(&wanted)?])?;
     Ok(ExitCode::SUCCESS)
 }

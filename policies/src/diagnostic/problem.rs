@@ -114,6 +114,9 @@ pub enum Problem {
     #[error("this {directive} has no effect: {reason}")]
     Misplaced { directive: &'static str, reason: &'static str },
 
+    #[error("rule `{rule}` is never active: {why}")]
+    NeverActive { rule: String, why: &'static str },
+
     #[error("{directive} has no effect here: {reason}")]
     Idle { directive: &'static str, reason: &'static str },
     #[error("rule `{rule}` codes no TLS version: TLS 1.2 and 1.3 are negotiated here, TLS 1.0 and 1.1 on z/OS")]
@@ -179,6 +182,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0228", "the rules overlap too much to compare all of them"),
     ("PAG0229", "a directive that has no effect where it stands"),
     ("PAG0230", "there are too many warnings to show"),
+    ("PAG0231", "a rule whose time never comes"),
     ("PAG0301", "a directive that steers what this agent does not have"),
     ("PAG0302", "a rule codes no TLS version"),
 ];
@@ -240,6 +244,7 @@ impl Problem {
             Self::NotCompared { .. } => "PAG0228",
             Self::Misplaced { .. } => "PAG0229",
             Self::TooManyWarnings { .. } => "PAG0230",
+            Self::NeverActive { .. } => "PAG0231",
             Self::Idle { .. } => "PAG0301",
             Self::UncodedVersions { .. } => "PAG0302",
         }

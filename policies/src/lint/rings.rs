@@ -153,16 +153,26 @@ impl Checked<'_> {
             Role::Client => (certificate.client_auth, "clientAuth"),
             Role::Server(_) => (certificate.server_auth, "serverAuth"),
         };
-        let reason = if usage == Some(false) {
-            Some(format!("its extended key usage has no {name}"))
-        } else if certificate.signs == Some(false) {
-            Some("its key usage has no digitalSignature".to_owned())
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            let problem = Problem::CertificateUsage { rule: rule.clone(), ring, label, reason };
+        let missing = [
+            (usage == Some(false)).then(|| format!("its extended key usage has no {name}")),
+            (certificate.signs == Some(false)).then(|| "its key usage has no digitalSignature".to_owned()),
+        ];
+        let reason = missing.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if !reason.is_empty() {
+            let problem = Problem::CertificateUsage { rule: rule.clone(), ring, label: label.clone(), reason };
             self.diagnostics.push(Diagnostic::new(problem, origin.clone()));
+        }
+        let is_rsa = certificate.rsa_bits.is_some();
+        let fits = |code: &u16| {
+            let name = crate::cipher::name(*code);
+            crate::cipher::is_tls13(*code) || name.contains(if is_rsa { "_RSA_" } else { "_ECDSA_" })
+        };
+        if self.security.role != Role::Client && !self.security.suites.iter().any(fits) {
+            let key = if is_rsa { "RSA" } else { "ECDSA" };
+            self.unusable(
+                parameter,
+                format!("none of the rule's cipher suites can be used with the {key} key of `{label}`"),
+            );
         }
         if let Some(bits) = certificate.rsa_bits.filter(|_| self.security.role != Role::Client) {
             self.diagnostics.push(Diagnostic::new(Problem::RsaKey { rule, bits }, origin));

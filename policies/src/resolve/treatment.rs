@@ -72,8 +72,10 @@ impl Resolver<'_> {
                 Problem::NoEffect { parameter: "ClientHandshakeSNIList", value, reason: "the first name is sent" };
             report(problem, coded(&["ClientHandshakeSNIList"]), None);
         }
+        // Without the module nothing of what FIPS mode leaves can be judged.
+        let judged = fips || parameters.fips != Fips::Required;
         let usable_groups = !parameters.groups.is_empty();
-        if !(parameters.tls12 || parameters.tls13) || !usable_groups {
+        if judged && (!(parameters.tls12 || parameters.tls13) || !usable_groups) {
             let off = |version: &str| rule.effective(version).values == [Value::OnOff(false)];
             let (reason, help) = if !usable_groups {
                 ("none of its groups can be negotiated", "code groups such as `0023` and `0029`, or leave them out")

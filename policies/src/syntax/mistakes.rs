@@ -17,6 +17,8 @@ const KEYWORDS: &[(&str, &str)] = &[
     ("tcpconfig", "`TCPCONFIG TTLS` belongs into PROFILE.TCPIP"),
     ("minimumtlsversion", "code `TLSv1.2 On` or `TLSv1.3 On` in an AdvancedParms block; nothing older is negotiated"),
     ("port", "in a rule code LocalPortRange or RemotePortRange"),
+    ("localport", "did you mean `LocalPortRange`?"),
+    ("remoteport", "did you mean `RemotePortRange`?"),
     ("protocol", "AT-TLS is for TCP only; there is no protocol to code"),
     ("sslversion", "versions are switched one by one: `TLSv1.2 On`, `TLSv1.3 On`"),
     ("tlsv12", "did you mean `TLSv1.2`?"),
@@ -34,8 +36,8 @@ const KEYWORDS: &[(&str, &str)] = &[
 const VALUES: &[(&str, &str, &str)] = &[
     ("HandshakeRole", "clientwithserverauth", "a client always checks its server: code `Client`"),
     ("HandshakeRole", "serverwithclientauthentication", "code `ServerWithClientAuth`"),
-    ("Renegotiation", "enabled", "code `Default` (RFC 5746 only)"),
-    ("Renegotiation", "enforced", "code `Default` and `RenegotiationIndicator Both`"),
+    ("Renegotiation", "enabled", "renegotiation is always refused here: code `Disabled`, or for z/OS `Default`"),
+    ("Renegotiation", "enforced", "renegotiation is always refused here: code `Disabled`, or for z/OS `Default`"),
     ("CertValidationMode", "pkix", "code `RFC5280`"),
     ("Direction", "in", "code `Inbound`"),
     ("Direction", "out", "code `Outbound`"),
@@ -72,9 +74,19 @@ pub(super) fn value(parameter: &Parameter, word: &str) -> Option<String> {
             _ => None,
         },
         Kind::Address | Kind::Prefix | Kind::Range => address::mistake(word),
+        Kind::Ports => ports(word),
         Kind::Suites(_) | Kind::Groups { .. } | Kind::SignaturePairs => codes(parameter.kind, &lower),
         _ => None,
     }
+}
+
+fn ports(word: &str) -> Option<String> {
+    if word.contains(',') {
+        return Some("code each port on a line of its own, or a PortGroup".to_owned());
+    }
+    let (from, to) = word.split_once(['-', ':'])?;
+    let (from, to): (u32, u32) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+    (from > to && from <= 65_535).then(|| format!("the range ends before it begins: `{to}-{from}`"))
 }
 
 fn codes(kind: Kind, word: &str) -> Option<String> {

@@ -463,7 +463,10 @@ impl<'a> Reader<'a> {
             self.values(parameter, keyword, rest, true)
         };
         let value = rest.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
-        self.lay(Line::Directive { text: format!("{} {value}", statement.name).trim_end().to_owned(), comment: None });
+        self.lay(Line::Directive {
+            text: format!("{} {value}", statement.name).trim_end_matches([' ', '\t']).to_owned(),
+            comment: None,
+        });
         let Some((values, _)) = values else { return };
         if let Engine::Idle(reason) = parameter.engine {
             self.report(Problem::Idle { directive: statement.name, reason }, keyword.span, None);

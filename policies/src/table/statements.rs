@@ -202,8 +202,8 @@ const ADVANCED: &[Parameter] = &[
     row(
         "CertificateLabel",
         Kind::Line { may_be_empty: true },
-        "Label of the certificate to send. Uncoded, the key ring's default certificate; coded \
-         without a label, none.",
+        "Label of the certificate that is sent. Coded without a label, a client sends none, and a \
+         server the default of the key ring, as when it is not coded.",
     ),
     line(
         "ServerCertificateLabel",
@@ -401,7 +401,7 @@ const ADVANCED: &[Parameter] = &[
     .or("256")
     .ibm("192")
     .environment()
-    .minimum(256, "EC keys below 256 bits are always refused, and a higher minimum is not checked"),
+    .minimum(256, "EC keys below 256 bits are never accepted"),
     row(
         "PeerMinRsaKeySize",
         Kind::Number(0, 4096),
@@ -410,7 +410,7 @@ const ADVANCED: &[Parameter] = &[
     .or("2048")
     .ibm("1024")
     .environment()
-    .minimum(2048, "RSA keys below 2048 bits are always refused, and a higher minimum is not checked"),
+    .minimum(2048, "RSA keys below 2048 bits are never accepted"),
     row(
         "ServerScsv",
         ON_OFF,
@@ -760,7 +760,7 @@ pub const STATEMENTS: &[Statement] = &[
                  path. z/OS also takes PKCS#11 tokens, *TOKEN*/name. Required.",
             )
             .required(),
-            line("KeyringPw", "Password of the key database or of the PKCS#12 files in the ring.").secret(),
+            line("KeyringPw", "Password of the PKCS#12 files in the key ring.").secret(),
             line("KeyringStashFile", "File that holds the key database's password in System SSL's stash format.")
                 .refused("stash files are a System SSL format; use KeyringPw or a PEM file"),
         ],

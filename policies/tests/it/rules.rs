@@ -177,7 +177,7 @@ fn connections() -> impl Strategy<Value = (Connection, DateTime<FixedOffset>)> {
         "127.0.0.1",
         "11.0.0.0",
     ]);
-    let port = prop_oneof![1_u16..32, Just(65_535), Just(1024), Just(0)];
+    let port = prop_oneof![1_u16..32, Just(65_535), Just(1024)];
     let name = prop::sample::select(vec![
         None,
         Some("FTPD"),

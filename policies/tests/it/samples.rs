@@ -186,6 +186,14 @@ fn the_order_of_statements_changes_no_finding() {
     }
 }
 
+/// Latin-1 X'85' is white space to Unicode, and part of a word to the language.
+#[test]
+fn formatting_keeps_white_space_that_is_no_blank() {
+    let text = "TTLSGroupAction A\u{85}B\n{\n  TTLSEnabled On\n}\nTTLSRule R\n{\n  TTLSGroupActionRef A\u{85}B\n}\n";
+    let formatted = policies::format::format(&Source::new("text", text)).expect("it can be read");
+    assert_eq!(formatted.matches("A\u{85}B").count(), 2, "{formatted}");
+}
+
 #[test]
 fn formatting_a_sample_keeps_what_it_says_and_is_done_once() {
     for folder in ["good", "lint"] {
