@@ -11,11 +11,13 @@ pub mod smf;
 pub mod tso;
 pub mod zert;
 
+use std::fmt;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::saf::CommandResult;
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::client::{self, Refused};
@@ -47,18 +49,11 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<Refused>() {
             Some(refused) => {
-                eprintln!("{}", refused.message);
+                print_stderr(format_args!("{}\n", refused.message));
                 ExitCode::from(if refused.forbidden { REFUSED } else { FAILED })
             }
-            // A reader that went away is no error.
-            None if error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
-            {
-                ExitCode::SUCCESS
-            }
             None => {
-                eprintln!("{error:#}");
+                print_stderr(format_args!("{error:#}\n"));
                 ExitCode::from(FAILED)
             }
         },
@@ -67,11 +62,21 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
 
 /// Prints lines to stdout.
 fn print_lines(lines: &[String]) -> anyhow::Result<()> {
+    print_text(&lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())
+}
+
+/// Prints text to stdout. A reader that went away (`| head`) is no error, and changes no exit code.
+fn print_text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("the output cannot be written"),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Tells the user something on stderr. Where that cannot be written there is nobody to tell; the exit code stays.
+fn print_stderr(text: impl fmt::Display) {
+    let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
 
 /// Sends command lines to the daemon: the one on the command line, else those of stdin, with a prompt on a terminal.
@@ -99,8 +104,7 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
     let terminal = io::stdin().is_terminal();
     loop {
         if terminal {
-            eprint!("{prompt}");
-            io::stderr().flush()?;
+            print_stderr(prompt);
         }
         let mut line = String::new();
         if io::stdin().lock().read_line(&mut line)? == 0 {
@@ -117,7 +121,7 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
             Ok(answer) => code = code.max(answer),
             // At a prompt a refusal is an answer like any other.
             Err(error) if error.downcast_ref::<Refused>().is_some() => {
-                eprintln!("{error}");
+                print_stderr(format_args!("{error}\n"));
                 code = code.max(REFUSED);
             }
             Err(error) => return Err(error),

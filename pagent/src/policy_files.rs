@@ -31,6 +31,17 @@ pub(crate) fn load(paths: &[PathBuf], configuration: &Configuration, image: Opti
     load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, now)
 }
 
+/// A main file or policy file as the policy of each stack it names, or as one policy where it names none.
+pub(crate) fn load_stacks(path: &Path, configuration: &Configuration, now: i64) -> Vec<Loaded> {
+    let (sources, unreadable) = read_all(&[path.to_owned()]);
+    let load = |unreadable, image: Option<&str>| {
+        load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, Some(now))
+    };
+    let first = load(unreadable, None);
+    let others: Vec<Loaded> = first.images.iter().skip(1).map(|image| load(Vec::new(), Some(image.as_str()))).collect();
+    std::iter::once(first).chain(others).collect()
+}
+
 /// The same for sources that are there already; `files` reads what they name.
 pub(crate) fn load_sources(
     sources: &[Arc<Source>],
@@ -93,6 +104,17 @@ impl Files for Stamping {
         self.stamps.extend(candidates.iter().map(|path| (path.display().to_string(), Stamp::of(path))));
         self.disk.read(name, by)
     }
+}
+
+/// Refuses to read the standard input twice: the second time it is empty.
+///
+/// # Errors
+///
+/// `-` is named more than once.
+pub(crate) fn standard_input_once<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let named = paths.into_iter().filter(|path| path.as_path() == Path::new("-")).count();
+    anyhow::ensure!(named <= 1, "the standard input (`-`) can be read once only");
+    Ok(())
 }
 
 fn read_all(paths: &[PathBuf]) -> (Vec<Arc<Source>>, Vec<Diagnostic>) {

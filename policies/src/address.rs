@@ -105,8 +105,14 @@ pub(crate) fn mistake(text: &str) -> Option<String> {
         if let Some(mask) = mask.filter(|mask| mask.leading_ones() + mask.trailing_zeros() == 32) {
             return Some(format!("write the length of the prefix: `{address}/{}`", mask.leading_ones()));
         }
-        return parse_address(address)
-            .map(|address| format!("a prefix has at most {} bits", if address.is_ipv4() { 32 } else { 128 }));
+        let address = parse_address(address)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        return Some(match length.parse::<u32>() {
+            Ok(bits) if bits <= most => {
+                "`::/96` is reserved; for every address code `All`, for every IPv6 address `::/0`".to_owned()
+            }
+            _ => format!("a prefix has at most {most} bits"),
+        });
     }
     let is_name = text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':');
     is_name.then(|| "names are not resolved; write the address".to_owned())

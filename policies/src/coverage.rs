@@ -74,8 +74,8 @@ pub struct ListError {
 pub struct List {
     /// The connections.
     pub connections: Vec<(usize, Connection)>,
-    /// Whether the list does not tell who opened them: all are taken as outbound.
-    pub assumed: bool,
+    /// Those of which the list does not tell who opened them; they are taken as outbound.
+    pub assumed: usize,
 }
 
 /// Reads a list of connections.
@@ -130,7 +130,7 @@ fn read_csv(text: &str) -> Result<List, ListError> {
         let problem = format!("unknown column `{unknown}`; expected {}", known.join(", "));
         return Err(ListError { line: 1, problem });
     }
-    let assumed = !columns.iter().any(|column| column == "direction");
+    let mut assumed = 0;
     let connections: Result<Vec<(usize, Connection)>, ListError> = lines
         .map(|(at, line)| {
             let line_number = at + 1;
@@ -146,7 +146,11 @@ fn read_csv(text: &str) -> Result<List, ListError> {
             };
             let direction = match field("direction").map(str::to_ascii_lowercase).as_deref() {
                 Some("in" | "inbound") => Direction::Inbound,
-                Some("out" | "outbound") | None => Direction::Outbound,
+                Some("out" | "outbound") => Direction::Outbound,
+                None => {
+                    assumed += 1;
+                    Direction::Outbound
+                }
                 Some(other) => return Err(error(format!("`{other}` is no direction; expected in or out"))),
             };
             let connection = Connection {
@@ -156,7 +160,10 @@ fn read_csv(text: &str) -> Result<List, ListError> {
                 jobname: field("job").map(str::to_owned),
                 userid: field("user").map(str::to_owned),
             };
-            Ok((line_number, connection))
+            match connection.fault() {
+                Some(fault) => Err(error(fault)),
+                None => Ok((line_number, connection)),
+            }
         })
         .collect();
     Ok(List { connections: connections?, assumed })
@@ -204,7 +211,9 @@ fn read_ss(text: &str) -> Result<List, ListError> {
         let direction = if listening.contains(&local.port()) { Direction::Inbound } else { Direction::Outbound };
         (line, Connection { local, remote, direction, jobname: job.map(|job| job.to_uppercase()), userid: None })
     });
-    Ok(List { connections: connections.collect(), assumed: listening.is_empty() })
+    let connections: Vec<_> = connections.collect();
+    let assumed = if listening.is_empty() { connections.len() } else { 0 };
+    Ok(List { connections, assumed })
 }
 
 fn is_state(word: &str) -> bool {

@@ -41,6 +41,10 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// What was read: the main file first.
     pub documents: Vec<Document>,
+    /// The stack whose policy it is, where one is meant or named.
+    pub image: Option<String>,
+    /// The stacks that the main files name, each once.
+    pub images: Vec<String>,
     /// Seconds after which changed files are to be read again.
     pub refresh: u32,
     /// `LogLevel`, where coded.
@@ -74,11 +78,19 @@ pub struct Settings<'a> {
 #[must_use]
 pub fn load(files: &[Arc<Source>], settings: Settings<'_>) -> Loaded {
     let Settings { image, fips, files: reader, rings, lints } = settings;
-    let mut loader = Loader { reader, documents: Vec::new(), diagnostics: Vec::new(), refresh: None, log_level: None };
+    let mut loader = Loader {
+        reader,
+        documents: Vec::new(),
+        diagnostics: Vec::new(),
+        images: Vec::new(),
+        refresh: None,
+        log_level: None,
+    };
     for file in files {
         loader.main(file, image);
     }
-    let Loader { documents, mut diagnostics, refresh, log_level, .. } = loader;
+    let image = image.map(str::to_owned).or_else(|| loader.images.first().cloned());
+    let Loader { documents, mut diagnostics, images, refresh, log_level, .. } = loader;
     let (policy, more) = resolve(&documents, fips);
     diagnostics.extend(more);
     if lints {
@@ -92,13 +104,14 @@ pub fn load(files: &[Arc<Source>], settings: Settings<'_>) -> Loaded {
         (documents.iter().position(same), diagnostic.origin.span.start, diagnostic.problem.code())
     };
     diagnostics.sort_by_cached_key(place);
-    Loaded { policy, diagnostics, documents, refresh: refresh.unwrap_or(REFRESH), log_level }
+    Loaded { policy, diagnostics, documents, image, images, refresh: refresh.unwrap_or(REFRESH), log_level }
 }
 
 struct Loader<'a> {
     reader: &'a mut dyn Files,
     documents: Vec<Document>,
     diagnostics: Vec<Diagnostic>,
+    images: Vec<String>,
     refresh: Option<u32>,
     log_level: Option<u32>,
 }
@@ -116,6 +129,17 @@ impl Loader<'_> {
         };
         self.log_level = main.iter().rev().find_map(level).or(self.log_level);
         let images: Vec<&Directive> = main.iter().filter(|directive| directive.statement.name == "TcpImage").collect();
+        let (mut seen, mut later) = (Vec::new(), Vec::new());
+        for directive in &images {
+            let Some(name) = directive.file().and_then(|file| file.image.clone()) else { continue };
+            if seen.iter().any(|known: &String| known.eq_ignore_ascii_case(&name)) {
+                later.push((*directive).clone());
+            } else {
+                seen.push(name);
+            }
+        }
+        self.misplaced(&later, &["TcpImage"], "an earlier line names the file of this stack");
+        self.images.extend(seen);
         let own = match find_image(&main, image) {
             Some((directive, FileReference { path: Some(path), .. })) => {
                 let own = self.named(path, directive, false);

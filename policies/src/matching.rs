@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{AddressRange, PortRange};
 use crate::model::{Condition, Conditions, Policy, TtlsRule, ZertRule};
+use crate::value::NamePattern;
 
 /// Who opened the connection, seen from this host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -41,6 +42,28 @@ pub struct Connection {
     pub jobname: Option<String>,
     /// The user that owns it, when known.
     pub userid: Option<String>,
+}
+
+impl Connection {
+    /// What keeps it from being one of a host: ends of two families, port 0, names that jobs and users cannot have.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let is_ipv4 = |end: SocketAddr| end.ip().to_canonical().is_ipv4();
+        if is_ipv4(self.local) != is_ipv4(self.remote) {
+            return Some("one end is an IPv4 address, the other an IPv6 address".to_owned());
+        }
+        if self.local.port() == 0 || self.remote.port() == 0 {
+            return Some("no connection has port 0".to_owned());
+        }
+        let names = [("job", &self.jobname), ("user", &self.userid)];
+        names.into_iter().find_map(|(kind, name)| {
+            let name = name.as_ref()?;
+            let valid = NamePattern::parse(name).is_some_and(|pattern| pattern.exact().is_some());
+            (!valid).then(|| {
+                format!("`{}` is no name of a {kind}: it has 1 to 8 characters A-Z 0-9 @ # $", name.escape_debug())
+            })
+        })
+    }
 }
 
 impl Policy {
@@ -155,6 +178,6 @@ fn port_fits(ranges: &[PortRange], end: SocketAddr) -> bool {
     ranges.is_empty() || ranges.iter().any(|range| range.contains(end.port()))
 }
 
-fn name_fits(pattern: Option<&crate::value::NamePattern>, name: Option<&str>) -> bool {
+fn name_fits(pattern: Option<&NamePattern>, name: Option<&str>) -> bool {
     pattern.is_none_or(|pattern| pattern.is_any() || name.is_some_and(|name| pattern.matches(name)))
 }

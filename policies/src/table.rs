@@ -202,6 +202,14 @@ const fn line(name: &'static str, doc: &'static str) -> Parameter {
     row(name, Kind::Line { may_be_empty: false }, doc)
 }
 
+const fn word(name: &'static str, doc: &'static str) -> Parameter {
+    row(name, Kind::Word, doc)
+}
+
+const fn dns_name(name: &'static str, doc: &'static str) -> Parameter {
+    row(name, Kind::DnsName, doc)
+}
+
 /// A sub-statement in place.
 const fn inline(name: &'static str, doc: &'static str) -> Parameter {
     row(name, Kind::Inline(name), doc)

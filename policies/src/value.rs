@@ -26,6 +26,10 @@ pub enum Kind {
         /// Whether nothing is a value too (an empty CertificateLabel: send none).
         may_be_empty: bool,
     },
+    /// One word: a path, a host, a URL.
+    Word,
+    /// A DNS name, its first label perhaps `*`.
+    DnsName,
     /// One word of 1–8 characters A–Z 0–9 @ # $, `*` allowed at the end; folded to upper case.
     NamePattern,
     /// An address, prefix, range or `All`.
@@ -261,6 +265,8 @@ impl Kind {
             Self::Line { may_be_empty } => {
                 one((may_be_empty || !text.is_empty()).then(|| Value::Text(text.to_owned())))
             }
+            Self::Word => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
+            Self::DnsName => one(is_dns_name(text).then(|| Value::Text(text.to_owned()))),
             Self::NamePattern => one(NamePattern::parse(text).map(Value::Pattern)),
             Self::Address => one(AddressRange::parse(text).map(Value::Address)),
             Self::Prefix => one(AddressRange::parse(text)
@@ -301,6 +307,8 @@ impl Kind {
             Self::Reference(statement) => format!("the name of {} {statement}", article(statement)),
             Self::Inline(statement) => format!("{} {statement} block", article(statement)),
             Self::Line { .. } => "text to the end of the line".to_owned(),
+            Self::Word => "one word".to_owned(),
+            Self::DnsName => "a DNS name such as host.example.com".to_owned(),
             Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),
             Self::Prefix => "an address or address/prefix".to_owned(),
@@ -336,6 +344,16 @@ fn article(word: &str) -> &'static str {
 
 fn match_word(text: &str, words: &[&'static str]) -> Option<&'static str> {
     words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied()
+}
+
+/// Labels of 1 to 63 letters, digits, hyphens and underscores, 253 characters in all (RFC 1123, and the `_` that hosts
+/// have all the same).
+fn is_dns_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    name.len() <= 253 && name.strip_prefix("*.").unwrap_or(name).split('.').all(is_label)
 }
 
 /// `21`, `21-25`, `21:25`, `21 25`, `All`, `0`.

@@ -19,7 +19,7 @@ pub(super) use self::coverage::{CoverageFlags, coverage};
 pub(super) use self::diff::{DiffFlags, diff};
 pub(super) use self::explain::{ExplainFlags, explain};
 pub(super) use self::fmt::{FormatFlags, format};
-use super::Common;
+use super::{Common, print_stderr};
 use crate::policy_files;
 
 /// Exit code of a tool whose input has errors.
@@ -41,9 +41,9 @@ pub(super) fn load(common: &Common, files: &[PathBuf], flags: &PolicyFlags) -> a
     }
     let errors: Vec<Diagnostic> =
         loaded.diagnostics.into_iter().filter(|found| found.severity() == Severity::Error).collect();
-    eprint!("{}", diagnostic::render(&errors));
+    print_stderr(diagnostic::render(&errors));
     if std::io::stderr().is_terminal() {
-        eprintln!("the policy has errors; `pagent check` shows warnings too");
+        print_stderr("the policy has errors; `pagent check` shows warnings too\n");
     }
     Ok(None)
 }

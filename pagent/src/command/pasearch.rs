@@ -10,7 +10,7 @@ use policies::diagnostic::{has_errors, render};
 use policies::report::{Report, Rule, Selection};
 use policies::{Severity, Source};
 
-use super::{Common, finish, print_lines};
+use super::{Common, finish, print_lines, print_stderr};
 use crate::{client, policy_files, report};
 
 /// Displays the installed policy.
@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
 fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     for (given, flag) in [(flags.debug, 'd'), (flags.grouped, 'g'), (flags.trace, 'T'), (flags.wide, 'w')] {
         if given {
-            eprintln!("-{flag} has no effect here");
+            print_stderr(format_args!("-{flag} has no effect here\n"));
         }
     }
     let configuration = flags.common.configuration()?;
@@ -189,7 +189,7 @@ fn from_file(path: &PathBuf, flags: &Flags, image: Option<&str>) -> anyhow::Resu
         let errors: Vec<_> =
             loaded.diagnostics.into_iter().filter(|found| found.severity() == Severity::Error).collect();
         debug_assert!(has_errors(&errors), "only errors are left");
-        eprint!("{}", render(&errors));
+        print_stderr(render(&errors));
         return Ok(None);
     }
     let changed = |source: &Source| {

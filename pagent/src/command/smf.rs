@@ -7,7 +7,7 @@ use ::smf::{ConnectionDetail, Frames, Header, RecordError, detail};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use super::{Common, finish, print_lines};
+use super::{Common, finish, print_lines, print_stderr};
 use crate::report;
 
 /// Reads SMF type 119 records.
@@ -58,7 +58,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             // Other types and subtypes are none of ours.
             Ok(None) => {}
             Err(error) => {
-                eprintln!("{}: {error}", path.display());
+                print_stderr(format_args!("{}: {error}\n", path.display()));
                 code = ExitCode::from(4);
             }
         }

@@ -110,13 +110,84 @@ fn check_ends_with_0_1_or_2() {
         assert_eq!(found, code, "{words:?}\n{err}");
     }
     let (_, out, err) = desk.run("pagent", &["check", "broken.policy"]);
-    assert_eq!(out, "broken.policy: 1 TTLS rules, 0 zERT rules\n");
+    assert_eq!(out, "broken.policy: 1 TTLS rule, 0 zERT rules\n");
     assert!(
         err.contains("error[PAG0106]") && err.contains("broken.policy:16:3") && err.contains("did you mean"),
         "{err}"
     );
     let (code, _, err) = desk.fed(&["check", "-"], "TTLSRul R\n");
     assert!(code == 2 && err.contains("(standard input):1:1"), "{err}");
+}
+
+/// `| head` closes the output early; what the tool found out stays its exit code.
+#[test]
+fn exit_codes_do_not_depend_on_who_reads() {
+    let desk = Desk::new();
+    desk.file("clean.policy", CLEAN);
+    desk.file("broken.policy", &CLEAN.replace("HandshakeRole", "HandshakeRoel"));
+    desk.file("list.csv", "local,remote\n10.1.1.1:40000,10.2.2.2:443\n");
+    let closed = || Stdio::from(std::io::pipe().expect("a pipe").1);
+    for (program, words, code) in [
+        ("pagent", &["check", "broken.policy"][..], 2),
+        ("pagent", &["check", "missing.policy"], 2),
+        ("pagent", &["check", "--json", "broken.policy"], 2),
+        ("pagent", &["diff", "clean.policy", "/dev/null"], 1),
+        ("pagent", &["diff", "clean.policy", "broken.policy"], 2),
+        ("pagent", &["coverage", "--strict", "--connections", "list.csv", "clean.policy"], 1),
+        ("pagent", &["fmt", "missing.policy", "clean.policy"], 2),
+        ("pagent", &["fmt", "clean.policy"], 0),
+        ("pasearch", &["--policy", "broken.policy"], 2),
+        ("pasearch", &["--policy", "clean.policy"], 0),
+    ] {
+        let status = desk.command(program, words).stdout(closed()).stderr(closed()).status().expect("the program");
+        assert_eq!(status.code(), Some(code), "{program} {words:?}");
+    }
+    let full = std::fs::File::create("/dev/full").expect("a full disk");
+    let status = desk.command("pagent", &["fmt", "clean.policy"]).stdout(full).stderr(closed()).status();
+    assert_eq!(status.expect("the program").code(), Some(12));
+}
+
+#[test]
+fn check_looks_at_the_policy_of_every_stack() {
+    let desk = Desk::new();
+    desk.file("clean.policy", CLEAN);
+    desk.file("other.conf", "TTLSConfig broken.policy\n");
+    desk.file("broken.policy", &CLEAN.replace("HandshakeRole", "HandshakeRoel"));
+    desk.file("main.conf", "TcpImage TCPIP\nTcpImage TCPIP2 other.conf\nTTLSConfig clean.policy\nLogLevl 1\n");
+    let (code, out, err) = desk.run("pagent", &["check", "main.conf"]);
+    assert!(code == 2 && err.contains("broken.policy:16:3"), "{err}");
+    assert_eq!(err.matches("main.conf:4:1").count(), 1, "{err}");
+    assert_eq!(
+        out,
+        "main.conf for TCPIP: 1 TTLS rule, 0 zERT rules\nmain.conf for TCPIP2: 1 TTLS rule, 0 zERT rules\n"
+    );
+    let (code, _, err) = desk.run("pagent", &["check", "--image", "TCPIP", "main.conf"]);
+    assert!(code == 2 && !err.contains("broken.policy"), "{err}");
+}
+
+#[test]
+fn explain_refuses_connections_that_no_host_has() {
+    let desk = Desk::new();
+    desk.file("p.policy", CLEAN);
+    for (ends, said) in [
+        (&["--local", "10.1.1.1:1", "--remote", "[::1]:2"][..], "IPv6"),
+        (&["--local", "10.1.1.1:0", "--remote", "10.1.1.2:2"], "port 0"),
+        (&["--local", "10.1.1.1:1", "--remote", "10.1.1.2:2", "--job", "FTPD12345"], "1 to 8 characters"),
+        (&["--local", "10.1.1.1:1", "--remote", "10.1.1.2:2", "--user", "a*"], "1 to 8 characters"),
+    ] {
+        let words = [&["explain", "--direction", "in", "p.policy"][..], ends].concat();
+        let (code, _, err) = desk.run("pagent", &words);
+        assert!(code == 12 && err.contains(said), "{code} {err}");
+    }
+}
+
+#[test]
+fn the_standard_input_is_read_once() {
+    let desk = Desk::new();
+    for words in [&["diff", "-", "-"][..], &["check", "-", "-"], &["coverage", "-", "--connections", "-"]] {
+        let (code, _, err) = desk.run("pagent", words);
+        assert!(code == 12 && err.contains("once only"), "{words:?}: {err}");
+    }
 }
 
 #[test]
@@ -241,6 +312,11 @@ ESTAB  0      0           10.1.1.1:40000    10.2.2.2:443
 ";
     let (code, out, err) = desk.fed(&["coverage", "--strict", "--connections", "-", "p.policy"], list);
     assert_eq!(code, 1, "{err}");
+    assert!(out.contains("2 connections: 1 TLS, 0 clear by a rule, 1 clear without a rule"), "{out}");
+    let ends = "10.1.1.1:8080,10.2.2.2:50000";
+    let list = format!("local,remote,direction\n{ends},in\n{ends},\n");
+    let (_, out, err) = desk.fed(&["coverage", "--connections", "-", "p.policy"], &list);
+    assert!(err.contains("1 of 2 connections are taken as outbound"), "{err}");
     assert!(out.contains("2 connections: 1 TLS, 0 clear by a rule, 1 clear without a rule"), "{out}");
     let (code, _, err) = desk.fed(&["coverage", "--connections", "-", "p.policy"], "local,remote\n10.1.1.1:1,here\n");
     assert!(code == 2 && err.contains("line 2") && err.contains("`here`"), "{err}");

@@ -93,7 +93,7 @@ impl fmt::Display for Diagnostic {
         let number = line.to_string();
         let margin = " ".repeat(number.len());
         writeln!(f, "{severity}[{}]: {}", self.problem.code(), clipped(self.problem.to_string()))?;
-        write!(f, "{margin}--> {}:{line}:{column}", source.name)?;
+        write!(f, "{margin}--> {}:{line}:{column}", clipped(source.name.clone()))?;
         // A file that could not be read has no line to show.
         if !source.text.is_empty() {
             write!(f, "\n{margin} |\n{number} | {text}\n")?;

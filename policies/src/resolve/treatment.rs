@@ -68,8 +68,11 @@ impl Resolver<'_> {
         let names_sent = codes("ClientHandshakeSNIList");
         if let Some(more) = names_sent.get(1..).filter(|more| !more.is_empty()) {
             let value = more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let problem =
-                Problem::NoEffect { parameter: "ClientHandshakeSNIList", value, reason: "the first name is sent" };
+            let problem = Problem::NoEffect {
+                parameter: "ClientHandshakeSNIList",
+                value,
+                reason: "only the first name, coded here, is sent",
+            };
             report(problem, coded(&["ClientHandshakeSNIList"]), None);
         }
         // Without the module nothing of what FIPS mode leaves can be judged.

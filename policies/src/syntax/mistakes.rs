@@ -84,7 +84,7 @@ fn ports(word: &str) -> Option<String> {
     if word.contains(',') {
         return Some("code each port on a line of its own, or a PortGroup".to_owned());
     }
-    let (from, to) = word.split_once(['-', ':'])?;
+    let (from, to) = word.split_once(['-', ':']).or_else(|| word.split_once([' ', '\t']))?;
     let (from, to): (u32, u32) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
     (from > to && from <= 65_535).then(|| format!("the range ends before it begins: `{to}-{from}`"))
 }

@@ -1,7 +1,9 @@
 //! The rows. See [`super`] for what they mean.
 
 use super::Verdict::{Differs, Refused};
-use super::{Engine, Parameter, Statement, directive, either, inline, line, opaque, reference, row, rule, top};
+use super::{
+    Engine, Parameter, Statement, directive, dns_name, either, inline, line, opaque, reference, row, rule, top, word,
+};
 use crate::value::Kind;
 
 const ON_OFF: Kind = Kind::OnOff;
@@ -295,7 +297,7 @@ const ADVANCED: &[Parameter] = &[
         ("Optional", Differs("a server's answer to the name is not looked at")),
         ("Required", Refused(NO_SNI_ANSWER)),
     ]),
-    line("ClientHandshakeSNIList", "Server name a client sends in SNI. May be repeated.").list(),
+    dns_name("ClientHandshakeSNIList", "Server name a client sends in SNI. May be repeated; the first is sent.").list(),
     row(
         "ClientExtendedMasterSecret",
         Kind::Choice(&["On", "Off", "Required"]),
@@ -423,7 +425,7 @@ const ADVANCED: &[Parameter] = &[
         "the fallback signal (RFC 7507) is not looked at; TLS 1.3's own downgrade protection is \
          always there",
     ),
-    line(
+    dns_name(
         "HostReferenceIdDNS",
         "DNS name that a server's certificate must carry as subjectAltName; the handshake of a \
          client fails without. May be repeated: one must match.",
@@ -739,7 +741,7 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("Daemon")
             .idle("messages go to the daemon's log (the systemd journal)"),
-            line("Envfile", "File or data set with environment variables of System SSL (GSK_...) for the group.")
+            word("Envfile", "File or data set with environment variables of System SSL (GSK_...) for the group.")
                 .differs("System SSL's environment variables are not read; code the parameters"),
         ],
     ),
@@ -761,7 +763,7 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .required(),
             line("KeyringPw", "Password of the PKCS#12 files in the key ring.").secret(),
-            line("KeyringStashFile", "File that holds the key database's password in System SSL's stash format.")
+            word("KeyringStashFile", "File that holds the key database's password in System SSL's stash format.")
                 .refused("stash files are a System SSL format; use KeyringPw or a PEM file"),
         ],
     ),
@@ -1011,7 +1013,7 @@ pub const STATEMENTS: &[Statement] = &[
         "TTLSGskLdapParms",
         "LDAP servers from which certificate revocation lists are fetched.",
         &[
-            line(
+            word(
                 "GSK_LDAP_SERVER",
                 "LDAP server, host or host:port, that is asked for revocation lists. Repeat it for servers \
                  that are tried in turn.",
@@ -1099,7 +1101,7 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("Off")
             .refused(NO_REVOCATION),
-            line(
+            word(
                 "HttpCdpProxyServerName",
                 "Host name or address of the HTTP proxy through which revocation lists are fetched.",
             )
@@ -1145,7 +1147,7 @@ pub const STATEMENTS: &[Statement] = &[
         "TTLSGskOcspParms",
         "Certificate revocation checking by the Online Certificate Status Protocol.",
         &[
-            line(
+            word(
                 "OcspUrl",
                 "http URL of a responder that is asked about every certificate, whether the certificate \
                  names one or not; at most 2083 characters.",
@@ -1158,7 +1160,7 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("Off")
             .refused(NO_REVOCATION),
-            line("OcspProxyServerName", "Host name or address of the HTTP proxy through which responders are reached.")
+            word("OcspProxyServerName", "Host name or address of the HTTP proxy through which responders are reached.")
                 .idle(NO_REVOCATION_SOURCE),
             row("OcspProxyServerPort", Kind::Number(1, 65_535), "Port of the HTTP proxy for OCSP, 1-65535.")
                 .or("80")
@@ -1405,7 +1407,7 @@ pub const STATEMENTS: &[Statement] = &[
     directive(
         "Codepage",
         "Code page of the agent's configuration files.",
-        &[line("Codepage", "Name of the code page.").idle("files are UTF-8 or Latin-1; convert others with iconv")],
+        &[word("Codepage", "Name of the code page.").idle("files are UTF-8 or Latin-1; convert others with iconv")],
     ),
     directive(
         "IPSecConfig",

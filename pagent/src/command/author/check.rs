@@ -1,6 +1,6 @@
 //! `pagent check`: every problem of every file.
 
-use std::io::Write as _;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::Args;
 use policies::{Diagnostic, Severity, diagnostic};
 
 use super::{BROKEN, PolicyFlags, now_seconds};
-use crate::command::{Common, print_lines};
+use crate::command::{Common, print_lines, print_stderr};
 use crate::policy_files;
 
 /// `pagent check`.
@@ -34,18 +34,32 @@ pub(crate) struct CheckFlags {
 }
 
 pub(crate) fn check(common: &Common, flags: &CheckFlags) -> anyhow::Result<ExitCode> {
+    policy_files::standard_input_once(&flags.files)?;
     let configuration = common.configuration()?;
     let mut all: Vec<Diagnostic> = Vec::new();
     let mut counts = Vec::new();
     for file in &flags.files {
-        let image = flags.policy.image.as_deref();
-        let loaded = policy_files::load(std::slice::from_ref(file), &configuration, image, Some(now_seconds()));
-        let wanted = |found: &Diagnostic| !(flags.no_notes && found.severity() == Severity::Note);
-        if !loaded.documents.is_empty() {
-            let (ttls, zert) = (loaded.policy.ttls.len(), loaded.policy.zert.len());
-            counts.push(format!("{}: {ttls} TTLS rules, {zert} zERT rules", file.display()));
+        let now = now_seconds();
+        let loaded = match flags.policy.image.as_deref() {
+            Some(image) => {
+                vec![policy_files::load(std::slice::from_ref(file), &configuration, Some(image), Some(now))]
+            }
+            None => policy_files::load_stacks(file, &configuration, now),
+        };
+        let several = loaded.len() > 1;
+        // What several stacks have in common is told once.
+        let mut told = HashSet::new();
+        for loaded in loaded {
+            if !loaded.documents.is_empty() {
+                let image = loaded.image.as_deref().filter(|_| several).map(|image| format!(" for {image}"));
+                let rules = |count: usize, kind: &str| counted(count, &format!("{kind} rule"));
+                let (ttls, zert) = (rules(loaded.policy.ttls.len(), "TTLS"), rules(loaded.policy.zert.len(), "zERT"));
+                counts.push(format!("{}{}: {ttls}, {zert}", file.display(), image.unwrap_or_default()));
+            }
+            let wanted = |found: &Diagnostic| !(flags.no_notes && found.severity() == Severity::Note);
+            let new = loaded.diagnostics.into_iter().filter(wanted).filter(|found| told.insert(found.to_string()));
+            all.extend(new);
         }
-        all.extend(loaded.diagnostics.into_iter().filter(wanted));
     }
     let count = |severity| all.iter().filter(|found| found.severity() == severity).count();
     let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
@@ -55,10 +69,10 @@ pub(crate) fn check(common: &Common, flags: &CheckFlags) -> anyhow::Result<ExitC
     } else if flags.sarif {
         print_lines(&[serde_json::to_string_pretty(&diagnostic::sarif(&all))?])?;
     } else {
-        std::io::stderr().write_all(diagnostic::render(&all).as_bytes())?;
+        print_stderr(diagnostic::render(&all));
         print_lines(&counts)?;
         if !all.is_empty() {
-            eprintln!("{}", summary(errors, warnings, notes));
+            print_stderr(format_args!("{}\n", summary(errors, warnings, notes)));
         }
     }
     Ok(ExitCode::from(match (errors, warnings) {
@@ -68,7 +82,10 @@ pub(crate) fn check(common: &Common, flags: &CheckFlags) -> anyhow::Result<ExitC
     }))
 }
 
+fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 fn summary(errors: usize, warnings: usize, notes: usize) -> String {
-    let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     [counted(errors, "error"), counted(warnings, "warning"), counted(notes, "note")].join(", ")
 }

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset, Local};
 use clap::Args;
 use policies::coverage::{self, Covered, Protection};
 use serde_json::json;
 
 use super::{BROKEN, PolicyFlags, load, read_time};
-use crate::command::{Common, print_lines};
+use crate::command::{Common, print_lines, print_stderr};
 use crate::policy_files;
 
 /// `pagent coverage`.
@@ -37,21 +36,29 @@ pub(crate) struct CoverageFlags {
 }
 
 pub(crate) fn coverage(common: &Common, flags: &CoverageFlags) -> anyhow::Result<ExitCode> {
+    policy_files::standard_input_once(flags.files.iter().chain([&flags.connections]))?;
     let Some(loaded) = load(common, &flags.files, &flags.policy)? else { return Ok(ExitCode::from(BROKEN)) };
-    let list = policy_files::read(&flags.connections)
-        .with_context(|| format!("{} cannot be read", flags.connections.display()))?;
+    let list = match policy_files::read(&flags.connections) {
+        Ok(list) => list,
+        Err(error) => {
+            print_stderr(format_args!("{} cannot be read: {error}\n", flags.connections.display()));
+            return Ok(ExitCode::from(BROKEN));
+        }
+    };
     let connections = match coverage::read(&list.text) {
         Ok(list) => {
-            if list.assumed {
-                eprintln!(
-                    "the list tells no directions (`ss -tan` shows listeners, CSV can have a column `direction`): every \
-                     connection is taken as outbound"
-                );
+            if list.assumed > 0 {
+                print_stderr(format_args!(
+                    "{} of {} connections are taken as outbound, the list does not tell who opened them: `ss -tan` shows \
+                     listeners, CSV can have a column `direction`\n",
+                    list.assumed,
+                    list.connections.len()
+                ));
             }
             list.connections
         }
         Err(error) => {
-            eprintln!("{}: {error}", list.name);
+            print_stderr(format_args!("{}: {error}\n", list.name));
             return Ok(ExitCode::from(BROKEN));
         }
     };

@@ -8,6 +8,7 @@ use policies::diff::{self, Change, Side};
 
 use super::{BROKEN, PolicyFlags, load};
 use crate::command::{Common, print_lines};
+use crate::policy_files;
 
 /// `pagent diff`.
 #[derive(Args)]
@@ -24,6 +25,7 @@ pub(crate) struct DiffFlags {
 }
 
 pub(crate) fn diff(common: &Common, flags: &DiffFlags) -> anyhow::Result<ExitCode> {
+    policy_files::standard_input_once([&flags.old, &flags.new])?;
     let mut policies = Vec::new();
     for file in [&flags.old, &flags.new] {
         policies.extend(load(common, std::slice::from_ref(file), &flags.policy)?);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use chrono::{DateTime, FixedOffset, Local};
 use clap::{Args, ValueEnum};
 use policies::explain::{self, Explanation};
@@ -13,6 +14,7 @@ use super::{BROKEN, PolicyFlags, load, read_time};
 use crate::client;
 use crate::command::{Common, print_lines};
 use crate::control::ExplainRequest;
+use crate::policy_files;
 
 /// Values longer than this have a line for each member.
 const LONG: usize = 48;
@@ -60,6 +62,7 @@ enum DirectionFlag {
 }
 
 pub(crate) fn explain(common: &Common, flags: &ExplainFlags) -> anyhow::Result<ExitCode> {
+    policy_files::standard_input_once(&flags.files)?;
     let configuration = common.configuration()?;
     let direction = match flags.direction {
         DirectionFlag::In => Direction::Inbound,
@@ -72,6 +75,9 @@ pub(crate) fn explain(common: &Common, flags: &ExplainFlags) -> anyhow::Result<E
         jobname: flags.job.clone(),
         userid: flags.user.clone(),
     };
+    if let Some(fault) = connection.fault() {
+        bail!(fault);
+    }
     let at = flags.at.unwrap_or_else(|| Local::now().fixed_offset());
     let found: Explanation = if flags.running {
         let request = ExplainRequest { connection, at: flags.at };

@@ -12,7 +12,7 @@ use policies::{Diagnostic, Severity, diagnostic};
 use serde_json::json;
 
 use super::BROKEN;
-use crate::command::print_lines;
+use crate::command::{print_lines, print_stderr, print_text};
 use crate::policy_files;
 
 /// `pagent fmt`.
@@ -33,19 +33,27 @@ pub(crate) struct FormatFlags {
 }
 
 pub(crate) fn format(flags: &FormatFlags) -> anyhow::Result<ExitCode> {
+    policy_files::standard_input_once(&flags.files)?;
     let mut code = 0;
     let mut reports = Vec::new();
     for file in &flags.files {
-        let source = policy_files::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let source = match policy_files::read(file) {
+            Ok(source) => source,
+            Err(error) => {
+                print_stderr(format_args!("{} cannot be read: {error}\n", file.display()));
+                code = BROKEN;
+                continue;
+            }
+        };
         let text = match format::format(&source) {
             Ok(text) => text,
             Err(error) => {
                 if let FormatError::Broken(diagnostics) = &error {
                     let errors: Vec<Diagnostic> =
                         diagnostics.iter().filter(|found| found.severity() == Severity::Error).cloned().collect();
-                    eprint!("{}", diagnostic::render(&errors));
+                    print_stderr(diagnostic::render(&errors));
                 }
-                eprintln!("{}: {error}", file.display());
+                print_stderr(format_args!("{}: {error}\n", file.display()));
                 code = BROKEN;
                 continue;
             }
@@ -60,13 +68,13 @@ pub(crate) fn format(flags: &FormatFlags) -> anyhow::Result<ExitCode> {
         }
         if flags.check {
             if changed {
-                eprintln!("{}: not in the canonical layout", file.display());
+                print_stderr(format_args!("{}: not in the canonical layout\n", file.display()));
                 code = code.max(1);
             }
         } else if flags.write && changed {
             replace(file, &text).with_context(|| format!("{} cannot be written", file.display()))?;
         } else if !flags.write && !flags.json {
-            std::io::stdout().write_all(text.as_bytes())?;
+            print_text(&text)?;
         }
     }
     if flags.json {

@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
             && word.text.contains([' ', '\t'])
         {
             let compact: String = word.text.split_whitespace().collect();
-            if parameter.kind.read(&compact).is_some() {
+            if word.text.contains(['-', ':', '/']) && parameter.kind.read(&compact).is_some() {
                 help = Some(format!("write the range without blanks: `{compact}`"));
             }
         }
