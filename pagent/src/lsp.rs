@@ -32,7 +32,8 @@ pub(crate) fn serve(configuration: Configuration, main: Option<PathBuf>) -> anyh
         Ok(_) => {}
         // The editor went away before it said anything.
         Err(error) if error.channel_is_disconnected() => return Ok(()),
-        Err(error) => return Err(error).context("the editor's first message is not what it should be"),
+        // What the editor sent instead would be a whole document.
+        Err(_) => anyhow::bail!("the editor did not begin with the request `initialize` and the note `initialized`"),
     }
     let mut server = Server { connection, documents };
     server.run()?;

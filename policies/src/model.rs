@@ -223,6 +223,8 @@ pub struct Action {
     pub settings: BTreeMap<&'static str, Setting>,
     /// The sub-statements that are coded, at any depth.
     pub parts: Vec<&'static str>,
+    /// Whether some of it could not be read: what seems to be missing may be there.
+    pub broken: bool,
 }
 
 impl Action {

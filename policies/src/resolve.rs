@@ -28,6 +28,7 @@ pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) 
     let mut resolver = Resolver::default();
     for document in documents {
         resolver.unknown.extend(document.unknown.iter().map(String::as_str));
+        resolver.mentioned.extend(document.unknown.iter().cloned());
         for block in &document.blocks {
             resolver.define(block, document.common);
         }
@@ -175,8 +176,10 @@ impl<'a> Resolver<'a> {
     }
 
     /// The settings of a block with its sub-statements: of a sub-statement coded several times, in place or by
-    /// reference, the last one counts as a whole. `parts` collects the sub-statements that count.
-    fn flatten(&mut self, block: &'a Block, parts: &mut Vec<&'static str>) -> Settings {
+    /// reference, the last one counts as a whole. `parts` collects the sub-statements that count; `broken` tells that some of it could
+    /// not be read.
+    fn flatten(&mut self, block: &'a Block, parts: &mut Vec<&'static str>, broken: &mut bool) -> Settings {
+        *broken |= block.broken || block.settings().any(|setting| setting.values.is_empty());
         let mut settings = Settings::new();
         let mut slots: BTreeMap<&'static str, &'a Block> = BTreeMap::new();
         for item in &block.items {
@@ -197,7 +200,7 @@ impl<'a> Resolver<'a> {
         for (statement, inner) in slots {
             if !parts.contains(&statement) {
                 parts.push(statement);
-                settings.extend(self.flatten(inner, parts));
+                settings.extend(self.flatten(inner, parts, broken));
             }
         }
         settings
@@ -218,12 +221,12 @@ impl<'a> Resolver<'a> {
         if let Some(action) = self.actions.get(&key) {
             return Some(Arc::clone(action));
         }
-        let mut parts = Vec::new();
-        let mut settings = self.flatten(block, &mut parts);
+        let (mut parts, mut broken) = (Vec::new(), false);
+        let mut settings = self.flatten(block, &mut parts, &mut broken);
         if statement == "TTLSConnectionAction" {
             self.leave_out_environment_parameters(&mut settings);
         }
-        let action = Arc::new(Action { name: key.1.to_owned(), origin: block.origin.clone(), settings, parts });
+        let action = Arc::new(Action { name: key.1.to_owned(), origin: block.origin.clone(), settings, parts, broken });
         self.actions.insert(key, Arc::clone(&action));
         Some(action)
     }
@@ -325,7 +328,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn zert_action(&mut self, block: &'a Block) -> ZertAction {
-        let action = self.flatten(block, &mut Vec::new());
+        let action = self.flatten(block, &mut Vec::new(), &mut false);
         let words: Vec<&str> = values(&action, "Action").into_iter().filter_map(as_word).collect();
         let does = |names: &[&str]| words.iter().any(|word| names.contains(word));
         let minimum = values(&action, "MinimumVersion").into_iter().find_map(as_word);

@@ -35,7 +35,8 @@ pub struct Document {
     pub directives: Vec<Directive>,
     /// What `pagent: allow` comments say.
     pub allows: Vec<Allow>,
-    /// Names behind unknown keywords at the top level: what refers to them is not another mistake.
+    /// Names behind unknown keywords at the top level, and words of lines that hold several statements: that something
+    /// refers to them, or that nothing does, is not another mistake.
     pub unknown: Vec<String>,
     /// Whether the common policy says it: statements of the stack's own policy replace its statements.
     pub common: bool,

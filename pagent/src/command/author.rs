@@ -28,7 +28,7 @@ const BROKEN: u8 = 2;
 /// Which policy: flags of every tool that reads one.
 #[derive(Args)]
 pub(super) struct PolicyFlags {
-    /// The stack whose policy is meant [default: the first that a TcpImage names]
+    /// The stack whose policy is meant [default: the first that a TcpImage names; `check`: each]
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
 }

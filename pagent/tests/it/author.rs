@@ -142,7 +142,7 @@ fn exit_codes_do_not_depend_on_who_reads() {
         let status = desk.command(program, words).stdout(closed()).stderr(closed()).status().expect("the program");
         assert_eq!(status.code(), Some(code), "{program} {words:?}");
     }
-    let full = std::fs::File::create("/dev/full").expect("a full disk");
+    let full = fs::File::create("/dev/full").expect("a full disk");
     let status = desk.command("pagent", &["fmt", "clean.policy"]).stdout(full).stderr(closed()).status();
     assert_eq!(status.expect("the program").code(), Some(12));
 }

@@ -213,7 +213,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn read_schedule(&mut self, block: &'a Block) -> Schedule {
-        let settings = self.flatten(block, &mut Vec::new());
+        let settings = self.flatten(block, &mut Vec::new(), &mut false);
         let mask = |name: &str| match values(&settings, name).into_iter().next() {
             Some(Value::Mask(mask)) => Some(mask),
             _ => None,

@@ -24,7 +24,11 @@ impl Resolver<'_> {
             let found = names.iter().find_map(|name| rule.effective(name).origin);
             found.unwrap_or_else(|| at_environment.clone())
         };
+        let broken = rule.actions().any(|action| action.broken);
         let mut report = |problem: Problem, origin: Origin, help: Option<&str>| {
+            if broken {
+                return;
+            }
             // The rule's name is the first that has it; what is said is the same for the others.
             let said = problem.to_string().replace(&rule.name, "");
             let place = (said, Arc::as_ptr(&origin.source), origin.span.start);
@@ -68,12 +72,11 @@ impl Resolver<'_> {
         let names_sent = codes("ClientHandshakeSNIList");
         if let Some(more) = names_sent.get(1..).filter(|more| !more.is_empty()) {
             let value = more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let problem = Problem::NoEffect {
-                parameter: "ClientHandshakeSNIList",
-                value,
-                reason: "only the first name, coded here, is sent",
-            };
-            report(problem, coded(&["ClientHandshakeSNIList"]), None);
+            let problem =
+                Problem::NoEffect { parameter: "ClientHandshakeSNIList", value, reason: "the first name is sent" };
+            let setting = rule.actions().find_map(|action| action.settings.get("ClientHandshakeSNIList"));
+            let second = setting.and_then(|setting| Some(setting.more.first()?.1.clone()));
+            report(problem, second.unwrap_or_else(|| coded(&["ClientHandshakeSNIList"])), None);
         }
         // Without the module nothing of what FIPS mode leaves can be judged.
         let judged = fips || parameters.fips != Fips::Required;

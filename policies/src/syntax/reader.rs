@@ -462,11 +462,15 @@ impl<'a> Reader<'a> {
         } else {
             self.values(parameter, keyword, rest, true)
         };
-        let value = rest.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
-        self.lay(Line::Directive {
-            text: format!("{} {value}", statement.name).trim_end_matches([' ', '\t']).to_owned(),
-            comment: None,
-        });
+        // Blanks count in the value of a line.
+        let value = match (parameter.kind, rest.first(), rest.last()) {
+            (Kind::Line { .. }, Some(first), Some(last)) => {
+                self.source.text.get(first.span.start..last.span.end).unwrap_or_default().to_owned()
+            }
+            _ => rest.iter().map(|word| word.text).collect::<Vec<_>>().join(" "),
+        };
+        let text = if value.is_empty() { statement.name.to_owned() } else { format!("{} {value}", statement.name) };
+        self.lay(Line::Directive { text, comment: None });
         let Some((values, _)) = values else { return };
         if let Engine::Idle(reason) = parameter.engine {
             self.report(Problem::Idle { directive: statement.name, reason }, keyword.span, None);

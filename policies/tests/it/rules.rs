@@ -120,8 +120,13 @@ fn ttls_rule(number: usize, priority: u32, conditions: Conditions, treatment: u8
         let (policy, _) = resolve(&[document], false);
         policy.ttls.first().and_then(|rule| rule.security.clone()).expect("an enabled rule")
     });
-    let action =
-        Action { name: format!("G{treatment}"), origin: origin(), settings: BTreeMap::new(), parts: Vec::new() };
+    let action = Action {
+        name: format!("G{treatment}"),
+        origin: origin(),
+        settings: BTreeMap::new(),
+        parts: Vec::new(),
+        broken: false,
+    };
     Arc::new(TtlsRule {
         name: format!("R{number}"),
         origin: origin(),

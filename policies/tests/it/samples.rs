@@ -192,6 +192,8 @@ fn formatting_keeps_white_space_that_is_no_blank() {
     let text = "TTLSGroupAction A\u{85}B\n{\n  TTLSEnabled On\n}\nTTLSRule R\n{\n  TTLSGroupActionRef A\u{85}B\n}\n";
     let formatted = policies::format::format(&Source::new("text", text)).expect("it can be read");
     assert_eq!(formatted.matches("A\u{85}B").count(), 2, "{formatted}");
+    let formatted = policies::format::format(&Source::new("text", "IDSConfig   a  b\n")).expect("it can be read");
+    assert_eq!(formatted, "IDSConfig a  b\n");
 }
 
 #[test]

@@ -100,6 +100,11 @@ impl<'a> Reader<'a> {
             Some((last, inner)) if last.text == "}" => (Some(last.span), inner),
             _ => (None, behind),
         };
+        // More than a parameter and its value: what seems to be missing may stand there.
+        if inner.len() > 2 {
+            self.break_blocks();
+            self.document.unknown.extend(inner.iter().map(|word| word.text.to_owned()));
+        }
         if let Some((keyword, rest)) = inner.split_first() {
             self.header = Header::None;
             self.entry(*keyword, rest);
