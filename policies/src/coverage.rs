@@ -203,13 +203,15 @@ fn read_ss(text: &str) -> Result<List, ListError> {
             listening.extend(local.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
             continue;
         }
-        // users:(("sshd",pid=1,fd=3)): the program's name stands for the job.
-        let job = line.split_once("users:((\"").and_then(|(_, rest)| rest.split('"').next());
-        found.push((at + 1, read(local)?, read(remote)?, job.map(|job| job.chars().take(8).collect::<String>())));
+        // users:(("sshd",pid=1,fd=3)): the program's name stands for the job, cut to what job names can be.
+        let program = line.split_once("users:((\"").and_then(|(_, rest)| rest.split('"').next());
+        let allowed = |c: &char| c.is_ascii_alphanumeric() || "@#$".contains(*c);
+        let job = program.map(|name| name.chars().filter(allowed).take(8).collect::<String>().to_ascii_uppercase());
+        found.push((at + 1, read(local)?, read(remote)?, job));
     }
     let connections = found.into_iter().map(|(line, local, remote, job)| {
         let direction = if listening.contains(&local.port()) { Direction::Inbound } else { Direction::Outbound };
-        (line, Connection { local, remote, direction, jobname: job.map(|job| job.to_uppercase()), userid: None })
+        (line, Connection { local, remote, direction, jobname: job, userid: None })
     });
     let connections: Vec<_> = connections.collect();
     let assumed = if listening.is_empty() { connections.len() } else { 0 };
