@@ -12,7 +12,7 @@ mod build;
 use chrono::{DateTime, FixedOffset};
 use std::sync::Arc;
 
-use crate::intervals::{Intervals, V4, contains, of_address, of_name};
+use crate::intervals::{Intervals, V4, contains, of_connection};
 use crate::matching::{Connection, Direction};
 use crate::model::Conditions;
 use crate::schedule::Schedule;
@@ -176,18 +176,7 @@ impl Classifier {
     }
 
     fn search(&self, connection: &Connection, now: DateTime<FixedOffset>, owner: bool) -> Option<usize> {
-        let point = Point {
-            at: [
-                of_address(connection.local.ip()),
-                of_address(connection.remote.ip()),
-                connection.local.port().into(),
-                connection.remote.port().into(),
-                of_name(connection.jobname.as_deref()),
-                of_name(connection.userid.as_deref()),
-            ],
-            owner,
-            now,
-        };
+        let point = Point { at: of_connection(connection), owner, now };
         let [inbound, outbound] = if owner { self.roots } else { self.roots_but_owner };
         let root = match connection.direction {
             Direction::Inbound => inbound,

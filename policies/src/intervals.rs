@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::{AddressRange, PortRange};
+use crate::matching::Connection;
 use crate::value::NamePattern;
 
 /// Where IPv4 lies on the line of addresses.
@@ -140,7 +141,7 @@ pub(crate) fn contains(intervals: &[(u128, u128)], number: u128) -> bool {
 }
 
 /// An address on the line.
-pub(crate) fn of_address(address: IpAddr) -> u128 {
+fn of_address(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => MAPPED | u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),
@@ -156,12 +157,24 @@ pub(crate) fn to_address(number: u128) -> IpAddr {
 pub(crate) const V4: (u128, u128) = (MAPPED, MAPPED | 0xFFFF_FFFF);
 
 /// A name, or 0 when it is not known.
-pub(crate) fn of_name(name: Option<&str>) -> u128 {
+fn of_name(name: Option<&str>) -> u128 {
     let mut bytes = [0_u8; 16];
     for (byte, character) in bytes.iter_mut().zip(name.unwrap_or_default().bytes()) {
         *byte = character.to_ascii_uppercase();
     }
     u128::from_be_bytes(bytes)
+}
+
+/// A connection as numbers: its ends' addresses, its ends' ports, its job and its user.
+pub(crate) fn of_connection(connection: &Connection) -> [u128; 6] {
+    [
+        of_address(connection.local.ip()),
+        of_address(connection.remote.ip()),
+        connection.local.port().into(),
+        connection.remote.port().into(),
+        of_name(connection.jobname.as_deref()),
+        of_name(connection.userid.as_deref()),
+    ]
 }
 
 /// The addresses of a condition; none for all.

@@ -12,7 +12,7 @@ mod describe;
 
 use chrono::{DateTime, Datelike as _, FixedOffset, NaiveDate, NaiveDateTime, Timelike as _};
 
-use crate::intervals::{Intervals, of_address, of_addresses, of_name, of_pattern, of_ports};
+use crate::intervals::{Intervals, of_addresses, of_connection, of_pattern, of_ports};
 use crate::matching::{Connection, Direction};
 use crate::model::Conditions;
 use crate::schedule::{Mask, Schedule, day_fits};
@@ -109,14 +109,15 @@ impl Cell {
         };
         let [local_second, local_day, local_minute] = moment(now.naive_local());
         let [utc_second, utc_day, utc_minute] = moment(now.naive_utc());
+        let [local, remote, local_port, remote_port, job, user] = of_connection(connection);
         let point: [u128; DIMENSIONS] = [
             direction,
-            of_address(connection.local.ip()),
-            of_address(connection.remote.ip()),
-            connection.local.port().into(),
-            connection.remote.port().into(),
-            of_name(connection.jobname.as_deref()),
-            of_name(connection.userid.as_deref()),
+            local,
+            remote,
+            local_port,
+            remote_port,
+            job,
+            user,
             local_second,
             local_day,
             local_minute,

@@ -1,8 +1,8 @@
 //! The installed policy as its author sees it: reports, explanations, refreshes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pagent::lab::Agent;
+use pagent::lab::{Agent, wait_until};
 use serde_json::Value;
 
 use crate::network::{Network, rule};
@@ -74,19 +74,11 @@ fn a_changed_file_is_read_again_after_the_refresh_interval() -> anyhow::Result<(
     agent.policy(&policy(7000))?;
     agent.start()?;
     agent.policy(&policy(7001))?;
-    let begun = Instant::now();
-    while !agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7001") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{}", agent.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until("the change is read", || Ok(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7001")))?;
     assert!(agent.log().contains("a policy file has changed"));
     // A broken one is refused, and what was in force stays.
     agent.policy(&policy(7002).replace("HandshakeRole", "HandshakeRoel"))?;
-    let begun = Instant::now();
-    while !agent.log().contains("EZZ8438I") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{}", agent.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until("the change is read", || Ok(agent.log().contains("EZZ8438I")))?;
     assert!(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7001"));
     Ok(())
 }
@@ -101,11 +93,7 @@ fn a_policy_that_was_broken_at_the_start_is_read_again_once_it_is_mended() -> an
     assert!(agent.log().contains("PAG0119"), "{}", agent.log());
     // The file that was missing comes.
     std::fs::write(agent.folder().join("site.policy"), in_rule(7003))?;
-    let begun = Instant::now();
-    while !agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7003") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{}", agent.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until("the change is read", || Ok(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7003")))?;
     // A refused change is told once, not at every look.
     std::fs::write(agent.folder().join("site.policy"), in_rule(7004).replace("HandshakeRole", "HandshakeRoel"))?;
     std::thread::sleep(Duration::from_millis(3500));

@@ -78,33 +78,34 @@ impl<'a> Resolver<'a> {
             return Arc::clone(known);
         }
         let before = std::mem::take(&mut self.unsure);
-        let ranges: Arc<[AddressRange]> = self.address_members(found).into();
+        let ranges: Arc<[AddressRange]> = self.members(found, as_address, "an address").into();
         self.addresses.insert(key, (Arc::clone(&ranges), self.unsure));
         self.unsure |= before;
         ranges
     }
 
-    /// The addresses in an `IpAddr`, `IpAddrSet` (their last line counts) or `IpAddrGroup` (all count).
-    fn address_members(&mut self, block: &'a Block) -> Vec<AddressRange> {
-        let mut ranges = Vec::new();
+    /// What an object (`IpAddr`, `PortRange`), a set or a group holds: of an object or set the last line counts, of a group
+    /// every member. `what` names a member in messages.
+    fn members<T>(&mut self, block: &'a Block, read: fn(&Value) -> Option<T>, what: &'static str) -> Vec<T> {
+        let mut members = Vec::new();
         for item in &block.items {
             match item {
-                Item::Block(inner) => ranges.extend(self.address_members(inner)),
+                Item::Block(inner) => members.extend(self.members(inner, read, what)),
                 Item::Setting(setting) => match setting.parameter.kind {
                     Kind::Reference(statement) => {
                         let found = self.find(statement, setting);
                         self.unsure |= found.is_none();
-                        ranges.extend(found.map(|found| self.address_members(found)).unwrap_or_default());
+                        members.extend(found.map(|found| self.members(found, read, what)).unwrap_or_default());
                     }
-                    _ => ranges = setting.values.iter().filter_map(as_address).collect(),
+                    _ => members = setting.values.iter().filter_map(read).collect(),
                 },
             }
         }
-        self.unsure |= block.broken || ranges.is_empty() || block.settings().any(|setting| setting.values.is_empty());
-        if ranges.is_empty() {
-            self.no_member(block, "an address");
+        self.unsure |= block.broken || members.is_empty() || block.settings().any(|setting| setting.values.is_empty());
+        if members.is_empty() {
+            self.no_member(block, what);
         }
-        ranges
+        members
     }
 
     /// The ports of the last form coded; none for "all". Ranges in place, one after another, make a list.
@@ -147,32 +148,10 @@ impl<'a> Resolver<'a> {
             return Arc::clone(known);
         }
         let before = std::mem::take(&mut self.unsure);
-        let members = self.port_members(found);
+        let members = self.members(found, as_ports, "a port");
         let ranges = self.list(members);
         self.ports.insert(key, (Arc::clone(&ranges), self.unsure));
         self.unsure |= before;
-        ranges
-    }
-
-    fn port_members(&mut self, block: &'a Block) -> Vec<Option<PortRange>> {
-        let mut ranges = Vec::new();
-        for item in &block.items {
-            match item {
-                Item::Block(inner) => ranges.extend(self.port_members(inner)),
-                Item::Setting(setting) => match setting.parameter.kind {
-                    Kind::Reference(statement) => {
-                        let found = self.find(statement, setting);
-                        self.unsure |= found.is_none();
-                        ranges.extend(found.map(|found| self.port_members(found)).unwrap_or_default());
-                    }
-                    _ => ranges = setting.values.iter().filter_map(as_ports).collect(),
-                },
-            }
-        }
-        self.unsure |= block.broken || ranges.is_empty() || block.settings().any(|setting| setting.values.is_empty());
-        if ranges.is_empty() {
-            self.no_member(block, "a port");
-        }
         ranges
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Resolver;
 use crate::cipher;
-use crate::diagnostic::{Diagnostic, Problem};
+use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::group;
 use crate::model::{Scope, TtlsRule};
 use crate::parameters::{Fips, Role, SecurityParameters};
@@ -24,16 +24,19 @@ impl Resolver<'_> {
             let found = names.iter().find_map(|name| rule.effective(name).origin);
             found.unwrap_or_else(|| at_environment.clone())
         };
+        // What seems to be missing or odd may be what could not be read. Errors stay: nothing may be installed for a slip
+        // in what was marked.
         let broken = rule.actions().any(|action| action.broken);
         let mut report = |problem: Problem, origin: Origin, help: Option<&str>| {
-            if broken {
+            let found = Diagnostic::new(problem, origin).help(help.map(str::to_owned));
+            if broken && found.severity() != Severity::Error {
                 return;
             }
             // The rule's name is the first that has it; what is said is the same for the others.
-            let said = problem.to_string().replace(&rule.name, "");
-            let place = (said, Arc::as_ptr(&origin.source), origin.span.start);
+            let said = found.problem.to_string().replace(&rule.name, "");
+            let place = (said, Arc::as_ptr(&found.origin.source), found.origin.span.start);
             if self.told.insert(place) {
-                self.report(Diagnostic::new(problem, origin).help(help.map(str::to_owned)));
+                self.report(found);
             }
         };
         for (version, why) in left_out.versions {
