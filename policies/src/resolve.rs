@@ -4,8 +4,10 @@ mod check;
 mod conditions;
 mod treatment;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::address::{AddressRange, PortRange};
 use crate::diagnostic::{Collector, Diagnostic, Problem, nearest};
@@ -245,29 +247,28 @@ impl<'a> Resolver<'a> {
     }
 
     fn ttls_rule(&mut self, block: &'a Block, fips: bool) -> Option<TtlsRule> {
-        let settings = last_settings(block);
         for parameter in ["Direction", "TTLSGroupActionRef"] {
-            if !settings.contains_key(parameter) && !block.broken {
+            if block.last(parameter).is_none() && !block.broken {
                 self.missing(block, parameter);
             }
         }
-        let conditions = self.conditions(block, &settings);
+        let conditions = self.conditions(block);
         self.require_condition(block);
-        let group = self.action("TTLSGroupAction", settings.get("TTLSGroupActionRef").copied());
-        let environment = self.action("TTLSEnvironmentAction", settings.get("TTLSEnvironmentActionRef").copied());
-        let connection = self.action("TTLSConnectionAction", settings.get("TTLSConnectionActionRef").copied());
+        let group = self.action("TTLSGroupAction", block.last("TTLSGroupActionRef"));
+        let environment = self.action("TTLSEnvironmentAction", block.last("TTLSEnvironmentActionRef"));
+        let connection = self.action("TTLSConnectionAction", block.last("TTLSConnectionActionRef"));
         let mut references: Vec<(usize, Scope)> = Scope::ALL
             .into_iter()
             .filter_map(|scope| {
                 let row = block.statement.rows().find(|row| row.kind == Kind::Reference(scope.statement()))?;
-                Some((settings.get(row.name)?.origin.span.start, scope))
+                Some((block.last(row.name)?.origin.span.start, scope))
             })
             .collect();
         references.sort_unstable_by_key(|(at, _)| *at);
         let mut rule = TtlsRule {
             name: block.name.clone()?,
             origin: block.origin.clone(),
-            priority: priority(&settings),
+            priority: priority(block),
             conditions,
             group: group?,
             environment,
@@ -275,7 +276,7 @@ impl<'a> Resolver<'a> {
             references: references.into_iter().map(|(_, scope)| scope).collect(),
             security: None,
         };
-        if rule.enabled() && !settings.contains_key("TTLSEnvironmentActionRef") && !block.broken {
+        if rule.enabled() && block.last("TTLSEnvironmentActionRef").is_none() && !block.broken {
             self.missing(block, "TTLSEnvironmentActionRef");
         }
         let key = [Some(&rule.group), rule.environment.as_ref(), rule.connection.as_ref()]
@@ -302,13 +303,12 @@ impl<'a> Resolver<'a> {
     }
 
     fn zert_rule(&mut self, block: &'a Block) -> Option<ZertRule> {
-        let settings = last_settings(block);
-        let conditions = self.conditions(block, &settings);
+        let conditions = self.conditions(block);
         self.require_condition(block);
-        if !settings.contains_key("zERTPolicyActionRef") && !block.broken {
+        if block.last("zERTPolicyActionRef").is_none() && !block.broken {
             self.missing(block, "zERTPolicyActionRef");
         }
-        let found = self.find("zERTPolicyAction", settings.get("zERTPolicyActionRef").copied()?)?;
+        let found = self.find("zERTPolicyAction", block.last("zERTPolicyActionRef")?)?;
         let name = found.name.as_deref().unwrap_or_default();
         let action = match self.zert_actions.get(name) {
             Some(action) => Arc::clone(action),
@@ -321,7 +321,7 @@ impl<'a> Resolver<'a> {
         Some(ZertRule {
             name: block.name.clone()?,
             origin: block.origin.clone(),
-            priority: priority(&settings),
+            priority: priority(block),
             conditions,
             action,
         })
@@ -380,11 +380,6 @@ fn keep(settings: &mut Settings, setting: &Setting) {
     }
 }
 
-/// The settings of a rule, the last of equal ones.
-fn last_settings(block: &Block) -> HashMap<&'static str, &Setting> {
-    block.settings().map(|setting| (setting.parameter.name, setting)).collect()
-}
-
 fn values(settings: &Settings, name: &str) -> Vec<Value> {
     match settings.get(name) {
         Some(setting) => setting.values.clone(),
@@ -392,8 +387,8 @@ fn values(settings: &Settings, name: &str) -> Vec<Value> {
     }
 }
 
-fn priority(settings: &HashMap<&'static str, &Setting>) -> u32 {
-    match settings.get("Priority").and_then(|setting| setting.values.first()) {
+fn priority(block: &Block) -> u32 {
+    match block.last("Priority").and_then(|setting| setting.values.first()) {
         Some(Value::Number(priority)) => *priority,
         _ => 1,
     }

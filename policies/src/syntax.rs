@@ -96,6 +96,12 @@ impl Block {
         })
     }
 
+    /// The parameter of this name, as coded last: of equal ones it counts.
+    #[must_use]
+    pub fn last(&self, name: &str) -> Option<&Setting> {
+        self.settings().rev().find(|setting| setting.parameter.name == name)
+    }
+
     /// The same statement, whatever the places: names, parameters and values are equal and in the same order.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {

@@ -7,8 +7,9 @@
 
 mod statements;
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::HashMap;
 
 use crate::value::Kind;
 
@@ -316,7 +317,7 @@ impl Statement {
 #[must_use]
 pub fn parameter(name: &str) -> Option<&'static Parameter> {
     static ROWS: LazyLock<HashMap<&'static str, &'static Parameter>> = LazyLock::new(|| {
-        let mut rows = HashMap::new();
+        let mut rows = HashMap::default();
         for row in STATEMENTS.iter().flat_map(Statement::rows) {
             let known: &mut &'static Parameter = rows.entry(row.name).or_insert(row);
             // A row with a default says more than one without (a group's Trace and an environment's).

@@ -1,7 +1,9 @@
 //! Making the tree.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::{Classifier, Cuts, DIMENSIONS, Guide, NONE, Node, OWNER, Rule, Split};
 use crate::intervals::{Intervals, V4, of_addresses, of_pattern, of_ports};
@@ -124,7 +126,7 @@ impl Builder<'_> {
     fn best_dimension(&self, ranks: &[u32], open: u8) -> Option<usize> {
         let mut best = None;
         for dimension in (0..DIMENSIONS).filter(|dimension| open & (1 << dimension) != 0) {
-            let mut seen: HashMap<u32, usize> = HashMap::new();
+            let mut seen: HashMap<u32, usize> = HashMap::default();
             let mut free = 0;
             for &rank in ranks {
                 match self.set_of(rank, dimension) {
@@ -146,7 +148,7 @@ impl Builder<'_> {
     }
 
     fn split(&mut self, ranks: &[u32], dimension: usize, open: u8, depth: u32) -> u32 {
-        let mut groups: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut groups: HashMap<u32, Vec<u32>> = HashMap::default();
         let mut rest = Vec::new();
         for &rank in ranks {
             match self.set_of(rank, dimension) {
@@ -166,7 +168,7 @@ impl Builder<'_> {
             if weight <= SPREAD * ranks.len() || groups.len() <= 1 {
                 break;
             }
-            let mut spread: HashMap<usize, usize> = HashMap::new();
+            let mut spread: HashMap<usize, usize> = HashMap::default();
             for &at in classes.iter().flatten() {
                 *spread.entry(at).or_default() += 1;
             }
@@ -184,7 +186,7 @@ impl Builder<'_> {
         rest.sort_unstable();
         let inner = open & !(1 << dimension);
         let children: Vec<u32> = {
-            let mut made: HashMap<Vec<usize>, u32> = HashMap::new();
+            let mut made: HashMap<Vec<usize>, u32> = HashMap::default();
             let mut children = Vec::with_capacity(classes.len());
             for class in classes {
                 let child = match made.get(&class) {

@@ -1,6 +1,6 @@
 //! What a statement says by itself: required parts, repetitions, and what the engine makes of its values.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::{Named, Resolver};
 use crate::diagnostic::{Diagnostic, Problem};
@@ -94,13 +94,15 @@ impl<'a> Resolver<'a> {
             return;
         }
         let differs = default_values(parameter) != setting.values;
-        let value = if parameter.secret {
-            "********".to_owned()
-        } else {
-            setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        let value = || {
+            if parameter.secret {
+                "********".to_owned()
+            } else {
+                setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            }
         };
-        let refused = |reason| Problem::Refused { parameter: parameter.name, value: value.clone(), reason };
-        let no_effect = |reason| Problem::NoEffect { parameter: parameter.name, value: value.clone(), reason };
+        let refused = |reason| Problem::Refused { parameter: parameter.name, value: value(), reason };
+        let no_effect = |reason| Problem::NoEffect { parameter: parameter.name, value: value(), reason };
         let problem = match parameter.engine {
             Engine::Applied => None,
             Engine::Idle(reason) => {
@@ -118,7 +120,8 @@ impl<'a> Resolver<'a> {
                 _ => None,
             },
             Engine::Values(values) => {
-                values.iter().find(|(special, _)| *special == value).map(|(_, verdict)| match verdict {
+                let coded = value();
+                values.iter().find(|(special, _)| *special == coded).map(|(_, verdict)| match verdict {
                     Verdict::Differs(reason) => no_effect(reason),
                     Verdict::Refused(reason) => refused(reason),
                 })

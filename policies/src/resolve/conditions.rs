@@ -1,6 +1,5 @@
 //! The conditions of a rule: addresses, ports and times, in place or by reference.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Resolver, has_condition, values};
@@ -13,9 +12,9 @@ use crate::syntax::{Block, Item, Setting};
 use crate::value::{Kind, NamePattern, Value};
 
 impl<'a> Resolver<'a> {
-    pub(super) fn conditions(&mut self, block: &'a Block, settings: &HashMap<&'static str, &'a Setting>) -> Conditions {
+    pub(super) fn conditions(&mut self, block: &'a Block) -> Conditions {
         self.unsure = false;
-        let first = |name: &str| settings.get(name).and_then(|setting| setting.values.first());
+        let first = |name: &str| block.last(name).and_then(|setting| setting.values.first());
         let direction = match first("Direction") {
             Some(Value::Choice("Inbound")) => Some(Direction::Inbound),
             Some(Value::Choice("Outbound")) => Some(Direction::Outbound),
@@ -30,7 +29,7 @@ impl<'a> Resolver<'a> {
         for (condition, name) in
             [(Condition::Direction, "Direction"), (Condition::Jobname, "Jobname"), (Condition::Userid, "Userid")]
         {
-            places.extend(settings.get(name).map(|setting| (condition, setting.origin.clone())));
+            places.extend(block.last(name).map(|setting| (condition, setting.origin.clone())));
         }
         let (local, place) =
             self.addresses(block, ["LocalAddr", "LocalAddrRef", "LocalAddrSetRef", "LocalAddrGroupRef"]);

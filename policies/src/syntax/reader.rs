@@ -25,7 +25,7 @@ mod grammar {
 }
 
 /// Whole lines are handed to pest in pieces of about this many bytes, so that its tokens stay few.
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 8 * 1024;
 /// Suggestions are looked for in the first problems only: each compares hundreds of words.
 const SUGGESTED: usize = 100;
 
@@ -173,21 +173,24 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&mut self, pair: &Pair<'a, grammar::Rule>, base: usize) {
-        let place = pair.as_span();
-        let span = Span { start: base + place.start(), end: base + place.end() };
+        // The blanks before a comment are still the entry's in the grammar.
+        let (place, text) = (pair.as_span().start(), pair.as_str().trim_end_matches([' ', '\t']));
+        let span = Span { start: base + place, end: base + place + text.len() };
         match pair.as_rule() {
             grammar::Rule::newline => return self.end_of_line(),
-            grammar::Rule::comment => self.comment(place.as_str(), span),
+            grammar::Rule::comment => {
+                let text = pair.as_str();
+                self.comment(text, Span { end: span.start + text.len(), ..span });
+            }
             grammar::Rule::EOI => return,
             grammar::Rule::extra if self.skipping > 0 => self.verbatim(span),
             grammar::Rule::extra => {
-                let found = format!("`{}`", place.as_str().chars().take(60).collect::<String>());
+                let found = format!("`{}`", text.chars().take(60).collect::<String>());
                 let help = Some("put braces and parameters on lines of their own".to_owned());
                 self.report(Problem::Syntax { found }, span, help);
                 // `{ TTLSEnabled On }`: read on as if it were three lines.
                 if self.header == Header::Opened {
                     self.header = Header::None;
-                    let text = place.as_str();
                     let inner = text.strip_suffix('}').unwrap_or(text);
                     self.words_of(inner, span.start);
                     if inner.len() < text.len() {
@@ -202,7 +205,7 @@ impl<'a> Reader<'a> {
                     grammar::Rule::open => self.open_brace(span, header),
                     grammar::Rule::close => self.close_brace(span),
                     _ if self.skipping > 0 => self.verbatim(span),
-                    _ => self.words_of(place.as_str(), span.start),
+                    _ => self.words_of(text, span.start),
                 }
             }
         }
