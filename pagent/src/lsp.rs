@@ -8,6 +8,7 @@ mod position;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use lsp_server::{Connection, ErrorCode, ExtractError, Message, Notification, Request, RequestId, Response};
@@ -23,7 +24,7 @@ use self::position::{offset_at, range_of};
 use crate::configuration::Configuration;
 
 /// Serves one editor on standard input and output until it says goodbye.
-pub(crate) fn serve(configuration: Configuration, main: Option<PathBuf>) -> anyhow::Result<()> {
+pub(crate) fn serve(configuration: Configuration, main: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let named = main.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let documents = Documents::new(configuration, main).with_context(|| format!("{named} cannot be read"))?;
     let (connection, threads) = Connection::stdio();
@@ -31,15 +32,15 @@ pub(crate) fn serve(configuration: Configuration, main: Option<PathBuf>) -> anyh
     match connection.initialize(capabilities) {
         Ok(_) => {}
         // The editor went away before it said anything.
-        Err(error) if error.channel_is_disconnected() => return Ok(()),
+        Err(error) if error.channel_is_disconnected() => return Ok(ExitCode::SUCCESS),
         // What the editor sent instead would be a whole document.
         Err(_) => anyhow::bail!("the editor did not begin with the request `initialize` and the note `initialized`"),
     }
     let mut server = Server { connection, documents };
-    server.run()?;
+    let code = server.run()?;
     drop(server);
     threads.join().context("standard input or output failed")?;
-    Ok(())
+    Ok(code)
 }
 
 fn capabilities() -> lsp::ServerCapabilities {
@@ -72,23 +73,27 @@ struct Server {
 struct Refusal(ErrorCode, String);
 
 impl Server {
-    fn run(&mut self) -> anyhow::Result<()> {
+    fn run(&mut self) -> anyhow::Result<ExitCode> {
         while let Ok(message) = self.connection.receiver.recv() {
             match message {
                 Message::Request(request) => {
                     match self.connection.handle_shutdown(&request) {
                         Ok(false) => {}
                         // Between shutdown and exit nothing else is to be said; whatever came, the end is here.
-                        Ok(true) | Err(_) => return Ok(()),
+                        Ok(true) | Err(_) => return Ok(ExitCode::SUCCESS),
                     }
                     let response = self.answer(request);
                     self.connection.sender.send(Message::Response(response))?;
+                }
+                Message::Notification(notification) if notification.method == notification::Exit::METHOD => {
+                    // LSP, "Exit Notification": the exit code is 1 when no shutdown was asked for.
+                    return Ok(ExitCode::FAILURE);
                 }
                 Message::Notification(notification) => self.note(notification)?,
                 Message::Response(_) => {} // nothing was asked
             }
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     fn answer(&self, request: Request) -> Response {

@@ -82,8 +82,8 @@ pub struct List {
 ///
 /// # Errors
 ///
-/// The first line that cannot be read.
-pub fn read(text: &str) -> Result<List, ListError> {
+/// Every line that cannot be read.
+pub fn read(text: &str) -> Result<List, Vec<ListError>> {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let is_csv = csv_fields(first).any(|word| word.eq_ignore_ascii_case("local"));
     if is_csv { read_csv(text) } else { read_ss(text) }
@@ -121,101 +121,139 @@ fn csv_fields(line: &str) -> impl Iterator<Item = &str> {
     line.split(',').map(|field| field.trim().trim_matches('"'))
 }
 
-fn read_csv(text: &str) -> Result<List, ListError> {
+/// What was read, or all that could not be.
+fn all<T>(read: impl Iterator<Item = Result<T, ListError>>) -> Result<Vec<T>, Vec<ListError>> {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for one in read {
+        match one {
+            Ok(one) => found.push(one),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(found) } else { Err(errors) }
+}
+
+fn read_csv(text: &str) -> Result<List, Vec<ListError>> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let Some((_, header)) = lines.next() else { return Ok(List::default()) };
     let columns: Vec<String> = csv_fields(header).map(str::to_ascii_lowercase).collect();
     let known = ["local", "remote", "direction", "job", "user"];
     if let Some(unknown) = columns.iter().find(|column| !known.contains(&column.as_str())) {
         let problem = format!("unknown column `{unknown}`; expected {}", known.join(", "));
-        return Err(ListError { line: 1, problem });
+        return Err(vec![ListError { line: 1, problem }]);
     }
-    let mut assumed = 0;
-    let connections: Result<Vec<(usize, Connection)>, ListError> = lines
-        .map(|(at, line)| {
-            let line_number = at + 1;
-            let error = |problem: String| ListError { line: line_number, problem };
-            let fields: Vec<&str> = csv_fields(line).collect();
-            let field = |name: &str| {
-                let column = columns.iter().position(|column| column == name)?;
-                fields.get(column).copied().filter(|field| !field.is_empty())
-            };
-            let end = |name: &str| {
-                let text = field(name).ok_or_else(|| error(format!("no {name}")))?;
-                read_end(text).ok_or_else(|| error(format!("`{text}` is no address and port")))
-            };
-            let direction = match field("direction").map(str::to_ascii_lowercase).as_deref() {
-                Some("in" | "inbound") => Direction::Inbound,
-                Some("out" | "outbound") => Direction::Outbound,
-                None => {
-                    assumed += 1;
-                    Direction::Outbound
-                }
-                Some(other) => return Err(error(format!("`{other}` is no direction; expected in or out"))),
-            };
-            let connection = Connection {
-                local: end("local")?,
-                remote: end("remote")?,
-                direction,
-                jobname: field("job").map(str::to_owned),
-                userid: field("user").map(str::to_owned),
-            };
-            match connection.fault() {
-                Some(fault) => Err(error(fault)),
-                None => Ok((line_number, connection)),
-            }
-        })
-        .collect();
-    Ok(List { connections: connections?, assumed })
+    let read = lines.map(|(at, line)| {
+        let connection = read_csv_line(&columns, line).map_err(|problem| ListError { line: at + 1, problem })?;
+        Ok((at + 1, connection))
+    });
+    let read = all(read)?;
+    let assumed = read.iter().filter(|(_, (_, assumed))| *assumed).count();
+    Ok(List { connections: read.into_iter().map(|(line, (connection, _))| (line, connection)).collect(), assumed })
 }
 
-fn read_ss(text: &str) -> Result<List, ListError> {
-    let mut listening: HashSet<u16> = HashSet::new();
-    let mut found = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let state = words.iter().position(|word| word.eq_ignore_ascii_case("LISTEN") || is_state(word));
-        // Two ends follow the state and two queue lengths; `ss state established` leaves the state out.
-        let ends = match state {
-            Some(at) => at + 3,
-            None if words.first().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit())) => 2,
-            None if words.is_empty() || words.contains(&"Recv-Q") => continue,
-            None => {
-                let problem = match found.is_empty() && listening.is_empty() {
-                    true => "this is neither `ss -tan` output nor CSV with a header line (local,remote,direction)",
-                    false => "this is no line of `ss` output",
-                };
-                return Err(ListError { line: at + 1, problem: problem.to_owned() });
-            }
-        };
-        let (Some(local), Some(remote)) = (words.get(ends), words.get(ends + 1)) else {
-            return Err(ListError { line: at + 1, problem: "two ends were expected".to_owned() });
-        };
-        let read = |text: &str| {
-            read_end(text)
-                .ok_or_else(|| ListError { line: at + 1, problem: format!("`{text}` is no address and port") })
-        };
-        // Sockets that are bound and not connected are no connections.
-        if state.and_then(|at| words.get(at)).is_some_and(|word| *word == "UNCONN") {
-            continue;
-        }
-        if state.and_then(|at| words.get(at)).is_some_and(|word| word.eq_ignore_ascii_case("LISTEN")) {
-            listening.extend(local.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
-            continue;
-        }
-        // users:(("sshd",pid=1,fd=3)): the program's name stands for the job, cut to what job names can be.
-        let program = line.split_once("users:((\"").and_then(|(_, rest)| rest.split('"').next());
-        let allowed = |c: &char| c.is_ascii_alphanumeric() || "@#$".contains(*c);
-        let job = program.map(|name| name.chars().filter(allowed).take(8).collect::<String>().to_ascii_uppercase());
-        found.push((at + 1, read(local)?, read(remote)?, job));
+/// A connection, and whether its direction is assumed.
+fn read_csv_line(columns: &[String], line: &str) -> Result<(Connection, bool), String> {
+    let fields: Vec<&str> = csv_fields(line).collect();
+    let field = |name: &str| {
+        let column = columns.iter().position(|column| column == name)?;
+        fields.get(column).copied().filter(|field| !field.is_empty())
+    };
+    let end = |name: &str| {
+        let text = field(name).ok_or_else(|| format!("no {name}"))?;
+        read_end(text).ok_or_else(|| format!("`{text}` is no address and port"))
+    };
+    let coded = field("direction").map(str::to_ascii_lowercase);
+    let direction = match coded.as_deref() {
+        Some("in" | "inbound") => Direction::Inbound,
+        Some("out" | "outbound") | None => Direction::Outbound,
+        Some(other) => return Err(format!("`{other}` is no direction; expected in or out")),
+    };
+    let connection = Connection {
+        local: end("local")?,
+        remote: end("remote")?,
+        direction,
+        jobname: field("job").map(str::to_owned),
+        userid: field("user").map(str::to_owned),
+    };
+    match connection.fault() {
+        Some(fault) => Err(fault),
+        None => Ok((connection, coded.is_none())),
     }
-    let connections = found.into_iter().map(|(line, local, remote, job)| {
-        let direction = if listening.contains(&local.port()) { Direction::Inbound } else { Direction::Outbound };
-        (line, Connection { local, remote, direction, jobname: job, userid: None })
+}
+
+/// A line of `ss` that says something.
+enum Socket {
+    /// Its local port.
+    Listens(Option<u16>),
+    Connection {
+        local: SocketAddr,
+        remote: SocketAddr,
+        job: Option<String>,
+    },
+}
+
+fn read_ss(text: &str) -> Result<List, Vec<ListError>> {
+    let known = |line: &str| line.split_whitespace().any(|word| word == "LISTEN" || word == "Recv-Q" || is_state(word));
+    if let Some((at, _)) = text.lines().enumerate().find(|(_, line)| !line.trim().is_empty())
+        && !text.lines().any(|line| known(line) || read_ss_line(line).is_ok_and(|socket| socket.is_some()))
+    {
+        let problem = "this is neither `ss -tan` output nor CSV with a header line (local,remote,direction)";
+        return Err(vec![ListError { line: at + 1, problem: problem.to_owned() }]);
+    }
+    let read = text.lines().enumerate().map(|(at, line)| {
+        let socket = read_ss_line(line).map_err(|problem| ListError { line: at + 1, problem })?;
+        Ok((at + 1, socket))
     });
-    let connections: Vec<_> = connections.collect();
+    let read = all(read)?;
+    let listening: HashSet<u16> = read
+        .iter()
+        .filter_map(|(_, socket)| match socket {
+            Some(Socket::Listens(port)) => *port,
+            _ => None,
+        })
+        .collect();
+    let connections: Vec<(usize, Connection)> = read
+        .into_iter()
+        .filter_map(|(line, socket)| match socket {
+            Some(Socket::Connection { local, remote, job }) => {
+                let inbound = listening.contains(&local.port());
+                let direction = if inbound { Direction::Inbound } else { Direction::Outbound };
+                Some((line, Connection { local, remote, direction, jobname: job, userid: None }))
+            }
+            _ => None,
+        })
+        .collect();
     let assumed = if listening.is_empty() { connections.len() } else { 0 };
     Ok(List { connections, assumed })
+}
+
+/// None for header lines, and for sockets that are bound and not connected.
+fn read_ss_line(line: &str) -> Result<Option<Socket>, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let state = words.iter().position(|word| word.eq_ignore_ascii_case("LISTEN") || is_state(word));
+    // Two ends follow the state and two queue lengths; `ss state established` leaves the state out.
+    let ends = match state {
+        Some(at) => at + 3,
+        None if words.first().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit())) => 2,
+        None if words.is_empty() || words.contains(&"Recv-Q") => return Ok(None),
+        None => return Err("this is no line of `ss` output".to_owned()),
+    };
+    let (Some(local), Some(remote)) = (words.get(ends), words.get(ends + 1)) else {
+        return Err("two ends were expected".to_owned());
+    };
+    let state = state.and_then(|at| words.get(at)).copied().unwrap_or_default();
+    if state == "UNCONN" {
+        return Ok(None);
+    }
+    if state.eq_ignore_ascii_case("LISTEN") {
+        return Ok(Some(Socket::Listens(local.rsplit_once(':').and_then(|(_, port)| port.parse().ok()))));
+    }
+    // users:(("sshd",pid=1,fd=3)): the program's name stands for the job, cut to what job names can be.
+    let program = line.split_once("users:((\"").and_then(|(_, rest)| rest.split('"').next());
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || "@#$".contains(*c);
+    let job = program.map(|name| name.chars().filter(allowed).take(8).collect::<String>().to_ascii_uppercase());
+    let read = |text: &str| read_end(text).ok_or_else(|| format!("`{text}` is no address and port"));
+    Ok(Some(Socket::Connection { local: read(local)?, remote: read(remote)?, job }))
 }
 
 fn is_state(word: &str) -> bool {
@@ -270,6 +308,9 @@ ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
             ]
         );
         assert!(read("what is this").is_err());
+        let bad = "ESTAB 0 0 here there\n1 2\nESTAB 0 0 10.1.1.1:1 10.1.1.2:2\nwhat\n";
+        let lines: Vec<usize> = read(bad).expect_err("three bad lines").iter().map(|error| error.line).collect();
+        assert_eq!(lines, [1, 2, 4]);
     }
 
     #[test]
@@ -280,7 +321,9 @@ ESTAB  0      0      10.1.1.1%eth0:22      10.1.1.2:50001
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].1.jobname.as_deref(), Some("FTPD"));
         assert_eq!((found[1].0, found[1].1.direction), (4, Direction::Outbound));
-        assert_eq!(read("local,remote\n1.2.3.4,5.6.7.8:9\n").map_err(|error| error.line), Err(2));
+        let bad = "local,remote\n1.2.3.4,5.6.7.8:9\n1.2.3.4:1,5.6.7.8:9\n,\n";
+        let lines: Vec<usize> = read(bad).expect_err("two bad lines").iter().map(|error| error.line).collect();
+        assert_eq!(lines, [2, 4]);
         assert!(read("local,remote,colour\n").is_err());
     }
 }

@@ -110,11 +110,10 @@ fn compare<'a>(policy_type: &'static str, mut old: Vec<Entry<'a>>, mut new: Vec<
     // Changes by the rules before and after.
     let mut told: HashMap<(Option<String>, Option<String>), Vec<usize>> = HashMap::new();
     // What differs between two sets of actions is looked up once.
-    let mut differing: HashMap<[usize; 6], Vec<ParameterChange>> = HashMap::new();
+    let mut differing: HashMap<(Actions, Actions), Vec<ParameterChange>> = HashMap::new();
     let mut add = |cell: Cell, exact: bool, before: Option<&Entry<'_>>, now: Option<&Entry<'_>>| {
         let (old, new) = (side(before), side(now));
-        let key = [actions_of(before), actions_of(now)].concat();
-        let key: [usize; 6] = key.try_into().unwrap_or_default();
+        let key = (actions_of(before), actions_of(now));
         let parameters = differing.entry(key).or_insert_with(|| parameter_changes(before, now)).clone();
         let left_alone = |entry: Option<&Entry<'_>>| entry.is_none_or(Entry::leaves_alone);
         let same = old.treatment == new.treatment || (left_alone(before) && left_alone(now));
@@ -160,7 +159,7 @@ impl Entry<'_> {
 fn mark_kept(old: &mut [Entry<'_>], new: &mut [Entry<'_>]) {
     let places: HashMap<&str, usize> = old.iter().enumerate().map(|(at, entry)| (entry.name, at)).collect();
     // Rules share their actions: each pair is compared once.
-    let mut compared: HashMap<[usize; 6], bool> = HashMap::new();
+    let mut compared: HashMap<(Actions, Actions), bool> = HashMap::new();
     let mut kept = Vec::new();
     for entry in new.iter_mut() {
         let Some((at, other)) = places.get(entry.name).and_then(|&at| Some((at, old.get(at)?))) else { continue };
@@ -175,34 +174,33 @@ fn mark_kept(old: &mut [Entry<'_>], new: &mut [Entry<'_>]) {
     }
 }
 
-/// The identity of a rule's actions: rules share them.
-fn actions(rule: &TtlsRule) -> [usize; 3] {
+/// A rule's actions by identity: rules share them.
+type Actions = [usize; 3];
+
+fn actions(rule: &TtlsRule) -> Actions {
     Scope::ALL.map(|scope| rule.action(scope).map_or(0, |action| std::ptr::from_ref(action).addr()))
 }
 
-fn actions_of(entry: Option<&Entry<'_>>) -> [usize; 3] {
+fn actions_of(entry: Option<&Entry<'_>>) -> Actions {
     match entry.map(|entry| &entry.does) {
         Some(Does::Ttls(rule)) => actions(rule),
         _ => [0; 3],
     }
 }
 
-fn does_the_same(a: &Does<'_>, b: &Does<'_>, compared: &mut HashMap<[usize; 6], bool>) -> bool {
+fn does_the_same(a: &Does<'_>, b: &Does<'_>, compared: &mut HashMap<(Actions, Actions), bool>) -> bool {
     match (a, b) {
         (Does::Zert(a), Does::Zert(b)) => {
             let ours = |rule: &ZertRule| (rule.action.minimum, rule.action.reset, rule.action.log, rule.action.audit);
             ours(a) == ours(b)
         }
-        (Does::Ttls(a), Does::Ttls(b)) => {
-            let key: [usize; 6] = [actions(a), actions(b)].concat().try_into().unwrap_or_default();
-            *compared.entry(key).or_insert_with(|| {
-                Scope::ALL.into_iter().all(|scope| match (a.action(scope), b.action(scope)) {
-                    (Some(a), Some(b)) => a.says_the_same(b),
-                    (None, None) => true,
-                    _ => false,
-                })
+        (Does::Ttls(a), Does::Ttls(b)) => *compared.entry((actions(a), actions(b))).or_insert_with(|| {
+            Scope::ALL.into_iter().all(|scope| match (a.action(scope), b.action(scope)) {
+                (Some(a), Some(b)) => a.says_the_same(b),
+                (None, None) => true,
+                _ => false,
             })
-        }
+        }),
         _ => false,
     }
 }

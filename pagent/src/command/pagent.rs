@@ -139,8 +139,7 @@ struct LspFlags {
 }
 
 fn lsp(common: &Common, flags: &LspFlags) -> anyhow::Result<ExitCode> {
-    crate::lsp::serve(common.configuration()?, flags.main.clone())?;
-    Ok(ExitCode::SUCCESS)
+    crate::lsp::serve(common.configuration()?, flags.main.clone())
 }
 
 fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {

@@ -564,6 +564,10 @@ fn shutdown_and_exit_end_the_program_with_success() {
     assert_eq!(editor.ask("shutdown", Value::Null), Value::Null);
     editor.send(&json!({ "jsonrpc": "2.0", "method": "exit" }));
     assert_eq!(editor.ended().code(), Some(0));
+    // `exit` alone is an error to the one who waits for the code (LSP, "Exit Notification").
+    let mut editor = Editor::new();
+    editor.send(&json!({ "jsonrpc": "2.0", "method": "exit" }));
+    assert_eq!(editor.ended().code(), Some(1));
 }
 
 #[test]

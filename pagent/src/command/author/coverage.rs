@@ -57,8 +57,10 @@ pub(crate) fn coverage(common: &Common, flags: &CoverageFlags) -> anyhow::Result
             }
             list.connections
         }
-        Err(error) => {
-            print_stderr(format_args!("{}: {error}\n", list.name));
+        Err(errors) => {
+            for error in errors {
+                print_stderr(format_args!("{}: {error}\n", list.name));
+            }
             return Ok(ExitCode::from(BROKEN));
         }
     };
