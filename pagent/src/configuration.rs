@@ -1,10 +1,11 @@
 //! `pagent.toml`: where things are. What connections get is the policy's business, not this file's.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use ttls::Marks;
+use ttls::{Listener, Marks};
 
 /// The file that is read when none is named.
 pub(crate) const DEFAULT_PATH: &str = "/etc/pagent/pagent.toml";
@@ -32,14 +33,31 @@ pub(crate) struct Configuration {
     pub(crate) log: Option<String>,
     /// The capture of connections.
     pub(crate) capture: Capture,
+    /// Ports that are bound to a rule each.
+    pub(crate) listen: Vec<Listen>,
     /// The zERT observer.
     pub(crate) zert: Zert,
+}
+
+/// `[[listen]]`: connections to a port of this host are wrapped as a rule says, and go on to a target.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// Where connections arrive.
+    pub(crate) address: SocketAddr,
+    /// Where the other leg goes.
+    pub(crate) target: SocketAddr,
+    /// The rule's name; its conditions play no part.
+    pub(crate) rule: String,
 }
 
 /// `[capture]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Capture {
+    /// Whether the kernel hands connections over. Without it only `[[listen]]` ports are served, the rules' conditions
+    /// protect nothing, and zERT sees nothing.
+    pub(crate) enabled: bool,
     /// Where redirected outbound connections arrive; below net.ipv4.ip_unprivileged_port_start.
     pub(crate) outbound_port: u16,
     /// Where inbound connections arrive.
@@ -76,6 +94,7 @@ impl Default for Configuration {
             ring_owner: "TCPIP".to_owned(),
             log: None,
             capture: Capture::default(),
+            listen: Vec::new(),
             zert: Zert::default(),
         }
     }
@@ -83,7 +102,7 @@ impl Default for Configuration {
 
 impl Default for Capture {
     fn default() -> Self {
-        Self { outbound_port: 1015, inbound_port: 1016, mark_shift: 16, route_table: 1015 }
+        Self { enabled: true, outbound_port: 1015, inbound_port: 1016, mark_shift: 16, route_table: 1015 }
     }
 }
 
@@ -125,7 +144,29 @@ impl Configuration {
         if self.capture.mark_shift > 29 {
             bail!("capture.mark_shift is {}; expected 0 to 29", self.capture.mark_shift);
         }
+        if self.zert.enabled && !self.capture.enabled {
+            bail!("zert.enabled needs capture.enabled: the capture table copies packets to it; set both or neither");
+        }
+        for (at, listen) in self.listen.iter().enumerate() {
+            if listen.address.port() == 0 || listen.target.port() == 0 {
+                bail!("listen.address and listen.target need a port: {} -> {}", listen.address, listen.target);
+            }
+            if self.listen.iter().take(at).any(|other| other.address == listen.address) {
+                bail!("two [[listen]] have the address {}", listen.address);
+            }
+            if listen.address == listen.target {
+                bail!("the listener {} would connect to itself", listen.address);
+            }
+        }
         Ok(())
+    }
+
+    /// The ports that are bound to rules.
+    #[must_use]
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        let listener =
+            |listen: &Listen| Listener { address: listen.address, target: listen.target, rule: listen.rule.clone() };
+        self.listen.iter().map(listener).collect()
     }
 
     /// The SAF database's URL.

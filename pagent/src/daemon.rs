@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 use tracing::{error, info, warn};
-use ttls::{Engine, Observation, Observer, Session, Settings};
+use ttls::{CaptureSettings, Engine, Observation, Observer, Session, Settings};
 use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
 
 use crate::configuration::Configuration;
@@ -110,7 +110,7 @@ impl Observer for ToMonitor {
 
     fn ended(&self, session: &Arc<Session>) {
         if let Some(monitor) = &self.0 {
-            let (bytes_in, bytes_out) = (&session.bytes_in, &session.bytes_out);
+            let (bytes_in, bytes_out) = (&session.traffic.bytes_in, &session.traffic.bytes_out);
             monitor.ended(session.number, bytes_in.load(Ordering::Relaxed), bytes_out.load(Ordering::Relaxed));
         }
     }
@@ -154,15 +154,19 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl) -> anyhow
         packets: configuration.zert.packets,
         bytes: configuration.zert.bytes,
     });
-    let settings = Settings {
+    let capture = configuration.capture.enabled.then(|| CaptureSettings {
         outbound_port: configuration.capture.outbound_port,
         inbound_port: configuration.capture.inbound_port,
         marks: configuration.marks(),
         route_table: configuration.capture.route_table,
-        rings: configuration.rings(),
-        ring_owner: configuration.ring_owner.clone(),
         boot_file: configuration.boot_file(),
         observation,
+    });
+    let settings = Settings {
+        capture,
+        listeners: configuration.listeners(),
+        rings: configuration.rings(),
+        ring_owner: configuration.ring_owner.clone(),
     };
     let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())))?;
     let listener = listen(&configuration.socket)?;

@@ -187,10 +187,7 @@ pub fn here(parameter: &Parameter) -> Vec<(Option<&'static str>, String)> {
         Engine::Differs(reason) => vec![(None, format!("values other than the default have no effect, {reason}"))],
         Engine::Refused(reason) => vec![(None, format!("values other than the default are refused, {reason}"))],
         Engine::Minimum(built_in, reason) => {
-            vec![(
-                None,
-                format!("{built_in} is built in: lower values have no effect, higher ones are refused; {reason}"),
-            )]
+            vec![(None, format!("{built_in} is built in: lower values have no effect, {reason}"))]
         }
         Engine::Values(values) => values
             .iter()

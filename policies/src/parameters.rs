@@ -57,6 +57,8 @@ pub enum Role {
 pub enum ClientAuth {
     /// No certificate is asked for.
     None,
+    /// `ClientAuthType PassThru`: one is asked for, and not checked when it comes.
+    PassThru,
     /// `ClientAuthType Full`: one is asked for, and checked when it comes.
     Full,
     /// `ClientAuthType Required`: none, no connection.
@@ -119,12 +121,14 @@ pub struct SecurityParameters {
     pub certificate_label: Option<String>,
     /// `ServerCertificateLabel`s.
     pub server_certificate_labels: Vec<String>,
-    /// `HostReferenceIdDNS`: the names one of which a server's certificate must carry; empty means any.
-    pub host_names: Vec<String>,
+    /// What a peer's certificate must be, beside its chain.
+    pub peer: PeerRequirements,
     /// The name a client sends in the SNI extension.
     pub server_name_indication: Option<String>,
-    /// Seconds the handshake may take; 0 means no limit.
+    /// Seconds until the peer must have begun its handshake, and ten times as many until it is complete; 0: no limit.
     pub handshake_timeout: u32,
+    /// Minutes after which keys of TLS 1.3 are renewed; 0: never.
+    pub reset_cipher_timer: u32,
     /// Sessions kept for resumption; 0 turns resumption off.
     pub cache_capacity: u32,
     /// Seconds a session may be resumed.
@@ -141,6 +145,21 @@ pub struct SecurityParameters {
     pub require_extended_master_secret: bool,
     /// FIPS 140-3.
     pub fips: Fips,
+}
+
+/// What the certificate of a peer must be, beside its chain to an authority of the ring.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize)]
+pub struct PeerRequirements {
+    /// `HostReferenceIdDNS`: the names one of which a server's certificate must carry.
+    pub host_names: Vec<String>,
+    /// `HostReferenceIdCN`: common names that do where a certificate has no DNS names. With neither any server will do.
+    pub common_names: Vec<String>,
+    /// Whether wildcards in a certificate count (`HostRefWildcardValidation`).
+    pub wildcards: bool,
+    /// Bits an RSA key must have.
+    pub min_rsa: u32,
+    /// Bits an elliptic curve key must have.
+    pub min_ecc: u32,
 }
 
 impl SecurityParameters {
@@ -232,6 +251,7 @@ impl TtlsRule {
         let (suites, coded_suites) = self.suites();
         let role = match (self.choice("HandshakeRole"), self.choice("ClientAuthType")) {
             (Some("Client"), _) => Role::Client,
+            (Some("ServerWithClientAuth"), Some("PassThru")) => Role::Server(ClientAuth::PassThru),
             (Some("ServerWithClientAuth"), Some("Full")) => Role::Server(ClientAuth::Full),
             (Some("ServerWithClientAuth"), _) => Role::Server(ClientAuth::Required),
             _ => Role::Server(ClientAuth::None),
@@ -275,9 +295,16 @@ impl TtlsRule {
             keyring_password: self.texts("KeyringPw").into_iter().next().map(Password),
             certificate_label: self.texts("CertificateLabel").into_iter().next(),
             server_certificate_labels: self.texts("ServerCertificateLabel"),
-            host_names: self.texts("HostReferenceIdDNS"),
+            peer: PeerRequirements {
+                host_names: self.texts("HostReferenceIdDNS"),
+                common_names: self.texts("HostReferenceIdCN"),
+                wildcards: self.on("HostRefWildcardValidation"),
+                min_rsa: self.number("PeerMinRsaKeySize").unwrap_or(0),
+                min_ecc: self.number("PeerMinECCKeySize").unwrap_or(0),
+            },
             server_name_indication: sni,
             handshake_timeout: self.number("HandshakeTimeout").unwrap_or(10),
+            reset_cipher_timer: self.number("ResetCipherTimer").unwrap_or(0),
             // A client without tickets resumes nothing: the engine keeps one store for both kinds of sessions.
             cache_capacity: match role {
                 Role::Client if !self.on(tickets) => 0,

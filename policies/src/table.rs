@@ -65,7 +65,7 @@ pub enum Engine {
     Differs(&'static str),
     /// It cannot, and going on without would weaken the policy: a value that differs from the default is an error.
     Refused(&'static str),
-    /// A minimum the engine has built in: a higher one is an error, a lower one has no effect.
+    /// A minimum the engine has built in: a lower one has no effect.
     Minimum(u32, &'static str),
     /// Some values are special: each says whether it is refused, or has the default's effect.
     Values(&'static [(&'static str, Verdict)]),

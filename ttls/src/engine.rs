@@ -1,41 +1,43 @@
-//! The engine: listeners, the installed policy, and the life of each captured connection.
-//!
-//! A connection takes the installed policy once, when it is accepted, and keeps it: a refresh changes new connections
-//! only.
+//! The engine: the installed policy, and the kernel's rules that belong to it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
 use nix::unistd::User;
 use policies::parameters::{Password, SecurityParameters};
-use policies::{Connection, Direction, Policy, TtlsRule};
+use policies::{Policy, TtlsRule};
 use serde::Serialize;
-use socket2::{SockAddr, SockRef};
-use stack::{Endpoints, State, owner, socket};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::RwLock;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
-use tracing::{debug, info, warn};
 
 use crate::capture::{Observation, Ruleset};
-use crate::environment::{Environment, Handshake, Key};
-use crate::error::{ConnectionError, InstallError};
+use crate::connection::{Arrival, accept};
+use crate::environment::{Environment, Key};
+use crate::error::InstallError;
 use crate::install::{Kernel, has_table};
+use crate::listener::Listener;
 use crate::marks::Marks;
-use crate::registry::{Negotiated, Observer, Registry, Session, SessionState};
-use crate::relay::{Counted, Network, abort, relay};
-use crate::sockets::{
-    canonical, check_port_protection, dial_network, dial_program, inbound_listener, outbound_listeners,
-};
+use crate::registry::{Observer, Registry, Session};
+use crate::sockets::{check_port_protection, explicit_listener, inbound_listener, outbound_listeners};
 
 /// How the engine is set up; fixed while it runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// How the kernel hands connections over; none where only explicit listeners are served.
+    pub capture: Option<CaptureSettings>,
+    /// Ports that are bound to a rule each.
+    pub listeners: Vec<Listener>,
+    /// The folder of named key rings.
+    pub rings: PathBuf,
+    /// The owner of rings named without one.
+    pub ring_owner: String,
+}
+
+/// The kernel's share in the capture of connections.
+#[derive(Clone, Debug)]
+pub struct CaptureSettings {
     /// Where redirected outbound connections arrive, on loopback.
     pub outbound_port: u16,
     /// Where inbound connections arrive.
@@ -44,14 +46,25 @@ pub struct Settings {
     pub marks: Marks,
     /// The routing table for marked packets.
     pub route_table: u32,
-    /// The folder of named key rings.
-    pub rings: PathBuf,
-    /// The owner of rings named without one.
-    pub ring_owner: String,
     /// Where the last ruleset is kept for the boot unit.
     pub boot_file: PathBuf,
     /// The zERT observer's share of the ruleset.
     pub observation: Option<Observation>,
+}
+
+impl CaptureSettings {
+    fn ruleset(&self) -> Ruleset {
+        Ruleset {
+            outbound_port: self.outbound_port,
+            inbound_port: self.inbound_port,
+            marks: self.marks,
+            observation: self.observation,
+        }
+    }
+
+    fn kernel(&self) -> Kernel {
+        Kernel { boot_file: self.boot_file.clone(), route_table: self.route_table, marks: self.marks }
+    }
 }
 
 /// The data plane.
@@ -61,25 +74,26 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    settings: Settings,
-    installed: ArcSwap<Installed>,
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) installed: ArcSwap<Installed>,
     /// Held while engine and kernel change.
-    installing: RwLock<()>,
-    registry: Registry,
-    observer: Arc<dyn Observer>,
+    pub(crate) installing: RwLock<()>,
+    pub(crate) registry: Registry,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 /// A policy with its environments.
 #[derive(Default)]
-struct Installed {
+pub(crate) struct Installed {
     /// Whether it was ever installed. Before, the kernel may hold the rules of an earlier run: what they capture is
     /// refused, not relayed.
-    in_force: bool,
+    pub(crate) in_force: bool,
     /// The capture table that belongs to it.
     ruleset: String,
-    policy: Arc<Policy>,
-    environments: HashMap<String, Arc<Environment>>,
+    pub(crate) policy: Arc<Policy>,
+    /// The environments by the names of their rules.
+    pub(crate) environments: HashMap<String, Arc<Environment>>,
 }
 
 /// A policy that is ready to be installed: every ring is read, every configuration made.
@@ -103,18 +117,31 @@ pub struct EnvironmentStatus {
 }
 
 impl Engine {
-    /// Opens the capture ports and prepares the kernel; captures nothing until a policy is installed.
+    /// Opens its ports and prepares the kernel; captures nothing until a policy is installed.
     ///
     /// # Errors
     ///
     /// When a port is taken or unprotected, or the kernel cannot be prepared.
     pub fn start(settings: Settings, observer: Arc<dyn Observer>) -> Result<Self, InstallError> {
-        check_port_protection(settings.outbound_port)?;
-        let taken = |port| move |source| InstallError::PortTaken { port, source };
-        let outbound = outbound_listeners(settings.outbound_port).map_err(taken(settings.outbound_port))?;
-        let inbound = inbound_listener(&settings).map_err(taken(settings.inbound_port))?;
-        kernel(&settings).prepare(&ruleset(&settings).hold())?;
-        kernel(&settings).restore()?;
+        let mut sockets = Vec::new();
+        if let Some(capture) = &settings.capture {
+            let taken = |port| move |source| InstallError::PortTaken { port, source };
+            check_port_protection(capture.outbound_port)?;
+            let outbound = outbound_listeners(capture.outbound_port).map_err(taken(capture.outbound_port))?;
+            sockets.extend(outbound.into_iter().map(|socket| (socket, Arrival::Redirected)));
+            let inbound = inbound_listener(capture).map_err(taken(capture.inbound_port))?;
+            sockets.push((inbound, Arrival::HandedOver));
+        }
+        for listener in &settings.listeners {
+            let socket = explicit_listener(listener.address, settings.capture.as_ref());
+            let address = listener.address;
+            let socket = socket.map_err(|source| InstallError::ListenerTaken { address, source })?;
+            sockets.push((socket, Arrival::Explicit(Arc::new(listener.clone()))));
+        }
+        if let Some(capture) = &settings.capture {
+            capture.kernel().prepare(&capture.ruleset().hold())?;
+            capture.kernel().restore()?;
+        }
         let shared = Arc::new(Shared {
             settings,
             installed: ArcSwap::default(),
@@ -122,10 +149,9 @@ impl Engine {
             registry: Registry::default(),
             observer,
         });
-        for listener in outbound {
-            tokio::spawn(accept(Arc::clone(&shared), listener, Direction::Outbound));
+        for (socket, arrival) in sockets {
+            tokio::spawn(accept(Arc::clone(&shared), socket, arrival));
         }
-        tokio::spawn(accept(Arc::clone(&shared), inbound, Direction::Inbound));
         Ok(Self { shared })
     }
 
@@ -144,6 +170,12 @@ impl Engine {
         // Rules with the same actions share their parameters, and with them the environment: rings are read once.
         let mut made: HashMap<*const SecurityParameters, Arc<Environment>> = HashMap::new();
         let mut errors = Vec::new();
+        for listener in &settings.listeners {
+            if !policy.ttls.iter().any(|rule| rule.name == listener.rule) {
+                let (address, rule) = (listener.address, listener.rule.clone());
+                errors.push(InstallError::ListenerRule { address, rule });
+            }
+        }
         for rule in &policy.ttls {
             let Some(parameters) = &rule.security else { continue };
             let found = match made.get(&Arc::as_ptr(parameters)) {
@@ -161,10 +193,12 @@ impl Engine {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let ruleset = ruleset(settings).text(&policy, &|userid| {
+        let uid_of = |userid: &str| {
             let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
             Some(user.uid.as_raw())
-        });
+        };
+        let ruleset = settings.capture.as_ref().map(|capture| capture.ruleset().text(&policy, &uid_of));
+        let ruleset = ruleset.unwrap_or_default();
         Ok(Prepared { installed: Installed { in_force: true, ruleset, policy, environments } })
     }
 
@@ -181,7 +215,9 @@ impl Engine {
         let Shared { settings, installed, installing, .. } = self.shared.as_ref();
         // Connections accepted meanwhile wait: engine and kernel change together or not at all.
         let _waiting = installing.blocking_write();
-        kernel(settings).replace(&prepared.installed.ruleset, &ruleset(settings).hold())?;
+        if let Some(capture) = &settings.capture {
+            capture.kernel().replace(&prepared.installed.ruleset, &capture.ruleset().hold())?;
+        }
         installed.store(Arc::new(prepared.installed));
         Ok(())
     }
@@ -193,16 +229,17 @@ impl Engine {
     /// When the kernel cannot be asked or does not take them.
     pub fn repair(&self) -> Result<bool, InstallError> {
         let Shared { settings, installed, .. } = self.shared.as_ref();
+        let Some(capture) = &settings.capture else { return Ok(false) };
         let current = installed.load_full();
         if !current.in_force {
-            return kernel(settings).restore();
+            return capture.kernel().restore();
         }
         if has_table("pagent")? {
             return Ok(false);
         }
-        let hold = ruleset(settings).hold();
-        kernel(settings).prepare(&hold)?;
-        kernel(settings).replace(&current.ruleset, &hold)?;
+        let hold = capture.ruleset().hold();
+        capture.kernel().prepare(&hold)?;
+        capture.kernel().replace(&current.ruleset, &hold)?;
         Ok(true)
     }
 
@@ -210,8 +247,9 @@ impl Engine {
     #[must_use]
     pub fn captures(&self) -> bool {
         let Shared { settings, installed, .. } = self.shared.as_ref();
+        let Some(capture) = &settings.capture else { return false };
         let current = installed.load();
-        if current.in_force { !current.policy.ttls.is_empty() } else { kernel(settings).captured_before() }
+        if current.in_force { !current.policy.ttls.is_empty() } else { capture.kernel().captured_before() }
     }
 
     /// The policy in force.
@@ -250,19 +288,6 @@ impl Engine {
     }
 }
 
-fn ruleset(settings: &Settings) -> Ruleset {
-    Ruleset {
-        outbound_port: settings.outbound_port,
-        inbound_port: settings.inbound_port,
-        marks: settings.marks,
-        observation: settings.observation,
-    }
-}
-
-fn kernel(settings: &Settings) -> Kernel {
-    Kernel { boot_file: settings.boot_file.clone(), route_table: settings.route_table, marks: settings.marks }
-}
-
 /// The environment of a rule's parameters, taken over when it is known.
 fn environment(
     rule: &TtlsRule,
@@ -285,277 +310,4 @@ fn environment(
     let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring)?);
     known.insert(key, Arc::clone(&made));
     Ok(made)
-}
-
-async fn accept(shared: Arc<Shared>, listener: TcpListener, direction: Direction) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    let work = Captured { shared, stream, peer: canonical(peer), direction };
-                    work.serve().await;
-                });
-            }
-            Err(error) => {
-                // Out of descriptors or memory: connections wait in the backlog until some are free again.
-                warn!(%error, %direction, "no connection can be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// A connection the kernel handed over.
-struct Captured {
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    direction: Direction,
-}
-
-impl Captured {
-    async fn serve(self) {
-        let started = SystemTime::now();
-        let installed = {
-            let _unchanged = self.shared.installing.read().await;
-            self.shared.installed.load_full()
-        };
-        let captured = if installed.in_force { self.endpoints() } else { Err(ConnectionError::NoPolicy) };
-        let endpoints = match captured {
-            Ok(endpoints) => endpoints,
-            Err(error) => {
-                debug!(peer = %self.peer, %error, "connection refused");
-                return abort(&self.stream);
-            }
-        };
-        let _ = self.stream.set_nodelay(true);
-        let _ = SockRef::from(&self.stream).set_keepalive(true);
-        let rule = match self.rule(&installed.policy, endpoints).await {
-            Ok(rule) => rule,
-            Err(error) => {
-                warn!(local = %endpoints.local, remote = %endpoints.remote, %error, "connection refused");
-                return abort(&self.stream);
-            }
-        };
-        let environment = rule.as_ref().and_then(|rule| installed.environments.get(&rule.name)).cloned();
-        let shared = Arc::clone(&self.shared);
-        let session = Session::new(
-            shared.registry.number(),
-            endpoints,
-            self.direction,
-            rule.as_ref().map(|rule| rule.name.clone()).unwrap_or_default(),
-            environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
-            started,
-        );
-        match self.direction {
-            Direction::Outbound => self.outbound(session, environment).await,
-            Direction::Inbound => self.inbound(session, environment).await,
-        }
-    }
-
-    /// The ends of the connection as program and peer know them.
-    fn endpoints(&self) -> Result<Endpoints, ConnectionError> {
-        let socket = SockRef::from(&self.stream);
-        match self.direction {
-            Direction::Inbound => {
-                let local = canonical(self.stream.local_addr().map_err(|_| ConnectionError::NotCaptured)?);
-                if local.port() == self.shared.settings.inbound_port {
-                    return Err(ConnectionError::NotCaptured);
-                }
-                Ok(Endpoints { local, remote: self.peer })
-            }
-            Direction::Outbound => {
-                let original = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
-                let remote = original.ok().as_ref().and_then(SockAddr::as_socket).map(canonical);
-                let remote = remote.filter(|remote| {
-                    !(remote.ip().is_loopback() && remote.port() == self.shared.settings.outbound_port)
-                });
-                Ok(Endpoints { local: self.peer, remote: remote.ok_or(ConnectionError::NotCaptured)? })
-            }
-        }
-    }
-
-    async fn rule(&self, policy: &Policy, endpoints: Endpoints) -> Result<Option<Arc<TtlsRule>>, ConnectionError> {
-        let mut connection = Connection {
-            local: endpoints.local,
-            remote: endpoints.remote,
-            direction: self.direction,
-            jobname: None,
-            userid: None,
-        };
-        let now = chrono::Local::now().fixed_offset();
-        if policy.asks_for_owner(&connection, now) {
-            // A rule that would have matched the owner must not be missed: an owner that cannot be told is refused.
-            // A program that closed at once leaves a socket without inode and uid.
-            let unknown = || ConnectionError::OwnerUnknown(stack::StackError::Malformed { what: "a socket's owner" });
-            let socket = self.owner(endpoints).map_err(ConnectionError::OwnerUnknown)?;
-            let socket = socket.filter(|socket| socket.inode != 0).ok_or_else(unknown)?;
-            connection.userid = owner::lookup_userid(socket.uid).map_err(ConnectionError::OwnerUnknown)?;
-            if policy.ttls.iter().any(|rule| rule.conditions.jobname.as_ref().is_some_and(|name| !name.is_any())) {
-                let owners = tokio::task::spawn_blocking(move || owner::of_inodes(&[socket.inode])).await;
-                let found = owners.ok().and_then(|mut owners| owners.remove(&socket.inode));
-                connection.jobname = Some(found.ok_or_else(unknown)?.jobname);
-            }
-        }
-        Ok(policy.ttls_rule(&connection, now).cloned())
-    }
-
-    /// The program's socket: its end of an outbound connection, its listener for an inbound one.
-    fn owner(&self, endpoints: Endpoints) -> Result<Option<socket::Socket>, stack::StackError> {
-        match self.direction {
-            Direction::Outbound => socket::lookup(endpoints),
-            Direction::Inbound => socket::listener(endpoints.local),
-        }
-    }
-
-    /// Program first, network second: dial the destination, shake hands there, relay.
-    async fn outbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
-        let endpoints = session.endpoints;
-        let found = socket::lookup(endpoints).ok().flatten().filter(|socket| socket.state != State::Listen);
-        let shared = Arc::clone(&self.shared);
-        session.id = found.map(|socket| socket.id());
-        session.uid = found.map(|socket| socket.uid);
-        session.inode = found.map(|socket| socket.inode);
-        let network = match dial_network(&shared.settings, endpoints).await {
-            Ok(network) => network,
-            Err(error) => return fail(&shared, session, &self.stream, &ConnectionError::Unreachable(error)),
-        };
-        let network = match shake_hands(network, environment.as_deref(), endpoints.remote, &mut session).await {
-            Ok(network) => network,
-            Err(error) => return fail(&shared, session, &self.stream, &error),
-        };
-        carry(&shared, session, self.stream, network).await;
-    }
-
-    /// Network first, program second: shake hands with the peer, then connect to the program from the peer's address.
-    async fn inbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
-        let endpoints = session.endpoints;
-        let shared = Arc::clone(&self.shared);
-        let found = socket::listener(endpoints.local).ok().flatten();
-        session.uid = found.map(|socket| socket.uid);
-        session.inode = found.map(|socket| socket.inode);
-        let network = match shake_hands(self.stream, environment.as_deref(), endpoints.remote, &mut session).await {
-            Ok(network) => network,
-            Err(error) => {
-                return record_failure(&shared, session, &error);
-            }
-        };
-        let program = match dial_program(&shared.settings, endpoints).await {
-            Ok(program) => program,
-            Err(error) => {
-                let error = ConnectionError::ProgramUnreachable(error);
-                return fail(&shared, session, network.as_ref(), &error);
-            }
-        };
-        let ours = program.local_addr().map(canonical);
-        let seen_by_program = ours.map(|ours| Endpoints { local: endpoints.local, remote: ours });
-        let found = seen_by_program.ok().and_then(|ends| socket::lookup(ends).ok().flatten());
-        session.id = found.map(|socket| socket.id());
-        carry(&shared, session, program, network).await;
-    }
-}
-
-/// Shakes hands as the environment says; without one the stream passes unchanged. A failed handshake resets the stream.
-async fn shake_hands(
-    stream: TcpStream,
-    environment: Option<&Environment>,
-    destination: SocketAddr,
-    session: &mut Session,
-) -> Result<Network, ConnectionError> {
-    let Some(environment) = environment else { return Ok(Network::Unchanged(stream)) };
-    let seconds = environment.key.parameters.handshake_timeout;
-    let handshake = async {
-        match environment.handshake(destination) {
-            Handshake::Client(config, name) => {
-                let connect = TlsConnector::from(config).connect(name, stream).into_fallible();
-                connect.await.map(TlsStream::from)
-            }
-            Handshake::Server(config) => {
-                TlsAcceptor::from(config).accept(stream).into_fallible().await.map(TlsStream::from)
-            }
-        }
-    };
-    let limit =
-        if seconds == 0 { Duration::from_secs(u64::from(u32::MAX)) } else { Duration::from_secs(seconds.into()) };
-    let stream = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err((error, _stream))) => return Err(ConnectionError::Handshake(error)),
-        Err(_) => return Err(ConnectionError::HandshakeTimeout(seconds)),
-    };
-    let state = stream.get_ref().1;
-    let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-    environment.count(resumed);
-    session.negotiated = Some(Negotiated {
-        version: state.protocol_version().map(u16::from).unwrap_or_default(),
-        suite: state.negotiated_cipher_suite().map(|suite| u16::from(suite.suite())).unwrap_or_default(),
-        group: state.negotiated_key_exchange_group().map(|group| u16::from(group.name())),
-        resumed,
-        client: matches!(stream, TlsStream::Client(_)),
-        peer_certificates: state
-            .peer_certificates()
-            .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
-            .unwrap_or_default(),
-    });
-    Ok(Network::Tls(Box::new(stream)))
-}
-
-/// Relays a session to its end.
-async fn carry(shared: &Shared, session: Session, program: TcpStream, mut network: Network) {
-    let session = shared.registry.begin(session);
-    let wrapped = session.negotiated.is_some();
-    if wrapped {
-        shared.observer.established(&session);
-    }
-    debug!(
-        rule = session.rule,
-        local = %session.endpoints.local,
-        remote = %session.endpoints.remote,
-        direction = %session.direction,
-        resumed = session.negotiated.as_ref().is_some_and(|negotiated| negotiated.resumed),
-        "EZD1281I TTLS Map"
-    );
-    let mut program =
-        Counted { stream: program, bytes_in: Arc::clone(&session.bytes_in), bytes_out: Arc::clone(&session.bytes_out) };
-    let state = match relay(&mut program, &mut network).await {
-        Ok(()) => SessionState::Closed,
-        Err(error) => {
-            debug!(rule = session.rule, remote = %session.endpoints.remote, %error, "connection ended");
-            SessionState::Failed(error.to_string())
-        }
-    };
-    shared.registry.end(&session, state);
-    if wrapped {
-        shared.observer.ended(&session);
-    }
-}
-
-/// Ends a session that never got to its relay; the other side is reset.
-fn fail(shared: &Shared, session: Session, other: &TcpStream, error: &ConnectionError) {
-    abort(other);
-    record_failure(shared, session, error);
-}
-
-/// Notes a session whose handshake failed or never began.
-fn record_failure(shared: &Shared, session: Session, error: &ConnectionError) {
-    report(&session, error);
-    let session = shared.registry.begin(session);
-    shared.registry.end(&session, SessionState::Failed(error.to_string()));
-    if !session.environment.is_empty() {
-        shared.observer.failed(&session);
-    }
-}
-
-fn report(session: &Session, error: &ConnectionError) {
-    let Endpoints { local, remote } = session.endpoints;
-    info!(
-        "EZD1286I TTLS Error CONNID: {} LOCAL: {}..{} REMOTE: {}..{} RULE: {} RC: {} Initial Handshake: {error}",
-        session.id.map_or_else(|| "00000000".to_owned(), |id| id.to_string()),
-        local.ip(),
-        local.port(),
-        remote.ip(),
-        remote.port(),
-        session.rule,
-        error.return_code(),
-    );
 }

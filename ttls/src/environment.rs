@@ -13,6 +13,7 @@ use policies::TtlsRule;
 use policies::parameters::{ClientAuth, Role, SecurityParameters};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
@@ -21,7 +22,7 @@ use rustls_pki_types::{DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
 use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
-use crate::verify::RingVerifier;
+use crate::verify::{ClientVerifier, ServerVerifier};
 
 /// What makes two environments the same.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -105,13 +106,11 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn client(&self) -> Result<Side, InstallError> {
         let provider = self.provider();
-        let mut names = Vec::new();
-        for name in &self.parameters.host_names {
-            let parsed = DnsName::try_from(name.clone())
-                .map_err(|_| self.tls(rustls::Error::General(format!("HostReferenceIdDNS `{name}` is no DNS name"))))?;
-            names.push(ServerName::DnsName(parsed));
-        }
-        let verifier = RingVerifier { authorities: self.authorities()?, provider: Arc::clone(&provider), names };
+        let verifier = ServerVerifier {
+            authorities: self.authorities()?,
+            provider: Arc::clone(&provider),
+            requirements: self.parameters.peer.clone(),
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions())
             .map_err(|error| self.tls(error))?
@@ -143,11 +142,10 @@ impl Builder<'_> {
             .map_err(|error| self.tls(error))?;
         let builder = match auth {
             ClientAuth::None => builder.with_no_client_auth(),
-            ClientAuth::Full | ClientAuth::Required => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(self.authorities()?, provider);
-                let verifier = if auth == ClientAuth::Full { verifier.allow_unauthenticated() } else { verifier };
-                let verifier = verifier.build().map_err(|error| self.bad_authorities(&error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+            auth => {
+                let chain = (auth != ClientAuth::PassThru).then(|| self.client_chain(auth, &provider)).transpose()?;
+                let requirements = self.parameters.peer.clone();
+                builder.with_client_cert_verifier(Arc::new(ClientVerifier { chain, provider, requirements }))
             }
         };
         let labels = &self.parameters.server_certificate_labels;
@@ -174,6 +172,16 @@ impl Builder<'_> {
             }
         }
         Ok(Side::Server(Arc::new(config)))
+    }
+
+    fn client_chain(
+        &self,
+        auth: ClientAuth,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, InstallError> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.authorities()?, Arc::clone(provider));
+        let verifier = if auth == ClientAuth::Full { verifier.allow_unauthenticated() } else { verifier };
+        verifier.build().map_err(|error| self.bad_authorities(&error.to_string()))
     }
 
     /// aws-lc with the policy's suites and groups, in the policy's order.

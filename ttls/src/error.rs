@@ -1,6 +1,7 @@
 //! Why a policy cannot be installed, and why a connection failed.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use keyrings::KeyringError;
@@ -25,6 +26,10 @@ pub enum InstallError {
         "the capture port {port} is taken: {source}; another program listens there, or choose another in pagent.toml"
     )]
     PortTaken { port: u16, source: io::Error },
+    #[error("the listener {address} of pagent.toml cannot be opened: {source}")]
+    ListenerTaken { address: SocketAddr, source: io::Error },
+    #[error("the listener {address} of pagent.toml names the rule `{rule}`, which the policy has not")]
+    ListenerRule { address: SocketAddr, rule: String },
     #[error(
         "the capture port {port} is not below net.ipv4.ip_unprivileged_port_start ({start}): without the daemon any \
          user could take it and read clear text; choose a lower port in pagent.toml or raise the limit"
@@ -42,40 +47,66 @@ pub enum ConnectionError {
     NoPolicy,
     #[error("it came to the capture port directly and has no original destination")]
     NotCaptured,
+    #[error("the rule `{0}` of its listener is not installed")]
+    RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
     OwnerUnknown(#[source] stack::StackError),
     #[error("the destination cannot be reached: {0}")]
     Unreachable(#[source] io::Error),
     #[error("the local program cannot be reached: {0}")]
     ProgramUnreachable(#[source] io::Error),
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed: {}", in_words(.0))]
     Handshake(#[source] io::Error),
+    #[error("the peer did not begin its handshake within {0} seconds; does it speak TLS, and as the other role?")]
+    HandshakeNotBegun(u32),
     #[error("the handshake did not complete within {0} seconds")]
     HandshakeTimeout(u32),
+    #[error("the peer broke the TLS connection: {0}")]
+    Broken(#[source] rustls::Error),
     #[error("the peer ended TLS without close_notify; the program was told by a reset")]
     Truncated,
     #[error("the connection was aborted: {0}")]
-    Aborted(#[source] io::Error),
+    Aborted(#[from] io::Error),
 }
 
 impl ConnectionError {
-    /// AT-TLS's return code: 5003 clear text where TLS was expected, 5004 time-out, 406 I/O, 420 closed by the peer.
+    /// AT-TLS's return code: 5003 clear text where TLS was expected, 5004 no handshake begun and 5005 none completed in
+    /// time, 406 I/O, 420 closed by the peer.
     #[must_use]
     pub fn return_code(&self) -> u32 {
         match self {
-            Self::HandshakeTimeout(_) => 5004,
+            Self::HandshakeNotBegun(_) => 5004,
+            Self::HandshakeTimeout(_) => 5005,
             Self::Handshake(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(rustls::Error::InvalidMessage(_)) => 5003,
-                Some(rustls::Error::InvalidCertificate(_)) => 8,
-                Some(rustls::Error::NoCertificatesPresented) => 5001,
-                Some(rustls::Error::PeerIncompatible(_)) => 402,
-                Some(rustls::Error::AlertReceived(_)) => 438,
-                Some(_) => 412,
+                Some(error) => of_tls(error),
                 None if error.kind() == io::ErrorKind::UnexpectedEof => 420,
                 None => 406,
             },
+            Self::Broken(error) => of_tls(error),
             Self::Truncated => 420,
             _ => 406,
         }
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> u32 {
+    match error {
+        rustls::Error::InvalidMessage(_) => 5003,
+        rustls::Error::InvalidCertificate(_) => 8,
+        rustls::Error::NoCertificatesPresented => 5001,
+        rustls::Error::PeerIncompatible(_) => 402,
+        rustls::Error::AlertReceived(_) => 438,
+        _ => 412,
+    }
+}
+
+/// What went wrong in a handshake; rustls shows the reasons of our own verifiers as they look in the program.
+fn in_words(error: &io::Error) -> String {
+    use rustls::{CertificateError, Error};
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::Other(reason))) => {
+            format!("the peer's certificate is not accepted: {}", reason.0)
+        }
+        _ => error.to_string(),
     }
 }

@@ -9,10 +9,13 @@
 //! [`Observer`] what it negotiated.
 
 mod capture;
+mod connection;
 mod engine;
 mod environment;
 mod error;
+mod handshake;
 mod install;
+mod listener;
 mod marks;
 mod registry;
 mod relay;
@@ -22,8 +25,10 @@ mod sys;
 mod verify;
 
 pub use capture::{Observation, Ruleset};
-pub use engine::{Engine, EnvironmentStatus, Prepared, Settings};
+pub use engine::{CaptureSettings, Engine, EnvironmentStatus, Prepared, Settings};
 pub use error::{ConnectionError, InstallError};
 pub use install::{Kernel, release};
+pub use listener::Listener;
 pub use marks::Marks;
 pub use registry::{Negotiated, Observer, Session, SessionState};
+pub use relay::Traffic;

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 
 use policies::Direction;
 use serde::{Serialize, Serializer};
-use stack::{ConnectionId, Endpoints};
+use stack::{ConnectionId, Endpoints, Socket};
+
+use crate::relay::Traffic;
 
 /// Ended connections that displays still show.
 const REMEMBERED: usize = 1000;
@@ -65,12 +67,9 @@ pub struct Session {
     /// When it was accepted.
     #[serde(serialize_with = "as_seconds")]
     pub started: SystemTime,
-    /// Bytes the program received.
-    #[serde(serialize_with = "as_count")]
-    pub bytes_in: Arc<AtomicU64>,
-    /// Bytes the program sent.
-    #[serde(serialize_with = "as_count")]
-    pub bytes_out: Arc<AtomicU64>,
+    /// What passed.
+    #[serde(flatten)]
+    pub traffic: Traffic,
     #[serde(serialize_with = "as_state")]
     state: Mutex<SessionState>,
 }
@@ -95,10 +94,16 @@ impl Session {
             environment,
             negotiated: None,
             started,
-            bytes_in: Arc::default(),
-            bytes_out: Arc::default(),
+            traffic: Traffic::default(),
             state: Mutex::new(SessionState::Active),
         }
+    }
+
+    /// Takes note of the program's socket.
+    pub(crate) fn found(&mut self, socket: Option<Socket>) {
+        self.id = socket.map(|socket| socket.id());
+        self.uid = socket.map(|socket| socket.uid);
+        self.inode = socket.map(|socket| socket.inode);
     }
 
     /// What became of it.
@@ -110,10 +115,6 @@ impl Session {
 
 fn as_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
-}
-
-fn as_count<S: Serializer>(count: &Arc<AtomicU64>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(count.load(Ordering::Relaxed))
 }
 
 fn as_state<S: Serializer>(state: &Mutex<SessionState>, serializer: S) -> Result<S::Ok, S::Error> {

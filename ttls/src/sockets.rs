@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use stack::Endpoints;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::engine::Settings;
+use crate::engine::{CaptureSettings, Settings};
 use crate::error::InstallError;
 use crate::marks::Marks;
 use crate::sys;
@@ -38,7 +38,7 @@ pub(crate) fn outbound_listeners(port: u16) -> io::Result<Vec<TcpListener>> {
 }
 
 /// One transparent listener for both families.
-pub(crate) fn inbound_listener(settings: &Settings) -> io::Result<TcpListener> {
+pub(crate) fn inbound_listener(settings: &CaptureSettings) -> io::Result<TcpListener> {
     let port = settings.inbound_port;
     let any: SocketAddr = if Path::new("/proc/net/if_inet6").exists() {
         (Ipv6Addr::UNSPECIFIED, port).into()
@@ -46,6 +46,15 @@ pub(crate) fn inbound_listener(settings: &Settings) -> io::Result<TcpListener> {
         (Ipv4Addr::UNSPECIFIED, port).into()
     };
     listen(any, Some(settings.marks))
+}
+
+/// A listener at an address of this host. Beside a capture, what its connections send is marked as ours.
+pub(crate) fn explicit_listener(address: SocketAddr, capture: Option<&CaptureSettings>) -> io::Result<TcpListener> {
+    let listener = listen(address, None)?;
+    if let Some(capture) = capture {
+        SockRef::from(&listener).set_mark(capture.marks.network())?;
+    }
+    Ok(listener)
 }
 
 /// A listener; a transparent one marks what its connections send as ours.
@@ -74,30 +83,41 @@ fn set_transparent(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> 
 /// Connects to the original destination from the program's own address.
 pub(crate) async fn dial_network(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
     let socket = new_socket(endpoints.remote)?;
-    let options = SockRef::from(&socket);
-    options.set_mark(settings.marks.network())?;
+    mark(&socket, settings, Marks::network)?;
     sys::bind_address_no_port(socket.as_fd())?;
     if endpoints.local.is_ipv4() == endpoints.remote.is_ipv4() {
         socket.bind(SocketAddr::new(endpoints.local.ip(), 0))?;
     }
-    let stream = socket.connect(endpoints.remote).await?;
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_keepalive(true)?;
-    Ok(stream)
+    connect(socket, endpoints.remote).await
 }
 
 /// Connects to the local program from the peer's address, so that it sees who its client is.
 pub(crate) async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
     let socket = new_socket(endpoints.local)?;
-    let options = SockRef::from(&socket);
-    options.set_mark(settings.marks.plain())?;
-    set_transparent(&options, endpoints.local)?;
+    mark(&socket, settings, Marks::plain)?;
+    set_transparent(&SockRef::from(&socket), endpoints.local)?;
     sys::bind_address_no_port(socket.as_fd())?;
     socket.bind(SocketAddr::new(endpoints.remote.ip(), 0))?;
-    let stream = socket.connect(endpoints.local).await?;
+    connect(socket, endpoints.local).await
+}
+
+/// Connects to an explicit listener's target, as nobody but ourselves.
+pub(crate) async fn dial(settings: &Settings, target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = new_socket(target)?;
+    mark(&socket, settings, Marks::network)?;
+    connect(socket, target).await
+}
+
+async fn connect(socket: TcpSocket, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_keepalive(true)?;
     Ok(stream)
+}
+
+/// Marks a leg as ours, where the kernel captures; without a capture there is nobody to tell.
+fn mark(socket: &TcpSocket, settings: &Settings, which: fn(Marks) -> u32) -> io::Result<()> {
+    settings.capture.as_ref().map_or(Ok(()), |capture| SockRef::from(socket).set_mark(which(capture.marks)))
 }
 
 fn new_socket(towards: SocketAddr) -> io::Result<TcpSocket> {

@@ -1,25 +1,124 @@
-//! Checking a server's certificate as AT-TLS does: it must chain to an authority of the key ring, and when reference
-//! names are coded it must carry one of them (RFC 9525). Without reference names any certificate of the ring's
-//! authorities is accepted.
+//! Checking a peer's certificate as AT-TLS does: it must chain to an authority of the key ring, its key must be long
+//! enough, and a server's must carry one of the reference names, where some are coded (RFC 9525). Without reference names
+//! any certificate of the ring's authorities is accepted.
 
 use std::sync::Arc;
 
+use policies::parameters::PeerRequirements;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
 
-#[derive(Debug)]
-pub(crate) struct RingVerifier {
-    pub(crate) authorities: Arc<RootCertStore>,
-    pub(crate) provider: Arc<CryptoProvider>,
-    /// Empty: any name.
-    pub(crate) names: Vec<ServerName<'static>>,
+/// Why a certificate that chains to an authority is not accepted.
+#[derive(Debug, thiserror::Error)]
+enum Unacceptable {
+    #[error("its {kind} key has {bits} bits, {parameter} asks for {minimum}")]
+    ShortKey { kind: &'static str, bits: usize, parameter: &'static str, minimum: u32 },
+    #[error("it is for {presented}, the policy expects {expected}{wildcards}")]
+    OtherName { presented: String, expected: String, wildcards: &'static str },
 }
 
-impl ServerCertVerifier for RingVerifier {
+impl From<Unacceptable> for Error {
+    fn from(reason: Unacceptable) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
+    }
+}
+
+fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
+    let parsed = X509Certificate::from_der(certificate);
+    parsed.map(|(_, parsed)| parsed).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))
+}
+
+/// `PeerMinRsaKeySize` and `PeerMinECCKeySize`.
+fn check_key(certificate: &X509Certificate<'_>, requirements: &PeerRequirements) -> Result<(), Error> {
+    let key = certificate.public_key().parsed();
+    let (kind, parameter, minimum) = match &key {
+        Ok(PublicKey::RSA(_)) => ("RSA", "PeerMinRsaKeySize", requirements.min_rsa),
+        Ok(PublicKey::EC(_)) => ("EC", "PeerMinECCKeySize", requirements.min_ecc),
+        _ => return Ok(()), // Ed25519 has one size
+    };
+    let bits = key.map_or(0, |key| key.key_size());
+    if bits < minimum as usize {
+        return Err(Unacceptable::ShortKey { kind, bits, parameter, minimum }.into());
+    }
+    Ok(())
+}
+
+/// `HostReferenceIdDNS` against the DNS names of the subjectAltName, and `HostReferenceIdCN` against the common name of a
+/// certificate that has none (RFC 6125, section 6.4.4).
+fn check_names(
+    der: &CertificateDer<'_>,
+    certificate: &X509Certificate<'_>,
+    requirements: &PeerRequirements,
+) -> Result<(), Error> {
+    let PeerRequirements { host_names, common_names, wildcards, .. } = requirements;
+    if host_names.is_empty() && common_names.is_empty() {
+        return Ok(());
+    }
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    let names = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    let mut presented: Vec<&str> = names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(*name),
+            _ => None,
+        })
+        .collect();
+    let found = if *wildcards {
+        let parsed = ParsedCertificate::try_from(der)?;
+        let names = host_names.iter().filter_map(|name| DnsName::try_from(name.as_str()).ok());
+        names.map(ServerName::DnsName).any(|name| verify_server_name(&parsed, &name).is_ok())
+    } else {
+        host_names.iter().any(|name| presented.iter().any(|presented| matches(name, presented, false)))
+    };
+    if found {
+        return Ok(());
+    }
+    if presented.is_empty() {
+        presented = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).collect();
+        if common_names.iter().any(|name| presented.iter().any(|presented| matches(name, presented, *wildcards))) {
+            return Ok(());
+        }
+    }
+    let has_wildcard = presented.iter().any(|name| name.starts_with("*."));
+    let presented = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+    let expected = host_names.iter().chain(common_names).map(String::as_str).collect::<Vec<_>>().join(" or ");
+    let off = "; wildcards do not count while HostRefWildcardValidation is Off";
+    let wildcards = if has_wildcard && !wildcards { off } else { "" };
+    Err(Unacceptable::OtherName { presented, expected, wildcards }.into())
+}
+
+/// Whether a name of a certificate is the reference name; a wildcard stands for the whole left-most label.
+fn matches(reference: &str, presented: &str, wildcards: bool) -> bool {
+    let reference = reference.trim_end_matches('.');
+    if reference.eq_ignore_ascii_case(presented.trim_end_matches('.')) {
+        return true;
+    }
+    let Some(domain) = presented.strip_prefix("*.").filter(|domain| wildcards && domain.contains('.')) else {
+        return false;
+    };
+    reference.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain))
+}
+
+/// What a client checks of its server.
+#[derive(Debug)]
+pub(crate) struct ServerVerifier {
+    pub(crate) authorities: Arc<RootCertStore>,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) requirements: PeerRequirements,
+}
+
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -31,19 +130,66 @@ impl ServerCertVerifier for RingVerifier {
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&certificate, &self.authorities, intermediates, now, algorithms)?;
-        let mut mismatch = None;
-        for name in &self.names {
-            match verify_server_name(&certificate, name) {
-                Ok(()) => return Ok(ServerCertVerified::assertion()),
-                Err(error) => mismatch = Some(error),
-            }
-        }
-        match mismatch {
-            None => Ok(ServerCertVerified::assertion()),
-            Some(error @ Error::InvalidCertificate(_)) => Err(error),
-            Some(_) => Err(Error::InvalidCertificate(CertificateError::NotValidForName)),
-        }
+        let parsed = parse(end_entity)?;
+        check_key(&parsed, &self.requirements)?;
+        check_names(end_entity, &parsed, &self.requirements)?;
+        Ok(ServerCertVerified::assertion())
     }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What a server checks of its clients.
+#[derive(Debug)]
+pub(crate) struct ClientVerifier {
+    /// Checks the chain; none for `ClientAuthType PassThru`, which takes any certificate, or none.
+    pub(crate) chain: Option<Arc<dyn ClientCertVerifier>>,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) requirements: PeerRequirements,
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.as_ref().is_some_and(|chain| chain.client_auth_mandatory())
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.as_ref().map(|chain| chain.root_hint_subjects()).unwrap_or_default()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let Some(chain) = &self.chain else { return Ok(ClientCertVerified::assertion()) };
+        let verified = chain.verify_client_cert(end_entity, intermediates, now)?;
+        check_key(&parse(end_entity)?, &self.requirements)?;
+        Ok(verified)
+    }
+
+    // That the client holds the certificate's key is checked whatever the certificate is worth.
 
     fn verify_tls12_signature(
         &self,
@@ -71,6 +217,18 @@ impl ServerCertVerifier for RingVerifier {
 #[cfg(test)]
 mod tests {
     use rustls::crypto::aws_lc_rs;
+
+    use super::matches;
+
+    #[test]
+    fn a_wildcard_stands_for_one_label_where_it_counts() {
+        assert!(matches("Host.example.com", "host.EXAMPLE.com", false));
+        assert!(matches("host.example.com.", "*.example.com", true));
+        assert!(!matches("host.example.com", "*.example.com", false));
+        assert!(!matches("a.host.example.com", "*.example.com", true));
+        assert!(!matches("example.com", "*.com", true));
+        assert!(!matches(".example.com", "*.example.com", true));
+    }
 
     #[test]
     fn the_signature_algorithms_pasearch_shows_are_the_engine_s() {

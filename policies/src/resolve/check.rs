@@ -115,7 +115,6 @@ impl<'a> Resolver<'a> {
             }),
             Engine::Refused(reason) => differs.then(|| refused(reason)),
             Engine::Minimum(built_in, reason) => match setting.values.first() {
-                Some(Value::Number(number)) if *number > built_in => Some(refused(reason)),
                 Some(Value::Number(number)) if *number < built_in => Some(no_effect(reason)),
                 _ => None,
             },

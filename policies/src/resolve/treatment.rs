@@ -72,6 +72,12 @@ impl Resolver<'_> {
             let problem = Problem::NoEffect { parameter: "ServerKexECurves", value, reason };
             report(problem, coded(&["ServerKexECurves"]), None);
         }
+        if parameters.reset_cipher_timer > 0 && parameters.tls12 {
+            let value = parameters.reset_cipher_timer.to_string();
+            let reason = "connections of TLS 1.2 keep their keys: it could renew them by renegotiation only";
+            let problem = Problem::NoEffect { parameter: "ResetCipherTimer", value, reason };
+            report(problem, coded(&["ResetCipherTimer"]), Some("code `TLSv1.2 Off`, or take the warning for it"));
+        }
         let names_sent = codes("ClientHandshakeSNIList");
         if let Some(more) = names_sent.get(1..).filter(|more| !more.is_empty()) {
             let value = more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -99,7 +105,7 @@ impl Resolver<'_> {
             report(Problem::NothingUsable { rule: name(), reason: reason.to_owned() }, rule.origin.clone(), Some(help));
         }
         let is_client = parameters.role == Role::Client;
-        if is_client && parameters.host_names.is_empty() {
+        if is_client && parameters.peer.host_names.is_empty() && parameters.peer.common_names.is_empty() {
             report(
                 Problem::NoHostCheck { rule: name() },
                 // Where the role is coded: the environment's, or the connection's that makes a client of it.

@@ -178,8 +178,8 @@ const ADVANCED: &[Parameter] = &[
     row(
         "HandshakeTimeout",
         Kind::Number(0, 600),
-        "Seconds a handshake may take, 0-600; 0 means no limit. When they are over the connection \
-         is reset.",
+        "Seconds until the peer must have begun its handshake, 0-600; ten times as many may pass until it is complete. \
+         0 means no limit. When the time is over the connection is reset.",
     )
     .or("10"),
     row(
@@ -190,17 +190,14 @@ const ADVANCED: &[Parameter] = &[
     )
     .or("Required")
     .environment()
-    .values(&[
-        ("PassThru", Refused("taking certificates without checking them is not implemented")),
-        ("SAFCheck", Refused("certificates are not mapped to users yet, and the check is never weakened")),
-    ]),
+    .values(&[("SAFCheck", Refused("certificates are not mapped to users yet, and the check is never weakened"))]),
     row(
         "ResetCipherTimer",
         Kind::Number(0, 1440),
-        "Minutes after which a connection's keys are renewed, 0-1440; 0 means never.",
+        "Minutes after which a connection's keys are renewed, 0-1440; 0 means never. TLS 1.3 renews them by KeyUpdate, \
+         in both directions; TLS 1.2 connections keep their keys.",
     )
-    .or("0")
-    .differs("keys are not renewed by time"),
+    .or("0"),
     row(
         "CertificateLabel",
         Kind::Line { may_be_empty: true },
@@ -436,24 +433,15 @@ const ADVANCED: &[Parameter] = &[
         "Name that the common name of a server's certificate must equal when it has no DNS \
          subjectAltName. May be repeated: one must match.",
     )
-    .list()
-    .refused(
-        "names are compared with the certificate's subjectAltName only (RFC 9525); use \
-         HostReferenceIdDNS",
-    ),
+    .list(),
     row(
         "HostRefWildcardValidation",
         ON_OFF,
         "Whether a wildcard in the names of a server's certificate (*.example.com) may match \
          HostReferenceIdDNS and HostReferenceIdCN.",
     )
-    .or("On")
-    .ibm("Off")
-    .quiet()
-    .differs(
-        "a wildcard as the whole left-most label of a certificate's DNS name is always honoured \
-         (RFC 9525)",
-    ),
+    .or("Off")
+    .quiet(),
     row(
         "HandshakeCacheCapacity",
         Kind::Number(0, 1_000_000),

@@ -1,0 +1,143 @@
+//! What is asked of a peer's certificate: names, key sizes, and of clients one at all.
+
+use std::fs;
+
+use crate::network::{HOST, Network, PEER, rule};
+
+/// A certificate made by openssl, signed by an authority of its own (`NAME-ca.crt`), and its key.
+fn certificate(network: &Network, name: &str, arguments: &[&str]) -> anyhow::Result<(String, String)> {
+    let file = |name: String| network.lab.folder().join(name).to_string_lossy().into_owned();
+    let (ca, ca_key) = (file(format!("{name}-ca.crt")), file(format!("{name}-ca.key")));
+    let (certificate, key) = (file(format!("{name}.crt")), file(format!("{name}.key")));
+    let authority = ["-newkey", "rsa:2048", "-subj", "/CN=authority", "-keyout", &ca_key, "-out", &ca];
+    let signed = ["-CA", &ca, "-CAkey", &ca_key, "-extensions", "usr_cert", "-keyout", &key, "-out", &certificate];
+    let request = ["req", "-x509", "-nodes", "-days", "2"];
+    network.peer.succeed("openssl", &[&request[..], &authority].concat())?;
+    network.peer.succeed("openssl", &[&request[..], &signed, arguments].concat())?;
+    Ok((certificate, key))
+}
+
+/// The parameters of the environment action, changed.
+fn with(policy: &str, more: &str) -> String {
+    policy.replace("HostReferenceIdDNS server.example\n", more)
+}
+
+#[test]
+fn a_server_is_known_by_its_names_and_the_length_of_its_key() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let servers = [
+        (
+            "wild",
+            8441,
+            &["-newkey", "rsa:2048", "-subj", "/CN=wild", "-addext", "subjectAltName=DNS:*.example.com"][..],
+        ),
+        ("plain", 8442, &["-newkey", "rsa:2048", "-subj", "/CN=plain.example.com"][..]),
+        (
+            "curve",
+            8443,
+            &[
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-subj",
+                "/CN=curve",
+                "-addext",
+                "subjectAltName=DNS:curve.example.com",
+            ],
+        ),
+    ];
+    let mut agent = network.agent(&network.host)?;
+    let mut running = Vec::new();
+    for (name, port, arguments) in servers {
+        let (certificate, key) = certificate(&network, name, arguments)?;
+        fs::copy(certificate.replace(".crt", "-ca.crt"), agent.ring("TCPIP", "RING").join(format!("ca-{name}.pem")))?;
+        let accept = port.to_string();
+        let words = ["s_server", "-accept", &accept, "-cert", &certificate, "-key", &key, "-www", "-quiet"];
+        running.push(network.peer.serve(port, "openssl", &words)?);
+    }
+    // Port, parameters, and what the log says of it; nothing: it is accepted.
+    let cases = [
+        (8441, "HostReferenceIdDNS a.example.com\nHostRefWildcardValidation On\n", ""),
+        (8441, "HostReferenceIdDNS a.example.com\n", "wildcards do not count while HostRefWildcardValidation is Off"),
+        (8441, "HostReferenceIdCN wild\n", "it is for *.example.com, the policy expects wild"),
+        (8442, "HostReferenceIdCN PLAIN.example.com\n", ""),
+        (8442, "HostReferenceIdDNS plain.example.com\n", "it is for plain.example.com, the policy expects"),
+        (8442, "HostReferenceIdCN plain.example.com\nPeerMinRsaKeySize 3072\n", "its RSA key has 2048 bits"),
+        (8443, "HostReferenceIdDNS curve.example.com\n", ""),
+        (8443, "HostReferenceIdDNS curve.example.com\nPeerMinECCKeySize 384\n", "its EC key has 256 bits"),
+    ];
+    let policy = |index: usize, port: u16, more: &str| {
+        let rule = rule(
+            &format!("OUT{index}"),
+            &format!("RemotePortRange {port}\nDirection Outbound"),
+            "Client",
+            "TCPIP/RING",
+        );
+        with(&rule, more)
+    };
+    for (index, (port, more, said)) in cases.into_iter().enumerate() {
+        agent.policy(&policy(index, port, more))?;
+        if index == 0 {
+            agent.start()?
+        } else {
+            agent.refresh()?
+        }
+        let output = network.host.run("curl", &["-sS", "-m", "5", &format!("http://{}:{port}/", PEER[0])])?;
+        let page = String::from_utf8_lossy(&output.stdout);
+        if said.is_empty() {
+            assert!(page.contains("TLSv1.3"), "{port} {more}: {page}{}", agent.log());
+        } else {
+            assert!(!output.status.success(), "{port} {more}: {page}");
+            assert!(agent.log().contains(said), "{port} {more}: not `{said}` in\n{}", agent.log());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_s_certificate_is_asked_for_as_the_rule_says() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let folder = network.lab.folder().to_string_lossy().into_owned();
+    fs::write(network.lab.folder().join("index.html"), "come in")?;
+    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080", "--directory", &folder])?;
+    let mut agent = network.agent(&network.host)?;
+    let (known, known_key) = network.authority.issue("client.example")?;
+    let file = |name: &str| network.lab.folder().join(name).to_string_lossy().into_owned();
+    fs::write(file("known.crt"), known)?;
+    fs::write(file("known.key"), known_key)?;
+    let stranger = certificate(&network, "stranger", &["-newkey", "rsa:2048", "-subj", "/CN=stranger"])?;
+    let certificates = [None, Some((file("known.crt"), file("known.key"))), Some(stranger)];
+    let authority = network.authority_file()?;
+    let resolve = format!("server.example:8080:{}", HOST[0]);
+    // For each type: without a certificate, with one of the ring's authority, with a stranger's.
+    for (index, (kind, admitted)) in
+        [("PassThru", [true, true, true]), ("Full", [true, true, false]), ("Required", [false, true, false])]
+            .into_iter()
+            .enumerate()
+    {
+        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
+        let advanced = format!("TTLSEnvironmentAdvancedParms\n{{\nClientAuthType {kind}\n}}\n}}\n");
+        agent.policy(&(policy.strip_suffix("}\n").unwrap_or_default().to_owned() + &advanced))?;
+        if index == 0 {
+            agent.start()?
+        } else {
+            agent.refresh()?
+        }
+        for version in [&["--tlsv1.3"][..], &["--tls-max", "1.2"]] {
+            for (certificate, admitted) in certificates.iter().zip(admitted) {
+                let mut words = vec!["-sS", "-m", "5", "--cacert", &authority, "--resolve", &resolve];
+                words.extend_from_slice(version);
+                if let Some((certificate, key)) = certificate {
+                    words.extend(["--cert", certificate, "--key", key]);
+                }
+                words.push("https://server.example:8080/");
+                let output = network.peer.run("curl", &words)?;
+                let page = String::from_utf8_lossy(&output.stdout);
+                assert_eq!(page == "come in", admitted, "{kind} {version:?} {certificate:?}: {page}\n{}", agent.log());
+            }
+        }
+    }
+    assert!(agent.log().contains("RC: 5001 "), "{}", agent.log());
+    Ok(())
+}

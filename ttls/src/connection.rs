@@ -1,0 +1,324 @@
+//! The life of a connection the engine carries: whose it is, its rule, its two legs, its end.
+//!
+//! A connection takes the installed policy once, when it is accepted, and keeps it: a refresh changes new connections
+//! only.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use policies::parameters::Role;
+use policies::{Connection, Direction, Policy, TtlsRule};
+use socket2::{SockAddr, SockRef};
+use stack::{Endpoints, State, owner, socket};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, info, warn};
+
+use crate::engine::{Installed, Shared};
+use crate::environment::Environment;
+use crate::error::ConnectionError;
+use crate::handshake::shake_hands;
+use crate::listener::Listener;
+use crate::registry::{Session, SessionState};
+use crate::relay::{Network, abort, relay};
+use crate::sockets::{canonical, dial, dial_network, dial_program};
+
+/// How a connection came to the engine.
+#[derive(Clone)]
+pub(crate) enum Arrival {
+    /// A local program's, redirected by the kernel.
+    Redirected,
+    /// From the network, handed over by the kernel.
+    HandedOver,
+    /// To an explicit listener.
+    Explicit(Arc<Listener>),
+}
+
+/// Takes connections for as long as the engine runs.
+pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, arrival: Arrival) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let arrived =
+                    Arrived { shared: Arc::clone(&shared), stream, peer: canonical(peer), arrival: arrival.clone() };
+                tokio::spawn(arrived.serve());
+            }
+            Err(error) => {
+                // Out of descriptors or memory: connections wait in the backlog until some are free again.
+                warn!(%error, "no connection can be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// A connection that was accepted.
+struct Arrived {
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    arrival: Arrival,
+}
+
+/// What is to be done with it.
+struct Treatment {
+    /// Its ends as program and peer know them.
+    endpoints: Endpoints,
+    direction: Direction,
+    rule: Option<Arc<TtlsRule>>,
+    environment: Option<Arc<Environment>>,
+}
+
+impl Arrived {
+    async fn serve(self) {
+        let started = SystemTime::now();
+        let installed = {
+            let _unchanged = self.shared.installing.read().await;
+            self.shared.installed.load_full()
+        };
+        let treatment = match self.treatment(&installed).await {
+            Ok(treatment) => treatment,
+            Err(error @ (ConnectionError::NoPolicy | ConnectionError::NotCaptured)) => {
+                debug!(peer = %self.peer, %error, "connection refused");
+                return abort(&self.stream);
+            }
+            Err(error) => {
+                warn!(peer = %self.peer, %error, "connection refused");
+                return abort(&self.stream);
+            }
+        };
+        let _ = self.stream.set_nodelay(true);
+        let _ = SockRef::from(&self.stream).set_keepalive(true);
+        let Treatment { endpoints, direction, rule, environment } = treatment;
+        let session = Session::new(
+            self.shared.registry.number(),
+            endpoints,
+            direction,
+            rule.map(|rule| rule.name.clone()).unwrap_or_default(),
+            environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
+            started,
+        );
+        match direction {
+            Direction::Outbound => self.outbound(session, environment).await,
+            Direction::Inbound => self.inbound(session, environment).await,
+        }
+    }
+
+    async fn treatment(&self, installed: &Installed) -> Result<Treatment, ConnectionError> {
+        if !installed.in_force {
+            return Err(ConnectionError::NoPolicy);
+        }
+        let environment = |rule: &Arc<TtlsRule>| installed.environments.get(&rule.name).cloned();
+        let (endpoints, direction) = match &self.arrival {
+            Arrival::Redirected => (self.redirected_endpoints()?, Direction::Outbound),
+            Arrival::HandedOver => (self.handed_over_endpoints()?, Direction::Inbound),
+            Arrival::Explicit(listener) => {
+                // Installation has seen to it that the rule is there.
+                let rule = installed.policy.ttls.iter().find(|rule| rule.name == listener.rule);
+                let rule = rule.ok_or_else(|| ConnectionError::RuleMissing(listener.rule.clone()))?;
+                let environment = environment(rule);
+                let client = environment.as_ref().is_some_and(|found| found.key.parameters.role == Role::Client);
+                let own = self.stream.local_addr().map(canonical).map_err(|_| ConnectionError::NotCaptured)?;
+                let (endpoints, direction) = if client {
+                    (Endpoints { local: self.peer, remote: listener.target }, Direction::Outbound)
+                } else {
+                    (Endpoints { local: own, remote: self.peer }, Direction::Inbound)
+                };
+                return Ok(Treatment { endpoints, direction, rule: Some(Arc::clone(rule)), environment });
+            }
+        };
+        let rule = rule_of(&installed.policy, endpoints, direction).await?;
+        let environment = rule.as_ref().and_then(environment);
+        Ok(Treatment { endpoints, direction, rule, environment })
+    }
+
+    fn handed_over_endpoints(&self) -> Result<Endpoints, ConnectionError> {
+        let local = canonical(self.stream.local_addr().map_err(|_| ConnectionError::NotCaptured)?);
+        if self.shared.settings.capture.as_ref().is_none_or(|capture| local.port() == capture.inbound_port) {
+            return Err(ConnectionError::NotCaptured);
+        }
+        Ok(Endpoints { local, remote: self.peer })
+    }
+
+    fn redirected_endpoints(&self) -> Result<Endpoints, ConnectionError> {
+        let socket = SockRef::from(&self.stream);
+        let original = if self.peer.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+        let remote = original.ok().as_ref().and_then(SockAddr::as_socket).map(canonical);
+        let port = self.shared.settings.capture.as_ref().map(|capture| capture.outbound_port);
+        let remote = remote.filter(|remote| !(remote.ip().is_loopback() && Some(remote.port()) == port));
+        Ok(Endpoints { local: self.peer, remote: remote.ok_or(ConnectionError::NotCaptured)? })
+    }
+
+    /// Program first, network second: dial the destination, shake hands there, relay.
+    async fn outbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
+        let Self { shared, stream: program, arrival, .. } = self;
+        let endpoints = session.endpoints;
+        let dialled = match &arrival {
+            Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
+            _ => dial_network(&shared.settings, endpoints).await,
+        };
+        // The program's socket, while it waits for us: its end is that of its own connection.
+        let ends = match &arrival {
+            Arrival::Explicit(listener) => Endpoints { local: endpoints.local, remote: listener.address },
+            _ => endpoints,
+        };
+        session.found(socket::lookup(ends).ok().flatten().filter(|socket| socket.state != State::Listen));
+        let network = match dialled {
+            Ok(network) => network,
+            Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
+        };
+        let network = match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
+            Ok(network) => network,
+            Err(error) => return fail(&shared, session, &program, &error),
+        };
+        carry(&shared, session, program, network, rekey(environment.as_deref())).await;
+    }
+
+    /// Network first, program second: shake hands with the peer, then connect to the program: captured, from the peer's
+    /// address.
+    async fn inbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
+        let Self { shared, stream: network, arrival, .. } = self;
+        let endpoints = session.endpoints;
+        let program_end = match &arrival {
+            Arrival::Explicit(listener) => listener.target,
+            _ => endpoints.local,
+        };
+        let listening = socket::listener(program_end).ok().flatten();
+        session.uid = listening.map(|socket| socket.uid);
+        session.inode = listening.map(|socket| socket.inode);
+        let network = match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
+            Ok(network) => network,
+            Err(error) => return record_failure(&shared, session, &error),
+        };
+        let dialled = match &arrival {
+            Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
+            _ => dial_program(&shared.settings, endpoints).await,
+        };
+        let program = match dialled {
+            Ok(program) => program,
+            Err(error) => {
+                return fail(&shared, session, &network.stream, &ConnectionError::ProgramUnreachable(error));
+            }
+        };
+        let ours = program.local_addr().map(canonical);
+        let seen_by_program = ours.map(|ours| Endpoints { local: program_end, remote: ours });
+        let found = seen_by_program.ok().and_then(|ends| socket::lookup(ends).ok().flatten());
+        session.id = found.map(|socket| socket.id());
+        carry(&shared, session, program, network, rekey(environment.as_deref())).await;
+    }
+}
+
+/// The rule of a captured connection; asks who owns it only when some rule does.
+async fn rule_of(
+    policy: &Policy,
+    endpoints: Endpoints,
+    direction: Direction,
+) -> Result<Option<Arc<TtlsRule>>, ConnectionError> {
+    let Endpoints { local, remote } = endpoints;
+    let mut connection = Connection { local, remote, direction, jobname: None, userid: None };
+    let now = chrono::Local::now().fixed_offset();
+    if policy.asks_for_owner(&connection, now) {
+        // A rule that would have matched the owner must not be missed: an owner that cannot be told is refused.
+        // A program that closed at once leaves a socket without inode and uid.
+        let unknown = || ConnectionError::OwnerUnknown(stack::StackError::Malformed { what: "a socket's owner" });
+        // The program's socket: its end of an outbound connection, its listener for an inbound one.
+        let socket = match direction {
+            Direction::Outbound => socket::lookup(endpoints),
+            Direction::Inbound => socket::listener(endpoints.local),
+        };
+        let socket = socket.map_err(ConnectionError::OwnerUnknown)?;
+        let socket = socket.filter(|socket| socket.inode != 0).ok_or_else(unknown)?;
+        connection.userid = owner::lookup_userid(socket.uid).map_err(ConnectionError::OwnerUnknown)?;
+        if policy.ttls.iter().any(|rule| rule.conditions.jobname.as_ref().is_some_and(|name| !name.is_any())) {
+            let owners = tokio::task::spawn_blocking(move || owner::of_inodes(&[socket.inode])).await;
+            let found = owners.ok().and_then(|mut owners| owners.remove(&socket.inode));
+            connection.jobname = Some(found.ok_or_else(unknown)?.jobname);
+        }
+    }
+    Ok(policy.ttls_rule(&connection, now).cloned())
+}
+
+/// The network leg with what its rule asks for; without an environment it passes unchanged.
+async fn secure(
+    stream: TcpStream,
+    environment: Option<&Environment>,
+    destination: SocketAddr,
+    session: &mut Session,
+) -> Result<Network, ConnectionError> {
+    let Some(environment) = environment else { return Ok(Network::unchanged(stream)) };
+    let (network, negotiated) = shake_hands(stream, environment, destination).await?;
+    session.negotiated = Some(negotiated);
+    Ok(network)
+}
+
+/// How often an environment renews its keys.
+fn rekey(environment: Option<&Environment>) -> Option<Duration> {
+    let minutes = environment?.key.parameters.reset_cipher_timer;
+    (minutes > 0).then(|| Duration::from_secs(60 * u64::from(minutes)))
+}
+
+/// Relays a session to its end.
+async fn carry(
+    shared: &Shared,
+    session: Session,
+    mut program: TcpStream,
+    mut network: Network,
+    rekey: Option<Duration>,
+) {
+    const TLS13: u16 = 0x0304;
+    let session = shared.registry.begin(session);
+    let negotiated = session.negotiated.as_ref();
+    if negotiated.is_some() {
+        shared.observer.established(&session);
+    }
+    debug!(
+        rule = session.rule,
+        local = %session.endpoints.local,
+        remote = %session.endpoints.remote,
+        direction = %session.direction,
+        resumed = negotiated.is_some_and(|negotiated| negotiated.resumed),
+        "EZD1281I TTLS Map"
+    );
+    let rekey = rekey.filter(|_| negotiated.is_some_and(|negotiated| negotiated.version == TLS13));
+    let state = match relay(&mut program, &mut network, &session.traffic, rekey).await {
+        Ok(()) => SessionState::Closed,
+        Err(error) => {
+            debug!(rule = session.rule, remote = %session.endpoints.remote, %error, "connection ended");
+            SessionState::Failed(error.to_string())
+        }
+    };
+    shared.registry.end(&session, state);
+    if negotiated.is_some() {
+        shared.observer.ended(&session);
+    }
+}
+
+/// Ends a session that never got to its relay; the other side is reset.
+fn fail(shared: &Shared, session: Session, other: &TcpStream, error: &ConnectionError) {
+    abort(other);
+    record_failure(shared, session, error);
+}
+
+/// Notes a session whose handshake failed or never began.
+fn record_failure(shared: &Shared, session: Session, error: &ConnectionError) {
+    report(&session, error);
+    let session = shared.registry.begin(session);
+    shared.registry.end(&session, SessionState::Failed(error.to_string()));
+    if !session.environment.is_empty() {
+        shared.observer.failed(&session);
+    }
+}
+
+fn report(session: &Session, error: &ConnectionError) {
+    let Endpoints { local, remote } = session.endpoints;
+    info!(
+        "EZD1286I TTLS Error CONNID: {} LOCAL: {}..{} REMOTE: {}..{} RULE: {} RC: {} Initial Handshake: {error}",
+        session.id.map_or_else(|| "00000000".to_owned(), |id| id.to_string()),
+        local.ip(),
+        local.port(),
+        remote.ip(),
+        remote.port(),
+        session.rule,
+        error.return_code(),
+    );
+}

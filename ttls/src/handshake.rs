@@ -1,0 +1,141 @@
+//! The handshake on the network leg, bounded by AT-TLS's two intervals.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::environment::{Environment, Handshake};
+use crate::error::ConnectionError;
+use crate::registry::Negotiated;
+use crate::relay::Network;
+
+/// The handshake may take this many times `HandshakeTimeout`, once the peer has begun.
+const COMPLETION: u32 = 10;
+
+/// Shakes hands as the environment says. A failed handshake closes the stream, after the alert that says why.
+///
+/// `HandshakeTimeout` bounds the time to the peer's first bytes; ten times as long may pass to the end.
+pub(crate) async fn shake_hands(
+    stream: TcpStream,
+    environment: &Environment,
+    destination: SocketAddr,
+) -> Result<(Network, Negotiated), ConnectionError> {
+    let heard = Arc::new(AtomicBool::new(false));
+    let stream = Heard { stream, heard: Arc::clone(&heard) };
+    let handshake = async {
+        match environment.handshake(destination) {
+            Handshake::Client(config, name) => {
+                let connect = TlsConnector::from(config).connect(name, stream).into_fallible();
+                connect.await.map(TlsStream::from)
+            }
+            Handshake::Server(config) => {
+                TlsAcceptor::from(config).accept(stream).into_fallible().await.map(TlsStream::from)
+            }
+        }
+    };
+    let seconds = environment.key.parameters.handshake_timeout;
+    let stream = bounded(seconds, &heard, handshake).await?.map_err(|(error, _)| ConnectionError::Handshake(error))?;
+    let client = matches!(stream, TlsStream::Client(_));
+    let state = stream.get_ref().1;
+    let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    environment.count(resumed);
+    let negotiated = Negotiated {
+        version: state.protocol_version().map(u16::from).unwrap_or_default(),
+        suite: state.negotiated_cipher_suite().map(|suite| u16::from(suite.suite())).unwrap_or_default(),
+        group: state.negotiated_key_exchange_group().map(|group| u16::from(group.name())),
+        resumed,
+        client,
+        peer_certificates: state
+            .peer_certificates()
+            .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
+            .unwrap_or_default(),
+    };
+    let (heard, connection) = match stream {
+        TlsStream::Client(stream) => {
+            let (stream, connection) = stream.into_inner();
+            (stream, rustls::Connection::Client(connection))
+        }
+        TlsStream::Server(stream) => {
+            let (stream, connection) = stream.into_inner();
+            (stream, rustls::Connection::Server(connection))
+        }
+    };
+    Ok((Network::tls(heard.stream, connection), negotiated))
+}
+
+/// Runs a handshake within the two intervals; 0 seconds means no limit.
+async fn bounded<T>(
+    seconds: u32,
+    heard: &AtomicBool,
+    handshake: impl Future<Output = T>,
+) -> Result<T, ConnectionError> {
+    if seconds == 0 {
+        return Ok(handshake.await);
+    }
+    let mut handshake = pin!(handshake);
+    let first = Duration::from_secs(seconds.into());
+    if let Ok(done) = tokio::time::timeout(first, &mut handshake).await {
+        return Ok(done);
+    }
+    if !heard.load(Ordering::Relaxed) {
+        return Err(ConnectionError::HandshakeNotBegun(seconds));
+    }
+    let rest = first * (COMPLETION - 1);
+    let incomplete = |_| ConnectionError::HandshakeTimeout(seconds.saturating_mul(COMPLETION));
+    tokio::time::timeout(rest, handshake).await.map_err(incomplete)
+}
+
+/// A stream that notes when the peer's first bytes have come.
+struct Heard {
+    stream: TcpStream,
+    heard: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
