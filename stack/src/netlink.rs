@@ -3,6 +3,7 @@
 //! The few messages this project needs (sock_diag, nfnetlink) are put together here and in their modules; the crates
 //! of the rust-netlink family have no SOCK_DESTROY and no nfnetlink_log configuration.
 
+use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
@@ -69,13 +70,34 @@ impl Message {
     }
 }
 
+thread_local! {
+    /// The thread's netlink sockets by protocol: a connection's look-ups are too many to open one for each. A socket
+    /// belongs to the network namespace it was opened in; no thread of ours changes its own.
+    static SOCKETS: RefCell<Vec<(isize, Socket)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Sends a request to the kernel and collects the payloads of its answers.
 ///
 /// # Errors
 ///
 /// [`StackError::Refused`] with the kernel's errno, or what the socket says.
 pub fn request(protocol: isize, message: Message, what: &'static str) -> Result<Vec<Vec<u8>>, StackError> {
-    let dump = message.0.get(6..8) == Some(&(REQUEST | DUMP).to_ne_bytes());
+    let flags = message.0.get(6..8).and_then(|flags| flags.first_chunk()).map_or(0, |flags| u16::from_ne_bytes(*flags));
+    let dump = flags & DUMP == DUMP;
+    let kept = SOCKETS.with_borrow_mut(|sockets| {
+        let at = sockets.iter().position(|(known, _)| *known == protocol)?;
+        Some(sockets.swap_remove(at).1)
+    });
+    let socket = kept.map_or_else(|| open(protocol), Ok)?;
+    let result = exchange(&socket, &message.finish(), dump, what);
+    // What may still come could be taken for the next request's: the answer after a failure, an acknowledgement.
+    if matches!(result, Ok(_) | Err(StackError::Refused { .. })) && flags & ACK == 0 {
+        SOCKETS.with_borrow_mut(|sockets| sockets.push((protocol, socket)));
+    }
+    result
+}
+
+fn open(protocol: isize) -> Result<Socket, StackError> {
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -85,7 +107,11 @@ pub fn request(protocol: isize, message: Message, what: &'static str) -> Result<
         &nix::sys::time::TimeVal::new(Duration::from_secs(5).as_secs().cast_signed(), 0),
     )
     .map_err(io::Error::from)?;
-    socket.send(&message.finish(), 0)?;
+    Ok(socket)
+}
+
+fn exchange(socket: &Socket, message: &[u8], dump: bool, what: &'static str) -> Result<Vec<Vec<u8>>, StackError> {
+    socket.send(message, 0)?;
     let mut answers = Vec::new();
     loop {
         let (buffer, _) = socket.recv_from_full()?;

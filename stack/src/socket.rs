@@ -140,18 +140,30 @@ impl Socket {
 ///
 /// When the kernel cannot be asked; a socket that is not there is `None`.
 pub fn lookup(endpoints: Endpoints) -> Result<Option<Socket>, StackError> {
-    for family in families(endpoints) {
-        let message = Message::new(SOCK_DIAG_BY_FAMILY, REQUEST).bytes(&diag_request(
-            family,
-            u32::MAX,
-            Some(endpoints),
-            NO_COOKIE,
-        ));
+    // The kernel falls back to a listener; that is not the connection asked for.
+    find(endpoints, |socket| socket.endpoints == endpoints)
+}
+
+/// The listener that would accept a connection to `local`, as the kernel chooses it.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn listener(local: SocketAddr) -> Result<Option<Socket>, StackError> {
+    // No connection has port 0: the look-up ends at the listener.
+    let nobody: IpAddr = if local.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let ends = Endpoints { local, remote: SocketAddr::new(nobody, 0) };
+    find(ends, |socket| socket.state == State::Listen)
+}
+
+/// The first socket that the kernel finds for some ends and that is the one meant.
+fn find(ends: Endpoints, meant: impl Fn(&Socket) -> bool) -> Result<Option<Socket>, StackError> {
+    for family in families(ends) {
+        let message =
+            Message::new(SOCK_DIAG_BY_FAMILY, REQUEST).bytes(&diag_request(family, u32::MAX, Some(ends), NO_COOKIE));
         match netlink::request(NETLINK_SOCK_DIAG, message, "a socket's description") {
             Ok(answers) => {
-                // The kernel falls back to a listener; that is not the connection asked for.
-                let found = answers.iter().find_map(|answer| parse(answer));
-                if let Some(found) = found.filter(|socket| socket.endpoints == endpoints) {
+                if let Some(found) = answers.iter().find_map(|answer| parse(answer)).filter(&meant) {
                     return Ok(Some(found));
                 }
             }
@@ -160,25 +172,6 @@ pub fn lookup(endpoints: Endpoints) -> Result<Option<Socket>, StackError> {
         }
     }
     Ok(None)
-}
-
-/// The listener that would accept a connection to `local`.
-///
-/// # Errors
-///
-/// When the kernel cannot be asked.
-pub fn listener(local: SocketAddr) -> Result<Option<Socket>, StackError> {
-    // An IPv6 listener on :: may serve IPv4 too; an IPv4 one never serves IPv6.
-    let rank = |socket: &Socket| match (socket.endpoints.local.ip(), local.ip()) {
-        _ if socket.endpoints.local.port() != local.port() => None,
-        (bound, wanted) if bound == wanted => Some(0),
-        (IpAddr::V4(bound), IpAddr::V4(_)) if bound.is_unspecified() => Some(1),
-        (IpAddr::V6(bound), _) if bound.is_unspecified() => Some(2),
-        _ => None,
-    };
-    let listeners = list(&[State::Listen])?;
-    let found = listeners.into_iter().filter_map(|socket| rank(&socket).map(|rank| (rank, socket)));
-    Ok(found.min_by_key(|(rank, _)| *rank).map(|(_, socket)| socket))
 }
 
 /// Every TCP socket in one of these states.
@@ -419,6 +412,26 @@ mod tests {
         let listening = TcpListener::bind("0.0.0.0:0").expect("a listener");
         let port = listening.local_addr().expect("an address").port();
         let found = listener(SocketAddr::from(([127, 0, 0, 1], port))).expect("an answer").expect("the listener");
+        assert_eq!((found.state, found.endpoints.local.port()), (State::Listen, port));
+        assert_ne!(found.inode, 0);
+        // An established connection to it is not it.
+        let connection = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        let found = listener(connection.peer_addr().expect("an address")).expect("an answer").expect("the listener");
         assert_eq!(found.state, State::Listen);
+        drop((connection, listening));
+        assert_eq!(listener(SocketAddr::from(([127, 0, 0, 1], port))).expect("an answer"), None);
+    }
+
+    #[test]
+    fn a_listener_of_both_families_is_found_by_either() {
+        let Ok(listening) = TcpListener::bind("[::]:0") else {
+            assert!(!std::path::Path::new("/proc/net/if_inet6").exists(), "no listener on ::");
+            return;
+        };
+        let port = listening.local_addr().expect("an address").port();
+        for address in [IpAddr::from([127, 0, 0, 1]), Ipv6Addr::LOCALHOST.into()] {
+            let found = listener(SocketAddr::new(address, port)).expect("an answer").expect("the listener");
+            assert_eq!((found.state, found.endpoints.local.port()), (State::Listen, port));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is asked of a peer's certificate: names, key sizes, and of clients one at all.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use crate::network::{HOST, Network, PEER, rule};
 
@@ -139,5 +140,46 @@ fn a_client_s_certificate_is_asked_for_as_the_rule_says() -> anyhow::Result<()> 
         }
     }
     assert!(agent.log().contains("RC: 5001 "), "{}", agent.log());
+    Ok(())
+}
+
+/// A session made while the client's certificate was good is not resumed when it has expired.
+#[test]
+fn an_expired_certificate_is_refused_on_resumption_too() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let folder = network.lab.folder().to_string_lossy().into_owned();
+    fs::write(network.lab.folder().join("index.html"), "come in")?;
+    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080", "--directory", &folder])?;
+    let mut agent = network.agent(&network.host)?;
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
+    agent.policy(&policy)?;
+    agent.start()?;
+    let end = SystemTime::now() + Duration::from_secs(6);
+    let (certificate, key) = network.authority.issue_until("client.example", end)?;
+    fs::write(network.lab.folder().join("client.pem"), certificate + &key)?;
+    let client = |version: &str, session: &str| {
+        let script = format!(
+            "(printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 1) | openssl s_client -{version} -connect {}:8080 -cert \
+             {folder}/client.pem {session} 2>&1",
+            HOST[0]
+        );
+        let output = network.peer.run("sh", &["-c", &script])?;
+        anyhow::Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let versions = ["tls1_2", "tls1_3"];
+    for version in versions {
+        let said = client(version, &format!("-sess_out {folder}/{version}.session"))?;
+        assert!(said.contains("come in"), "{said}");
+        let said = client(version, &format!("-sess_in {folder}/{version}.session"))?;
+        assert!(said.contains("Reused") && said.contains("come in"), "{said}\n{}", agent.log());
+    }
+    let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+    std::thread::sleep(left + Duration::from_secs(1));
+    for version in versions {
+        let said = client(version, &format!("-sess_in {folder}/{version}.session"))?;
+        assert!(!said.contains("come in"), "{said}");
+    }
+    let refused = agent.log().matches("RC: 401 Initial Handshake: the session cannot be resumed any more").count();
+    assert_eq!(refused, versions.len(), "{}", agent.log());
     Ok(())
 }

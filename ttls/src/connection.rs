@@ -87,8 +87,6 @@ impl Arrived {
                 return abort(&self.stream);
             }
         };
-        let _ = self.stream.set_nodelay(true);
-        let _ = SockRef::from(&self.stream).set_keepalive(true);
         let Treatment { endpoints, direction, rule, environment } = treatment;
         let session = Session::new(
             self.shared.registry.number(),
@@ -118,10 +116,10 @@ impl Arrived {
                 let rule = rule.ok_or_else(|| ConnectionError::RuleMissing(listener.rule.clone()))?;
                 let environment = environment(rule);
                 let client = environment.as_ref().is_some_and(|found| found.key.parameters.role == Role::Client);
-                let own = self.stream.local_addr().map(canonical).map_err(|_| ConnectionError::NotCaptured)?;
                 let (endpoints, direction) = if client {
                     (Endpoints { local: self.peer, remote: listener.target }, Direction::Outbound)
                 } else {
+                    let own = self.stream.local_addr().map(canonical).map_err(|_| ConnectionError::NotCaptured)?;
                     (Endpoints { local: own, remote: self.peer }, Direction::Inbound)
                 };
                 return Ok(Treatment { endpoints, direction, rule: Some(Arc::clone(rule)), environment });

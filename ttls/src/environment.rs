@@ -84,6 +84,11 @@ impl Environment {
         }
     }
 
+    /// Whether the certificates of peers are looked at.
+    pub(crate) fn verifies_peers(&self) -> bool {
+        self.key.parameters.role != Role::Server(ClientAuth::PassThru)
+    }
+
     /// Counts a finished handshake.
     pub(crate) fn count(&self, resumed: bool) {
         let counter = if resumed { &self.resumed } else { &self.full };

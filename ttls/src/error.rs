@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use keyrings::KeyringError;
+use rustls::CertificateError;
 
 /// Why nothing was installed. The policy in force stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,8 @@ pub enum ConnectionError {
     HandshakeNotBegun(u32),
     #[error("the handshake did not complete within {0} seconds")]
     HandshakeTimeout(u32),
+    #[error("the session cannot be resumed any more: {0}")]
+    NoLongerGood(#[source] rustls::Error),
     #[error("the peer broke the TLS connection: {0}")]
     Broken(#[source] rustls::Error),
     #[error("the peer ended TLS without close_notify; the program was told by a reset")]
@@ -71,7 +74,8 @@ pub enum ConnectionError {
 
 impl ConnectionError {
     /// AT-TLS's return code: 5003 clear text where TLS was expected, 5004 no handshake begun and 5005 none completed in
-    /// time, 406 I/O, 420 closed by the peer.
+    /// time, 401 an expired certificate, 8 another that is not accepted, 406 I/O, 420 closed by
+    /// the peer.
     #[must_use]
     pub fn return_code(&self) -> u32 {
         match self {
@@ -82,7 +86,7 @@ impl ConnectionError {
                 None if error.kind() == io::ErrorKind::UnexpectedEof => 420,
                 None => 406,
             },
-            Self::Broken(error) => of_tls(error),
+            Self::Broken(error) | Self::NoLongerGood(error) => of_tls(error),
             Self::Truncated => 420,
             _ => 406,
         }
@@ -92,6 +96,12 @@ impl ConnectionError {
 fn of_tls(error: &rustls::Error) -> u32 {
     match error {
         rustls::Error::InvalidMessage(_) => 5003,
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => 401,
         rustls::Error::InvalidCertificate(_) => 8,
         rustls::Error::NoCertificatesPresented => 5001,
         rustls::Error::PeerIncompatible(_) => 402,
@@ -102,7 +112,7 @@ fn of_tls(error: &rustls::Error) -> u32 {
 
 /// What went wrong in a handshake; rustls shows the reasons of our own verifiers as they look in the program.
 fn in_words(error: &io::Error) -> String {
-    use rustls::{CertificateError, Error};
+    use rustls::Error;
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(CertificateError::Other(reason))) => {
             format!("the peer's certificate is not accepted: {}", reason.0)

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -16,6 +17,7 @@ use crate::environment::{Environment, Handshake};
 use crate::error::ConnectionError;
 use crate::registry::Negotiated;
 use crate::relay::Network;
+use crate::verify::check_dates;
 
 /// The handshake may take this many times `HandshakeTimeout`, once the peer has begun.
 const COMPLETION: u32 = 10;
@@ -46,6 +48,10 @@ pub(crate) async fn shake_hands(
     let client = matches!(stream, TlsStream::Client(_));
     let state = stream.get_ref().1;
     let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    if resumed && environment.verifies_peers() {
+        let chain = state.peer_certificates().unwrap_or_default();
+        check_dates(chain, UnixTime::now()).map_err(ConnectionError::NoLongerGood)?;
+    }
     environment.count(resumed);
     let negotiated = Negotiated {
         version: state.protocol_version().map(u16::from).unwrap_or_default(),

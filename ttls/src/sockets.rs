@@ -61,6 +61,9 @@ pub(crate) fn explicit_listener(address: SocketAddr, capture: Option<&CaptureSet
 fn listen(address: SocketAddr, transparent: Option<Marks>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // What it accepts inherits these two.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(transparent.is_none())?;
     }

@@ -18,6 +18,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::time::ASN1Time;
 
 /// Why a certificate that chains to an authority is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,24 @@ fn matches(reference: &str, presented: &str, wildcards: bool) -> bool {
         return false;
     };
     reference.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain))
+}
+
+/// Asks again what may have changed since the handshake that a session was made in: nobody verifies the chain of a resumed
+/// session, and a ticket lives longer than some certificates.
+pub(crate) fn check_dates(chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+    let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
+    let now = now.ok_or(Error::InvalidCertificate(CertificateError::Expired))?;
+    for certificate in chain {
+        let parsed = parse(certificate)?;
+        let validity = parsed.validity();
+        if now > validity.not_after {
+            return Err(Error::InvalidCertificate(CertificateError::Expired));
+        }
+        if now < validity.not_before {
+            return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+        }
+    }
+    Ok(())
 }
 
 /// What a client checks of its server.

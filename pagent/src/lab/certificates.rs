@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
@@ -45,8 +46,18 @@ impl Authority {
     ///
     /// When no key can be made.
     pub fn issue(&self, name: &str) -> anyhow::Result<(String, String)> {
+        self.issue_until(name, SystemTime::now() + Duration::from_secs(86_400))
+    }
+
+    /// The same, good until a time.
+    ///
+    /// # Errors
+    ///
+    /// When no key can be made.
+    pub fn issue_until(&self, name: &str, end: SystemTime) -> anyhow::Result<(String, String)> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = end.into();
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
         Ok((certificate, key.serialize_pem()))
