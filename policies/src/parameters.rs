@@ -123,6 +123,8 @@ pub struct SecurityParameters {
     pub server_certificate_labels: Vec<String>,
     /// What a peer's certificate must be, beside its chain.
     pub peer: PeerRequirements,
+    /// What a server makes of the name a client sends; none: nothing (`ServerHandshakeSNI Off`).
+    pub server_names: Option<ServerNames>,
     /// The name a client sends in the SNI extension.
     pub server_name_indication: Option<String>,
     /// Seconds until the peer must have begun its handshake, and ten times as many until it is complete; 0: no limit.
@@ -145,6 +147,17 @@ pub struct SecurityParameters {
     pub require_extended_master_secret: bool,
     /// FIPS 140-3.
     pub fips: Fips,
+}
+
+/// `ServerHandshakeSNI` and what belongs to it.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize)]
+pub struct ServerNames {
+    /// `Required`: clients that name nobody are refused.
+    pub demanded: bool,
+    /// `ServerHandshakeSNIMatch Required`: clients that name somebody else are refused.
+    pub match_demanded: bool,
+    /// Names and the labels of the certificates sent for them, in order.
+    pub certificates: Vec<(String, String)>,
 }
 
 /// What the certificate of a peer must be, beside its chain to an authority of the ring.
@@ -282,7 +295,17 @@ impl TtlsRule {
                 .or_else(|| self.texts("HostReferenceIdDNS").into_iter().next()),
             _ => None,
         };
+        let pair = |text: String| text.split_once('/').map(|(name, label)| (name.to_owned(), label.to_owned()));
+        let server_names = match self.choice("ServerHandshakeSNI") {
+            Some(wanted @ ("Optional" | "Required")) if role != Role::Client => Some(ServerNames {
+                demanded: wanted == "Required",
+                match_demanded: self.choice("ServerHandshakeSNIMatch") == Some("Required"),
+                certificates: self.texts("ServerHandshakeSNIList").into_iter().filter_map(pair).collect(),
+            }),
+            _ => None,
+        };
         let parameters = SecurityParameters {
+            server_names,
             environment: environment.name.clone(),
             instance: self.number("EnvironmentUserInstance").unwrap_or(0),
             role,

@@ -30,6 +30,8 @@ pub enum Kind {
     Word,
     /// A DNS name, its first label perhaps `*`.
     DnsName,
+    /// `name/label`: a DNS name and a certificate's label, which may hold blanks.
+    NameAndLabel,
     /// One word of 1–8 characters A–Z 0–9 @ # $, `*` allowed at the end; folded to upper case.
     NamePattern,
     /// An address, prefix, range or `All`.
@@ -242,7 +244,7 @@ impl Kind {
     /// How far the value reaches. `braces` tells IBM's form from the brace-less one.
     pub(crate) fn extent(self, braces: bool) -> Extent {
         match self {
-            Self::Line { .. } | Self::FipsMode | Self::Image | Self::PolicyFile => Extent::Rest,
+            Self::Line { .. } | Self::NameAndLabel | Self::FipsMode | Self::Image | Self::PolicyFile => Extent::Rest,
             Self::Choices(_) => Extent::Each,
             Self::Ports if braces => Extent::Range,
             Self::Ports | Self::Suites(_) | Self::OldSuites | Self::Groups { .. } | Self::SignaturePairs if !braces => {
@@ -267,6 +269,10 @@ impl Kind {
             }
             Self::Word => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
             Self::DnsName => one(is_dns_name(text).then(|| Value::Text(text.to_owned()))),
+            Self::NameAndLabel => {
+                let (name, label) = text.split_once('/')?;
+                one((is_dns_name(name) && !label.is_empty()).then(|| Value::Text(text.to_owned())))
+            }
             Self::NamePattern => one(NamePattern::parse(text).map(Value::Pattern)),
             Self::Address => one(AddressRange::parse(text).map(Value::Address)),
             Self::Prefix => one(AddressRange::parse(text)
@@ -309,6 +315,7 @@ impl Kind {
             Self::Line { .. } => "text to the end of the line".to_owned(),
             Self::Word => "one word".to_owned(),
             Self::DnsName => "a DNS name such as host.example.com".to_owned(),
+            Self::NameAndLabel => "name/label such as host.example.com/WEB CERT".to_owned(),
             Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),
             Self::Prefix => "an address or address/prefix".to_owned(),

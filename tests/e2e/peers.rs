@@ -183,3 +183,53 @@ fn an_expired_certificate_is_refused_on_resumption_too() -> anyhow::Result<()> {
     assert_eq!(refused, versions.len(), "{}", agent.log());
     Ok(())
 }
+
+/// One port, several names: each has its certificate, and the policy says what becomes of others.
+#[test]
+fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let folder = network.lab.folder().to_string_lossy().into_owned();
+    fs::write(network.lab.folder().join("index.html"), "come in")?;
+    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080", "--directory", &folder])?;
+    let mut agent = network.agent(&network.host)?;
+    let ring = agent.ring("TCPIP", "RING");
+    for (name, label) in [("a.example", "SITE A"), ("b.example", "SITEB")] {
+        let (certificate, key) = network.authority.issue(name)?;
+        fs::write(ring.join(format!("{label}.pem")), certificate + &key)?;
+    }
+    let list =
+        "CertificateLabel server\nServerHandshakeSNIList a.example/SITE A\nServerHandshakeSNIList B.example/SITEB\n";
+    // The name that is sent (none: no SNI), and the certificate that comes, or none.
+    let both = [("a.example", Some("a.example")), ("b.EXAMPLE", Some("b.example"))];
+    let cases = [
+        ("Optional", "Optional", [("other.example", Some("server.example")), ("", Some("server.example"))]),
+        ("Optional", "Required", [("other.example", None), ("", Some("server.example"))]),
+        ("Required", "Required", [("other.example", None), ("", None)]),
+        ("Off", "Required", [("other.example", Some("server.example")), ("", Some("server.example"))]),
+    ];
+    for (index, (sni, matching, others)) in cases.into_iter().enumerate() {
+        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+        let advanced = format!(
+            "TTLSEnvironmentAdvancedParms\n{{\nServerHandshakeSNI {sni}\nServerHandshakeSNIMatch {matching}\n{list}}}\n}}\n"
+        );
+        agent.policy(&(policy.strip_suffix("}\n").unwrap_or_default().to_owned() + &advanced))?;
+        if index == 0 {
+            agent.start()?
+        } else {
+            agent.refresh()?
+        }
+        let expected = if sni == "Off" { both.map(|(name, _)| (name, Some("server.example"))) } else { both };
+        for (name, certificate) in expected.into_iter().chain(others) {
+            let name = if name.is_empty() { "-noservername".to_owned() } else { format!("-servername {name}") };
+            let script = format!(
+                "openssl s_client -connect {}:8080 {name} </dev/null 2>/dev/null | openssl x509 -noout -subject 2>/dev/null",
+                HOST[0]
+            );
+            let said = network.peer.run("sh", &["-c", &script])?.stdout;
+            let expected = certificate.map(|name| format!("subject=CN = {name}\n")).unwrap_or_default();
+            assert_eq!(String::from_utf8_lossy(&said), expected, "{sni} {matching} {name}\n{}", agent.log());
+        }
+    }
+    assert!(agent.log().contains("no certificate for the name"), "{}", agent.log());
+    Ok(())
+}

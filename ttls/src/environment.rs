@@ -22,7 +22,7 @@ use rustls_pki_types::{DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
 use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
-use crate::verify::{ClientVerifier, ServerVerifier};
+use crate::verify::{ClientVerifier, ServerVerifier, matches};
 
 /// What makes two environments the same.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -159,7 +159,19 @@ impl Builder<'_> {
         } else {
             labels.iter().map(|label| self.identity(Some(label))).collect::<Result<_, _>>()?
         };
-        let mut config = builder.with_cert_resolver(Arc::new(ByKeyType(identities)));
+        let names = match &self.parameters.server_names {
+            None => None,
+            Some(names) => Some(Names {
+                demanded: names.demanded,
+                match_demanded: names.match_demanded,
+                known: names
+                    .certificates
+                    .iter()
+                    .map(|(name, label)| Ok((name.clone(), self.identity(Some(label))?)))
+                    .collect::<Result<_, InstallError>>()?,
+            }),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Identities { others: identities, names }));
         config.ignore_client_order = true; // the policy's order counts
         config.require_ems = self.parameters.require_extended_master_secret;
         let parameters = self.parameters;
@@ -243,13 +255,38 @@ impl Builder<'_> {
     }
 }
 
-/// Several certificates of one server, one for each kind of key: the first the client can verify is sent.
+/// The certificates of a server: for the name the client sends, and for others; of several, one for each kind of key, the
+/// first that the client can verify.
 #[derive(Debug)]
-struct ByKeyType(Vec<Arc<CertifiedKey>>);
+struct Identities {
+    names: Option<Names>,
+    others: Vec<Arc<CertifiedKey>>,
+}
 
-impl ResolvesServerCert for ByKeyType {
+/// The names a server answers to.
+#[derive(Debug)]
+struct Names {
+    demanded: bool,
+    match_demanded: bool,
+    known: Vec<(String, Arc<CertifiedKey>)>,
+}
+
+impl Identities {
+    /// The certificates for a client that sent this name; none: it is refused.
+    fn of(&self, name: Option<&str>) -> Vec<&Arc<CertifiedKey>> {
+        let others = || self.others.iter().collect();
+        let Some(names) = &self.names else { return others() };
+        let Some(name) = name else { return if names.demanded { Vec::new() } else { others() } };
+        let known: Vec<_> =
+            names.known.iter().filter(|(known, _)| matches(name, known, true)).map(|(_, identity)| identity).collect();
+        if known.is_empty() && !names.match_demanded { others() } else { known }
+    }
+}
+
+impl ResolvesServerCert for Identities {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
-        self.0.iter().find(|identity| identity.key.choose_scheme(schemes).is_some()).cloned()
+        let suitable = |identity: &&Arc<CertifiedKey>| identity.key.choose_scheme(schemes).is_some();
+        self.of(hello.server_name()).into_iter().find(suitable).cloned()
     }
 }

@@ -117,6 +117,12 @@ fn in_words(error: &io::Error) -> String {
         Some(Error::InvalidCertificate(CertificateError::Other(reason))) => {
             format!("the peer's certificate is not accepted: {}", reason.0)
         }
+        // The words of rustls for a resolver that found none.
+        Some(Error::General(reason)) if reason == "no server certificate chain resolved" => {
+            "there is no certificate for the name the client asked for (ServerHandshakeSNI…), or for the signature \
+             algorithms it can verify"
+                .to_owned()
+        }
         _ => error.to_string(),
     }
 }

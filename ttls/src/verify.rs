@@ -100,7 +100,7 @@ fn check_names(
 }
 
 /// Whether a name of a certificate is the reference name; a wildcard stands for the whole left-most label.
-fn matches(reference: &str, presented: &str, wildcards: bool) -> bool {
+pub(crate) fn matches(reference: &str, presented: &str, wildcards: bool) -> bool {
     let reference = reference.trim_end_matches('.');
     if reference.eq_ignore_ascii_case(presented.trim_end_matches('.')) {
         return true;

@@ -90,7 +90,9 @@ impl Checked<'_> {
         };
         let is_server = *role != Role::Client;
         let labels: Vec<(&str, &str)> = labels.into_iter().filter(|(_, label)| !label.is_empty()).collect();
-        for (parameter, label) in &labels {
+        let names = self.security.server_names.iter().flat_map(|names| &names.certificates);
+        let for_names: Vec<(&str, &str)> = names.map(|(_, label)| ("ServerHandshakeSNIList", label.as_str())).collect();
+        for (parameter, label) in labels.iter().chain(&for_names) {
             match facts.certificates.iter().find(|certificate| certificate.label == *label) {
                 Some(certificate) => self.certificate(certificate, parameter),
                 None => {

@@ -15,8 +15,6 @@ const ANY_NUMBER: Kind = Kind::Number(0, u32::MAX);
 
 const NO_OLD_VERSION: &str = "SSLv2, SSLv3, TLSv1 and TLSv1.1 are never negotiated";
 const NO_FRAGMENT: &str = "the maximum fragment length extension (RFC 6066) is not negotiated";
-const NO_SNI_LIST: &str = "SNI conditions are not evaluated yet";
-const NO_SNI_SERVER: &str = "it steers SNI conditions, which are refused where ServerHandshakeSNI asks for them";
 const NO_SNI_ANSWER: &str = "a server's answer to the name is not told by the engine; code Optional, and \
 HostReferenceIdDNS to check the server";
 const NO_REVOCATION: &str = "revocation is not checked yet, and a policy that asks for it is not weakened silently";
@@ -260,22 +258,20 @@ const ADVANCED: &[Parameter] = &[
         "Whether a server looks at the name a client sends (SNI): Off, Optional, or Required, where \
          clients that send none are refused.",
     )
-    .or("Off")
-    .refused(NO_SNI_LIST),
+    .or("Off"),
     row(
         "ServerHandshakeSNIMatch",
         Kind::Choice(&["Required", "Optional"]),
         "Whether a client that sends a name not in ServerHandshakeSNIList is refused (Required) or \
-         served all the same (Optional).",
-    )
-    .idle(NO_SNI_SERVER),
-    line(
+         served all the same (Optional, also when it is not coded).",
+    ),
+    row(
         "ServerHandshakeSNIList",
+        Kind::NameAndLabel,
         "Server name and the label of the certificate sent for it, written name/label. May be \
-         repeated.",
+         repeated; several labels of one name are for keys of different types.",
     )
-    .list()
-    .idle(NO_SNI_SERVER),
+    .list(),
     row(
         "ClientHandshakeSNI",
         REQUIRED_OPTIONAL_OFF,

@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         }
         let text = self.source.text.get(value_span.start..value_span.end).unwrap_or_default();
         let text = match parameter.kind {
-            Kind::Line { .. } => text.to_owned(),
+            Kind::Line { .. } | Kind::NameAndLabel => text.to_owned(),
             _ => text.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
         };
         let ignored = rest.iter().find(|word| word.span.start >= value_span.end).map(|word| {
