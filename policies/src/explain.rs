@@ -143,6 +143,8 @@ fn parameter(rule: &TtlsRule, row: &Parameter) -> Option<ParameterView> {
     // The engine has one list of suites and one of groups; what of the coded ones is in effect stands there.
     let value = match (row.name, security) {
         ("V3CipherSuites", Some(security)) => list(&security.suites, cipher::name),
+        ("SignaturePairs", Some(security)) => list(&security.signatures, group::signature_name),
+        ("SignaturePairsCert", Some(security)) => list(&security.certificate_signatures, group::signature_name),
         ("GSK_V3_SIDCACHE_SIZE", Some(security)) => security.cache_capacity.to_string(),
         ("GSK_V3_SESSION_TIMEOUT", Some(security)) => security.cache_timeout.to_string(),
         ("GSK_SESSION_TICKET_SERVER_TIMEOUT", Some(security)) => security.ticket_timeout.to_string(),

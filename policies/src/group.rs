@@ -131,6 +131,15 @@ pub fn signature_name(code: u16) -> String {
     found.map_or_else(|| format!("{code:04X}"), |(_, name)| (*name).to_owned())
 }
 
+/// Whether handshakes of TLS 1.3 (or of TLS 1.2) can be signed with an algorithm the engine verifies: TLS 1.3 has no PKCS #1
+/// (RFC 8446, section 4.2.3), TLS 1.2 no ML-DSA.
+#[must_use]
+pub fn signs(code: u16, tls13: bool) -> bool {
+    const PKCS1: [u16; 3] = [0x0401, 0x0501, 0x0601];
+    const ML_DSA: [u16; 3] = [0x0904, 0x0905, 0x0906];
+    !(if tls13 { PKCS1 } else { ML_DSA }).contains(&code)
+}
+
 /// The signature algorithms the engine verifies, in the order it offers them (TLS 1.2's names of them where those are
 /// older). A test of the data plane compares the list with the engine's.
 pub const VERIFIED: &[u16] =

@@ -112,6 +112,10 @@ pub struct SecurityParameters {
     pub suites: Vec<u16>,
     /// Groups in order of preference; only such as the engine has.
     pub groups: Vec<u16>,
+    /// Signature algorithms of handshakes in order of preference (RFC 8446, 4.2.3); only such as the engine verifies.
+    pub signatures: Vec<u16>,
+    /// Signature algorithms of certificates; only such as the engine verifies.
+    pub certificate_signatures: Vec<u16>,
     /// `Keyring` as written.
     pub keyring: String,
     /// `KeyringPw`.
@@ -276,8 +280,13 @@ impl TtlsRule {
         let no_group = "none of the rule's groups can be used with it";
         let serves = |tls13: bool| suites.iter().any(|&code| cipher::is_tls13(code) == tls13);
         let classic = groups.iter().any(|&code| group::serves_tls12(code));
-        let tls12 = self.version("TLSv1.2", &[(serves(false), no_suite), (classic, no_group)], &mut left_out);
-        let tls13 = self.version("TLSv1.3", &[(serves(true), no_suite), (!groups.is_empty(), no_group)], &mut left_out);
+        let (signatures, certificate_signatures) = self.signatures();
+        let no_signature = "none of the rule's signature pairs can be used with it";
+        let signs = |tls13: bool| signatures.iter().any(|&code| group::signs(code, tls13));
+        let needs = [(serves(false), no_suite), (classic, no_group), (signs(false), no_signature)];
+        let tls12 = self.version("TLSv1.2", &needs, &mut left_out);
+        let needs = [(serves(true), no_suite), (!groups.is_empty(), no_group), (signs(true), no_signature)];
+        let tls13 = self.version("TLSv1.3", &needs, &mut left_out);
         if coded_suites {
             let off = |code: &&u16| !self.on(if cipher::is_tls13(**code) { "TLSv1.3" } else { "TLSv1.2" });
             left_out.unversioned = suites.iter().filter(off).copied().collect();
@@ -306,6 +315,8 @@ impl TtlsRule {
         };
         let parameters = SecurityParameters {
             server_names,
+            signatures,
+            certificate_signatures,
             environment: environment.name.clone(),
             instance: self.number("EnvironmentUserInstance").unwrap_or(0),
             role,
@@ -365,6 +376,23 @@ impl TtlsRule {
             left_out.versions.push((name, reason));
         }
         on && missing.is_none()
+    }
+
+    /// Signature algorithms of handshakes and of certificates: SignaturePairs holds for both where SignaturePairsCert is not
+    /// coded.
+    fn signatures(&self) -> (Vec<u16>, Vec<u16>) {
+        let coded = |name: &str| {
+            let values = self.effective(name).values;
+            let codes = values.iter().filter_map(|value| match value {
+                Value::SignaturePair(code) => Some(*code),
+                _ => None,
+            });
+            let codes = partition(codes, |code| group::VERIFIED.contains(&code)).0;
+            (!values.is_empty()).then_some(codes)
+        };
+        let handshakes = coded("SignaturePairs").unwrap_or_else(|| group::VERIFIED.to_vec());
+        let certificates = coded("SignaturePairsCert").unwrap_or_else(|| handshakes.clone());
+        (handshakes, certificates)
     }
 
     /// Suites in order, the first of equal ones kept, and whether they are coded.

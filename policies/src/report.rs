@@ -362,9 +362,14 @@ impl Shown<'_> {
             }
             Kind::Groups { .. } => Vec::new(),
             Kind::SignaturePairs => {
-                let engine = row.name == "SignaturePairs" && (defaults || coded.is_some());
-                let codes: Vec<u16> =
-                    if engine { group::VERIFIED.to_vec() } else { values.iter().filter_map(as_code).collect() };
+                let codes: Vec<u16> = match (row.name, self.security) {
+                    ("SignaturePairs", Some(security)) if defaults || coded.is_some() => security.signatures.clone(),
+                    ("SignaturePairs", None) if defaults => group::VERIFIED.to_vec(),
+                    ("SignaturePairsCert", Some(security)) if coded.is_some() => {
+                        security.certificate_signatures.clone()
+                    }
+                    _ => values.iter().filter_map(as_code).collect(),
+                };
                 let text = |code: u16| (format!("{code:04X}"), group::signature_name(code));
                 codes_entry(row.name, codes.into_iter(), text)
             }

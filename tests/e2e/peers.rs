@@ -233,3 +233,53 @@ fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
     assert!(agent.log().contains("no certificate for the name"), "{}", agent.log());
     Ok(())
 }
+
+/// What openssl says of the signatures of a handshake: ours, and those the other end may use.
+#[test]
+fn handshakes_are_signed_as_the_policy_says() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080"])?;
+    let mut agent = network.agent(&network.host)?;
+    let arguments =
+        ["-newkey", "rsa:2048", "-subj", "/CN=server.example", "-addext", "subjectAltName=DNS:server.example"];
+    let (certificate, key) = certificate(&network, "rsa", &arguments)?;
+    let ring = agent.ring("TCPIP", "RING");
+    fs::remove_file(ring.join("server.pem"))?;
+    fs::remove_file(ring.join("server.key"))?;
+    fs::write(ring.join("rsa.pem"), fs::read_to_string(certificate)? + &fs::read_to_string(key)?)?;
+    let policy = |pairs: &str| {
+        let rule = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+        let advanced = format!("TTLSSignatureParms\n{{\nSignaturePairs {pairs}\n}}\n}}\n");
+        rule.strip_suffix("}\n").unwrap_or_default().to_owned() + &advanced
+    };
+    // Pairs, a TLS version, and the digest and type the server signs with; none: no handshake.
+    let cases = [
+        ("0806080508040401", "-tls1_3", Some("SHA512 RSA-PSS")),
+        ("0805080608040401", "-tls1_3", Some("SHA384 RSA-PSS")),
+        ("06010804", "-tls1_2", Some("SHA512 RSA")),
+        ("0804", "-tls1_2", Some("SHA256 RSA-PSS")),
+        ("0401", "-tls1_3", None),
+    ];
+    for (index, (pairs, version, signed)) in cases.into_iter().enumerate() {
+        agent.policy(&policy(pairs))?;
+        if index == 0 {
+            agent.start()?
+        } else {
+            agent.refresh()?
+        }
+        let script =
+            format!("openssl s_client {version} -connect {}:8080 </dev/null 2>&1 | grep '^Peer sign'", HOST[0]);
+        let said = network.peer.run("sh", &["-c", &script])?.stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let word =
+            |title: &str| said.lines().find_map(|line| line.strip_prefix(title)).map(str::trim).map(str::to_owned);
+        let found = word("Peer signing digest:").zip(word("Peer signature type:"));
+        let found = found.map(|(digest, kind)| format!("{digest} {kind}"));
+        assert_eq!(found.as_deref(), signed, "{pairs} {version}: {said}\n{}", agent.log());
+    }
+    // A key that can sign with none of them is told when the policy is installed.
+    agent.policy(&policy("0403"))?;
+    let refused = agent.refresh().expect_err("an RSA key cannot sign with ECDSA");
+    assert!(format!("{refused:#}").contains("can sign with none of the SignaturePairs"), "{refused:#}");
+    Ok(())
+}

@@ -22,6 +22,7 @@ use rustls_pki_types::{DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
 use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
+use crate::signatures;
 use crate::verify::{ClientVerifier, ServerVerifier, matches};
 
 /// What makes two environments the same.
@@ -127,7 +128,7 @@ impl Builder<'_> {
             Some(label) => {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity(Some(label))?)))
             }
-            None => match self.ring.identity(None, UnixTime::now()) {
+            None => match self.identity(None) {
                 Ok(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
                 Err(_) => builder.with_no_client_auth(),
             },
@@ -210,10 +211,17 @@ impl Builder<'_> {
             let mut all = aws_lc_rs::ALL_KX_GROUPS.iter();
             all.find(|group| u16::from(group.name()) == code).copied()
         });
+        let default = aws_lc_rs::default_provider();
+        let (handshakes, certificates) = (&self.parameters.signatures, &self.parameters.certificate_signatures);
         Arc::new(CryptoProvider {
             cipher_suites: suites.collect(),
             kx_groups: groups.collect(),
-            ..aws_lc_rs::default_provider()
+            signature_verification_algorithms: signatures::verification(
+                default.signature_verification_algorithms,
+                handshakes,
+                certificates,
+            ),
+            ..default
         })
     }
 
@@ -233,7 +241,12 @@ impl Builder<'_> {
     }
 
     fn identity(&self, label: Option<&str>) -> Result<Arc<CertifiedKey>, InstallError> {
-        self.ring.identity(label, UnixTime::now()).map_err(|source| self.keyring(source))
+        let identity = self.ring.identity(label, UnixTime::now()).map_err(|source| self.keyring(source))?;
+        signatures::limited(identity, &self.parameters.signatures).ok_or_else(|| {
+            let which =
+                label.map_or("the ring's default certificate".to_owned(), |label| format!("certificate `{label}`"));
+            self.tls(rustls::Error::General(format!("the key of {which} can sign with none of the SignaturePairs")))
+        })
     }
 
     fn keyring(&self, source: keyrings::KeyringError) -> InstallError {

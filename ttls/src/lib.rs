@@ -20,6 +20,7 @@ mod marks;
 mod registry;
 mod relay;
 mod sessions;
+mod signatures;
 mod sockets;
 mod sys;
 mod verify;

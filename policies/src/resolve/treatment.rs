@@ -90,10 +90,16 @@ impl Resolver<'_> {
         // Without the module nothing of what FIPS mode leaves can be judged.
         let judged = fips || parameters.fips != Fips::Required;
         let usable_groups = !parameters.groups.is_empty();
-        if judged && (!(parameters.tls12 || parameters.tls13) || !usable_groups) {
+        let usable_signatures = !parameters.signatures.is_empty() && !parameters.certificate_signatures.is_empty();
+        if judged && (!(parameters.tls12 || parameters.tls13) || !usable_groups || !usable_signatures) {
             let off = |version: &str| rule.effective(version).values == [Value::OnOff(false)];
             let (reason, help) = if !usable_groups {
                 ("none of its groups can be negotiated", "code groups such as `0023` and `0029`, or leave them out")
+            } else if !usable_signatures {
+                (
+                    "none of its signature pairs is one that is accepted here",
+                    "code pairs such as `0403` and `0804`, or leave them out",
+                )
             } else if off("TLSv1.2") && off("TLSv1.3") {
                 ("TLSv1.2 and TLSv1.3 are Off", "code `TLSv1.3 On`")
             } else {

@@ -5,7 +5,7 @@ use crate::address;
 use crate::diagnostic::{Diagnostic, Fix, Problem, nearest};
 use crate::source::Span;
 use crate::syntax::mistakes;
-use crate::table::Parameter;
+use crate::table::{Engine, Parameter};
 use crate::value::{Extent, Kind, Value};
 
 impl<'a> Reader<'a> {
@@ -27,7 +27,13 @@ impl<'a> Reader<'a> {
                     never.extend(group.filter(|group| !group.offered).map(|group| group.name.to_owned()));
                     group.is_some()
                 }
-                Value::SignaturePair(code) => crate::group::SIGNATURE_PAIRS.iter().any(|(known, _)| known == code),
+                Value::SignaturePair(code) => {
+                    let known = crate::group::SIGNATURE_PAIRS.iter().any(|(known, _)| known == code);
+                    if known && parameter.engine == Engine::Applied && !crate::group::VERIFIED.contains(code) {
+                        never.push(crate::group::signature_name(*code));
+                    }
+                    known
+                }
                 _ => true,
             };
             if !known {
@@ -52,6 +58,11 @@ impl<'a> Reader<'a> {
             let names = never.join(", ");
             let problem = match parameter.kind {
                 Kind::Groups { .. } => Problem::GroupsNotOffered { groups: names },
+                Kind::SignaturePairs => Problem::NoEffect {
+                    parameter: parameter.name,
+                    value: names,
+                    reason: "signatures of these algorithms are never accepted or made",
+                },
                 _ => Problem::SuitesNotOffered { suites: names },
             };
             self.report(problem, span, None);
