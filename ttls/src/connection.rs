@@ -244,7 +244,8 @@ async fn secure(
     session: &mut Session,
 ) -> Result<Network, ConnectionError> {
     let Some(environment) = environment else { return Ok(Network::unchanged(stream)) };
-    let (network, negotiated) = shake_hands(stream, environment, destination).await?;
+    // Boxed, so that its memory goes when it is over: a connection lives much longer.
+    let (network, negotiated) = Box::pin(shake_hands(stream, environment, destination)).await?;
     session.negotiated = Some(negotiated);
     Ok(network)
 }
