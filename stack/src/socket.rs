@@ -153,7 +153,21 @@ pub fn listener(local: SocketAddr) -> Result<Option<Socket>, StackError> {
     // No connection has port 0: the look-up ends at the listener.
     let nobody: IpAddr = if local.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let ends = Endpoints { local, remote: SocketAddr::new(nobody, 0) };
-    find(ends, |socket| socket.state == State::Listen)
+    if let Some(found) = find(ends, |socket| socket.state == State::Listen)? {
+        return Ok(Some(found));
+    }
+    // The look-up passes over listeners that are bound to a device; the list has them. An IPv6 listener on :: may serve
+    // IPv4 too; an IPv4 one never serves IPv6.
+    let rank = |socket: &Socket| match (socket.endpoints.local.ip(), local.ip()) {
+        _ if socket.endpoints.local.port() != local.port() => None,
+        (bound, wanted) if bound == wanted => Some(0),
+        (IpAddr::V4(bound), IpAddr::V4(_)) if bound.is_unspecified() => Some(1),
+        (IpAddr::V6(bound), _) if bound.is_unspecified() => Some(2),
+        _ => None,
+    };
+    let listeners = list(&[State::Listen])?;
+    let found = listeners.into_iter().filter_map(|socket| rank(&socket).map(|rank| (rank, socket)));
+    Ok(found.min_by_key(|(rank, _)| *rank).map(|(_, socket)| socket))
 }
 
 /// The first socket that the kernel finds for some ends and that is the one meant.

@@ -283,3 +283,51 @@ fn handshakes_are_signed_as_the_policy_says() -> anyhow::Result<()> {
     assert!(format!("{refused:#}").contains("can sign with none of the SignaturePairs"), "{refused:#}");
     Ok(())
 }
+
+/// Says whether the session was resumed; takes a new certificate as soon as there is one, and keeps its ticket keys.
+const RENEWING: &str = "
+import os, socket, ssl, sys
+folder, version = sys.argv[1], sys.argv[2]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.maximum_version = ssl.TLSVersion[version]
+context.load_cert_chain(folder + '/short.pem')
+server = socket.create_server(('0.0.0.0', 8443))
+while True:
+    connection, _ = server.accept()
+    if os.path.exists(folder + '/renewed.pem'):
+        context.load_cert_chain(folder + '/renewed.pem')
+    try:
+        connection = context.wrap_socket(connection, server_side=True)
+        connection.recv(1000)
+        connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nresumed: ' + str(connection.session_reused).encode())
+        connection.unwrap()
+    except OSError as error:
+        print(error, flush=True)
+    connection.close()
+";
+
+/// A server that has renewed its certificate is reached, though its old session is remembered.
+#[test]
+fn a_server_with_a_renewed_certificate_is_dialled_again() -> anyhow::Result<()> {
+    for version in ["TLSv1_2", "TLSv1_3"] {
+        let network = Network::new()?;
+        let folder = network.lab.folder().to_string_lossy().into_owned();
+        let end = SystemTime::now() + Duration::from_secs(6);
+        let (certificate, key) = network.authority.issue_until("server.example", end)?;
+        fs::write(network.lab.folder().join("short.pem"), certificate + &key)?;
+        let server = network.peer.serve(8443, "/usr/bin/python3", &["-u", "-c", RENEWING, &folder, version])?;
+        let mut agent = network.agent(&network.host)?;
+        agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
+        agent.start()?;
+        let page = || network.host.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8443/", PEER[0])]);
+        assert_eq!(page()?, "resumed: False");
+        assert_eq!(page()?, "resumed: True", "{version} {}", server.said());
+        std::thread::sleep(end.duration_since(SystemTime::now()).unwrap_or_default() + Duration::from_secs(1));
+        let (certificate, key) = network.authority.issue("server.example")?;
+        fs::write(network.lab.folder().join("new.pem"), certificate + &key)?;
+        fs::rename(network.lab.folder().join("new.pem"), network.lab.folder().join("renewed.pem"))?;
+        assert_eq!(page()?, "resumed: False", "{version} {}", agent.log());
+        assert_eq!(page()?, "resumed: True", "{version} {}", agent.log());
+    }
+    Ok(())
+}

@@ -151,23 +151,30 @@ impl Arrived {
     async fn outbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
         let Self { shared, stream: program, arrival, .. } = self;
         let endpoints = session.endpoints;
-        let dialled = match &arrival {
-            Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
-            _ => dial_network(&shared.settings, endpoints).await,
-        };
         // The program's socket, while it waits for us: its end is that of its own connection.
         let ends = match &arrival {
             Arrival::Explicit(listener) => Endpoints { local: endpoints.local, remote: listener.address },
             _ => endpoints,
         };
         session.found(socket::lookup(ends).ok().flatten().filter(|socket| socket.state != State::Listen));
-        let network = match dialled {
-            Ok(network) => network,
-            Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
-        };
-        let network = match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
-            Ok(network) => network,
-            Err(error) => return fail(&shared, session, &program, &error),
+        let mut again = environment.as_deref();
+        let network = loop {
+            let dialled = match &arrival {
+                Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
+                _ => dial_network(&shared.settings, endpoints).await,
+            };
+            let network = match dialled {
+                Ok(network) => network,
+                Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
+            };
+            match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
+                Ok(network) => break network,
+                // The server may have a new certificate by now: once, without the old session.
+                Err(ConnectionError::NoLongerGood(_)) if again.is_some() => {
+                    again.take().into_iter().for_each(|environment| environment.forget(endpoints.remote));
+                }
+                Err(error) => return fail(&shared, session, &program, &error),
+            }
         };
         carry(&shared, session, program, network, rekey(environment.as_deref())).await;
     }
@@ -181,7 +188,9 @@ impl Arrived {
             Arrival::Explicit(listener) => listener.target,
             _ => endpoints.local,
         };
-        let listening = socket::listener(program_end).ok().flatten();
+        // A program on another host has no socket here.
+        let here = !matches!(arrival, Arrival::Explicit(_)) || program_end.ip().is_loopback();
+        let listening = here.then(|| socket::listener(program_end).ok().flatten()).flatten();
         session.uid = listening.map(|socket| socket.uid);
         session.inode = listening.map(|socket| socket.inode);
         let network = match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
@@ -200,7 +209,7 @@ impl Arrived {
         };
         let ours = program.local_addr().map(canonical);
         let seen_by_program = ours.map(|ours| Endpoints { local: program_end, remote: ours });
-        let found = seen_by_program.ok().and_then(|ends| socket::lookup(ends).ok().flatten());
+        let found = seen_by_program.ok().filter(|_| here).and_then(|ends| socket::lookup(ends).ok().flatten());
         session.id = found.map(|socket| socket.id());
         carry(&shared, session, program, network, rekey(environment.as_deref())).await;
     }

@@ -90,6 +90,13 @@ impl Environment {
         self.key.parameters.role != Role::Server(ClientAuth::PassThru)
     }
 
+    /// Forgets the sessions with a server.
+    pub(crate) fn forget(&self, server: SocketAddr) {
+        if let Side::Client { sessions, .. } = &self.side {
+            sessions.forget(server);
+        }
+    }
+
     /// Counts a finished handshake.
     pub(crate) fn count(&self, resumed: bool) {
         let counter = if resumed { &self.resumed } else { &self.full };

@@ -16,12 +16,16 @@ use serde::Serialize;
 use socket2::SockRef;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Interval;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::error::ConnectionError;
 
 /// Bytes read at once: four full TLS records.
 const PIECE: usize = 64 * 1024;
+/// Pieces that one direction moves before the other has its turn, and turns before other tasks have theirs: a flood one way
+/// must not hold up a word the other way.
+const PIECES: usize = 4;
+const TURNS: usize = 4;
 
 /// Copies up to this size are made with vector registers. Beyond 2 KiB glibc uses `rep movsb`, which some AMD processors
 /// do at a third of the speed where the two places lie badly to each other (glibc bug 30994).
@@ -62,20 +66,25 @@ pub struct Traffic {
 
 /// Relays until both directions are closed. On an error the other side is reset before this returns.
 ///
-/// `rekey`: how often the keys are renewed (TLS 1.3 KeyUpdate).
+/// `rekey`: how often the keys are renewed (TLS 1.3 KeyUpdate), while this side sends.
 pub(crate) async fn relay(
     program: &mut TcpStream,
     network: &mut Network,
     traffic: &Traffic,
     rekey: Option<Duration>,
 ) -> Result<(), ConnectionError> {
-    let rekey = rekey.map(|period| tokio::time::interval_at(tokio::time::Instant::now() + period, period));
-    let mut relay = Relay { program, network, traffic, rekey, to_network: Way::default(), to_program: Way::default() };
+    let rekey = rekey.map(|period| {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Rekey { ticks, sent: 0 }
+    });
+    let (to_network, to_program) = (Way::default(), Way::default());
+    let mut relay = Relay { program, network, traffic, rekey, to_network, to_program, more: false, gone: None };
     let mut begun = false;
     let result = poll_fn(|context| {
         if !std::mem::replace(&mut begun, true) {
             // The peer may have sent more than its handshake.
-            relay.take_early()?;
+            relay.take_early(context)?;
         }
         relay.poll(context)
     })
@@ -100,9 +109,21 @@ struct Relay<'a> {
     program: &'a mut TcpStream,
     network: &'a mut Network,
     traffic: &'a Traffic,
-    rekey: Option<Interval>,
+    rekey: Option<Rekey>,
     to_network: Way,
     to_program: Way,
+    /// Whether a direction stopped for the other's sake, and could go on.
+    more: bool,
+    /// The program takes no more; what it sent before still goes out.
+    gone: Option<io::Error>,
+}
+
+/// When keys are renewed.
+struct Rekey {
+    ticks: Interval,
+    /// Bytes the program had sent at the last renewal. Peers end connections that renew keys again and again and send
+    /// nothing between.
+    sent: u64,
 }
 
 /// One direction.
@@ -126,10 +147,23 @@ enum Stage {
 impl Relay<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         self.poll_rekey(context)?;
-        // What comes in may ask for an answer of TLS itself, which goes out after it.
-        let to_program = self.poll_to_program(context)?;
-        let to_network = self.poll_to_network(context)?;
-        if to_program.is_ready() && to_network.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        for _ in 0..TURNS {
+            self.more = false;
+            // What comes in may ask for an answer of TLS itself, which goes out after it.
+            let to_program = self.poll_to_program(context)?;
+            let to_network = self.poll_to_network(context);
+            if let Some(error) = self.gone.take_if(|_| to_network.is_ready()) {
+                return Poll::Ready(Err(error.into()));
+            }
+            if to_network?.is_ready() && to_program.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.more {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_rekey(&mut self, context: &mut Context<'_>) -> Result<(), ConnectionError> {
@@ -138,31 +172,47 @@ impl Relay<'_> {
             self.rekey = None;
             return Ok(());
         }
-        while rekey.poll_tick(context).is_ready() {
-            tls.refresh_traffic_keys().map_err(ConnectionError::Broken)?;
+        while rekey.ticks.poll_tick(context).is_ready() {
+            let sent = self.traffic.bytes_out.load(Ordering::Relaxed);
+            if std::mem::replace(&mut rekey.sent, sent) != sent {
+                tls.refresh_traffic_keys().map_err(ConnectionError::Broken)?;
+            }
         }
         Ok(())
     }
 
     /// What was decrypted with the end of the handshake.
-    fn take_early(&mut self) -> Result<(), ConnectionError> {
-        let Some(tls) = &mut self.network.tls else { return Ok(()) };
+    fn take_early(&mut self, context: &mut Context<'_>) -> Result<(), ConnectionError> {
+        let Network { stream, tls: Some(tls) } = &mut *self.network else { return Ok(()) };
         let mut early = Vec::new();
-        let closed = decrypt(tls, &[], &mut early).map_err(ConnectionError::Broken)?;
+        let closed = decrypt(tls, &[], &mut early);
         self.to_program.left = early;
-        if closed {
-            self.to_program.stage = Stage::Closing;
+        match closed {
+            Ok(true) => self.to_program.stage = Stage::Closing,
+            Ok(false) => {}
+            Err(error) => {
+                let _ = poll_encrypted(context, stream, tls);
+                return Err(ConnectionError::Broken(error));
+            }
         }
         Ok(())
     }
 
     fn poll_to_program(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let Self { program, network, traffic, to_program: way, .. } = self;
-        loop {
+        let Self { program, network, traffic, to_program: way, more, gone, .. } = self;
+        // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
+        let mut lost = |way: &mut Way, error: io::Error| {
+            (way.stage, way.left) = (Stage::Closed, Vec::new());
+            *gone = Some(error);
+        };
+        for _ in 0..PIECES {
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
             }
-            ready!(way.poll_left(context, program, Some(&traffic.bytes_in)))?;
+            if let Err(error) = ready!(way.poll_left(context, program, Some(&traffic.bytes_in))) {
+                lost(way, error);
+                continue;
+            }
             if way.stage == Stage::Closing {
                 shut(program)?;
                 way.stage = Stage::Closed;
@@ -170,6 +220,7 @@ impl Relay<'_> {
             }
             ready!(BUFFERS.with_borrow_mut(|(piece, plain)| {
                 let read = ready!(poll_read(context, &mut network.stream, piece))?;
+                let mut broken = None;
                 let bytes = match &mut network.tls {
                     None => {
                         if read.is_empty() {
@@ -186,20 +237,30 @@ impl Relay<'_> {
                             Err(error) => {
                                 // The alert that says so; a peer that does not take it at once does without.
                                 let _ = poll_encrypted(context, &mut network.stream, tls);
-                                return Poll::Ready(Err(ConnectionError::Broken(error)));
+                                broken = Some(ConnectionError::Broken(error));
                             }
                         }
                         plain.as_slice()
                     }
                 };
-                way.pass(context, program, bytes, Some(&traffic.bytes_in)).map(|result| result.map_err(Into::into))
+                // What came whole before a break is passed on.
+                let passed = way.pass(context, program, bytes, Some(&traffic.bytes_in));
+                if let Some(error) = broken {
+                    return Poll::Ready(Err(error));
+                }
+                if let Err(error) = ready!(passed) {
+                    lost(way, error);
+                }
+                Poll::Ready(Ok(()))
             }))?;
         }
+        *more = true;
+        Poll::Pending
     }
 
     fn poll_to_network(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let Self { program, network, traffic, to_network: way, .. } = self;
-        loop {
+        let Self { program, network, traffic, to_network: way, more, .. } = self;
+        for _ in 0..PIECES {
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
             }
@@ -228,6 +289,8 @@ impl Relay<'_> {
                 }
             }))?;
         }
+        *more = true;
+        Poll::Pending
     }
 }
 
@@ -412,8 +475,11 @@ mod tests {
             let mut network = Network::tls(stream, rustls::Connection::Server(connection));
             relay(&mut ours, &mut network, &Traffic::default(), Some(Duration::from_millis(100))).await
         });
+        // Keys are renewed while this side sends: a peer ends a connection that does nothing else (rustls after 32 times).
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let mut updates = 0;
         while updates < 2 {
+            program.write_all(b"word\n").await?;
             let line = tokio::time::timeout(Duration::from_secs(20), said.next_line()).await??;
             let line = line.ok_or("openssl ended")?;
             updates += usize::from(line.starts_with("<<<") && line.contains("KeyUpdate"));

@@ -94,6 +94,11 @@ impl ClientSessions {
         Arc::new(Self { timeout, servers: Mutex::new(servers) })
     }
 
+    /// Drops what is remembered of a server, under all names.
+    pub(crate) fn forget(&self, server: SocketAddr) {
+        lock(&self.servers).entries.retain(|(known, _), _| *known != server);
+    }
+
     /// The store a connection to `server` uses.
     pub(crate) fn of(self: &Arc<Self>, server: SocketAddr) -> Arc<dyn ClientSessionStore> {
         Arc::new(OneServer { sessions: Arc::clone(self), server })

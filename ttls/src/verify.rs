@@ -56,7 +56,7 @@ fn check_key(certificate: &X509Certificate<'_>, requirements: &PeerRequirements)
 }
 
 /// `HostReferenceIdDNS` against the DNS names of the subjectAltName, and `HostReferenceIdCN` against the common name of a
-/// certificate that has none (RFC 6125, section 6.4.4).
+/// certificate that has neither DNS names nor others that say what service it is for (RFC 6125, section 6.4.4).
 fn check_names(
     der: &CertificateDer<'_>,
     certificate: &X509Certificate<'_>,
@@ -66,8 +66,13 @@ fn check_names(
     if host_names.is_empty() && common_names.is_empty() {
         return Ok(());
     }
-    let extension = certificate.subject_alternative_name().ok().flatten();
+    let extension = certificate.subject_alternative_name();
+    let extension = extension.map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
     let names = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    let no_service = |name: &GeneralName<'_>| {
+        matches!(name, GeneralName::RFC822Name(_) | GeneralName::DirectoryName(_) | GeneralName::IPAddress(_))
+    };
+    let by_common_name = names.iter().all(no_service);
     let mut presented: Vec<&str> = names
         .iter()
         .filter_map(|name| match name {
@@ -85,7 +90,7 @@ fn check_names(
     if found {
         return Ok(());
     }
-    if presented.is_empty() {
+    if by_common_name {
         presented = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).collect();
         if common_names.iter().any(|name| presented.iter().any(|presented| matches(name, presented, *wildcards))) {
             return Ok(());
@@ -111,12 +116,13 @@ pub(crate) fn matches(reference: &str, presented: &str, wildcards: bool) -> bool
     reference.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain))
 }
 
-/// Asks again what may have changed since the handshake that a session was made in: nobody verifies the chain of a resumed
-/// session, and a ticket lives longer than some certificates.
+/// Asks again what may have changed since the handshake that a session was made in: nobody verifies the certificate of a
+/// resumed session, and a ticket lives longer than some certificates. What a peer sends beside its own certificate need
+/// not be on the way to the authority it was verified by, so only that one is looked at.
 pub(crate) fn check_dates(chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
     let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
     let now = now.ok_or(Error::InvalidCertificate(CertificateError::Expired))?;
-    for certificate in chain {
+    if let Some(certificate) = chain.first() {
         let parsed = parse(certificate)?;
         let validity = parsed.validity();
         if now > validity.not_after {
