@@ -9,7 +9,7 @@ use crate::cipher;
 use crate::diagnostic::{Diagnostic, Problem, Severity};
 use crate::group;
 use crate::model::{Scope, TtlsRule};
-use crate::parameters::{Fips, Role, SecurityParameters};
+use crate::parameters::{ClientAuth, Fips, Role, SecurityParameters};
 use crate::source::Origin;
 use crate::value::Value;
 
@@ -90,7 +90,10 @@ impl Resolver<'_> {
         // Without the module nothing of what FIPS mode leaves can be judged.
         let judged = fips || parameters.fips != Fips::Required;
         let usable_groups = !parameters.groups.is_empty();
-        let usable_signatures = !parameters.signatures.is_empty() && !parameters.certificate_signatures.is_empty();
+        let sees_certificates = !matches!(parameters.role, Role::Server(ClientAuth::None | ClientAuth::PassThru));
+        let unsigned = parameters.signatures.is_empty();
+        let unverified = sees_certificates && parameters.certificate_signatures.is_empty();
+        let usable_signatures = !(unsigned || unverified);
         if judged && (!(parameters.tls12 || parameters.tls13) || !usable_groups || !usable_signatures) {
             let off = |version: &str| rule.effective(version).values == [Value::OnOff(false)];
             let (reason, help) = if !usable_groups {
