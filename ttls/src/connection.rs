@@ -152,12 +152,12 @@ impl Arrived {
         let Self { shared, stream: program, arrival, .. } = self;
         let endpoints = session.endpoints;
         // The program's socket, while it waits for us: its end is that of its own connection.
-        let ends = match &arrival {
-            Arrival::Explicit(listener) => Endpoints { local: endpoints.local, remote: listener.address },
+        let ends = match (&arrival, program.local_addr()) {
+            (Arrival::Explicit(_), Ok(ours)) => Endpoints { local: endpoints.local, remote: canonical(ours) },
             _ => endpoints,
         };
         session.found(socket::lookup(ends).ok().flatten().filter(|socket| socket.state != State::Listen));
-        let mut again = environment.as_deref();
+        let mut again = false;
         let network = loop {
             let dialled = match &arrival {
                 Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
@@ -170,13 +170,16 @@ impl Arrived {
             match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
                 Ok(network) => break network,
                 // The server may have a new certificate by now: once, without the old session.
-                Err(ConnectionError::NoLongerGood(_)) if again.is_some() => {
-                    again.take().into_iter().for_each(|environment| environment.forget(endpoints.remote));
+                Err(ConnectionError::NoLongerGood(_)) if !again => {
+                    again = true;
+                    if let Some(environment) = &environment {
+                        environment.forget(endpoints.remote);
+                    }
                 }
                 Err(error) => return fail(&shared, session, &program, &error),
             }
         };
-        carry(&shared, session, program, network, rekey(environment.as_deref())).await;
+        carry(&shared, session, program, network, environment.as_deref()).await;
     }
 
     /// Network first, program second: shake hands with the peer, then connect to the program: captured, from the peer's
@@ -211,7 +214,7 @@ impl Arrived {
         let seen_by_program = ours.map(|ours| Endpoints { local: program_end, remote: ours });
         let found = seen_by_program.ok().filter(|_| here).and_then(|ends| socket::lookup(ends).ok().flatten());
         session.id = found.map(|socket| socket.id());
-        carry(&shared, session, program, network, rekey(environment.as_deref())).await;
+        carry(&shared, session, program, network, environment.as_deref()).await;
     }
 }
 
@@ -259,10 +262,12 @@ async fn secure(
     Ok(network)
 }
 
-/// How often an environment renews its keys.
-fn rekey(environment: Option<&Environment>) -> Option<Duration> {
+/// How often the keys of a session are renewed: those of TLS 1.3 only.
+fn rekey(environment: Option<&Environment>, session: &Session) -> Option<Duration> {
+    const TLS13: u16 = 0x0304;
     let minutes = environment?.key.parameters.reset_cipher_timer;
-    (minutes > 0).then(|| Duration::from_secs(60 * u64::from(minutes)))
+    let renewable = session.negotiated.as_ref().is_some_and(|negotiated| negotiated.version == TLS13);
+    (minutes > 0 && renewable).then(|| Duration::from_secs(60 * u64::from(minutes)))
 }
 
 /// Relays a session to its end.
@@ -271,9 +276,9 @@ async fn carry(
     session: Session,
     mut program: TcpStream,
     mut network: Network,
-    rekey: Option<Duration>,
+    environment: Option<&Environment>,
 ) {
-    const TLS13: u16 = 0x0304;
+    let rekey = rekey(environment, &session);
     let session = shared.registry.begin(session);
     let negotiated = session.negotiated.as_ref();
     if negotiated.is_some() {
@@ -287,7 +292,6 @@ async fn carry(
         resumed = negotiated.is_some_and(|negotiated| negotiated.resumed),
         "EZD1281I TTLS Map"
     );
-    let rekey = rekey.filter(|_| negotiated.is_some_and(|negotiated| negotiated.version == TLS13));
     let state = match relay(&mut program, &mut network, &session.traffic, rekey).await {
         Ok(()) => SessionState::Closed,
         Err(error) => {

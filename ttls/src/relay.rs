@@ -80,15 +80,11 @@ pub(crate) async fn relay(
     });
     let (to_network, to_program) = (Way::default(), Way::default());
     let mut relay = Relay { program, network, traffic, rekey, to_network, to_program, more: false, gone: None };
-    let mut begun = false;
-    let result = poll_fn(|context| {
-        if !std::mem::replace(&mut begun, true) {
-            // The peer may have sent more than its handshake.
-            relay.take_early(context)?;
-        }
-        relay.poll(context)
-    })
-    .await;
+    // The peer may have sent more than its handshake.
+    let result = match poll_fn(|context| Poll::Ready(relay.take_early(context))).await {
+        Ok(()) => poll_fn(|context| relay.poll(context)).await,
+        Err(error) => Err(error),
+    };
     if result.is_err() {
         abort(relay.program);
         // A peer that broke TLS has been sent an alert, which a reset would overtake.
@@ -475,14 +471,27 @@ mod tests {
             let mut network = Network::tls(stream, rustls::Connection::Server(connection));
             relay(&mut ours, &mut network, &Traffic::default(), Some(Duration::from_millis(100))).await
         });
-        // Keys are renewed while this side sends: a peer ends a connection that does nothing else (rustls after 32 times).
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let mut updates = 0;
-        while updates < 2 {
-            program.write_all(b"word\n").await?;
+        let mut line = async || {
             let line = tokio::time::timeout(Duration::from_secs(20), said.next_line()).await??;
-            let line = line.ok_or("openssl ended")?;
-            updates += usize::from(line.starts_with("<<<") && line.contains("KeyUpdate"));
+            Ok::<_, Box<dyn std::error::Error>>(line.ok_or("openssl ended")?)
+        };
+        let is_update = |line: &str| line.starts_with("<<<") && line.contains("KeyUpdate");
+        // No peer likes keys that are renewed again and again for nothing (rustls ends the connection after 32 times): the
+        // silence of many periods makes one renewal at most.
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        program.write_all(b"first word\n").await?;
+        let mut updates = 0;
+        loop {
+            let line = line().await?;
+            updates += usize::from(is_update(&line));
+            if line.contains("first word") {
+                break;
+            }
+        }
+        assert!(updates <= 1, "{updates} renewals of a silent connection");
+        while updates < 3 {
+            program.write_all(b"word\n").await?;
+            updates += usize::from(is_update(&line().await?));
         }
         stdin.write_all(b"still here\n").await?;
         let mut heard = [0; 11];

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use policies::group::VERIFIED;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
@@ -19,8 +20,7 @@ pub(crate) fn verification(
     handshakes: &[u16],
     certificates: &[u16],
 ) -> WebPkiSupportedAlgorithms {
-    let known: Vec<u16> = engine.mapping.iter().map(|(scheme, _)| u16::from(*scheme)).collect();
-    if handshakes == known && certificates == known {
+    if handshakes == VERIFIED && certificates == VERIFIED {
         return engine;
     }
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ fn identifier(algorithm: &dyn SignatureVerificationAlgorithm) -> Vec<u8> {
 
 /// The same certificate with a key that signs as the policy says; none when it cannot.
 pub(crate) fn limited(identity: Arc<CertifiedKey>, signatures: &[u16]) -> Option<Arc<CertifiedKey>> {
-    if signatures == policies::group::VERIFIED {
+    if signatures == VERIFIED {
         return Some(identity);
     }
     let schemes: Vec<SignatureScheme> = signatures.iter().map(|&code| SignatureScheme::from(code)).collect();
@@ -93,10 +93,7 @@ mod tests {
         // sha256WithRSAEncryption, with the empty parameters and without.
         assert_eq!(limited.all.len(), 2, "{:?}", limited.all);
         // The engine's own list is taken as it is, and a list is made once.
-        assert!(std::ptr::eq(
-            verification(engine, policies::group::VERIFIED, policies::group::VERIFIED).all,
-            engine.all
-        ));
+        assert!(std::ptr::eq(verification(engine, VERIFIED, VERIFIED).all, engine.all));
         assert!(std::ptr::eq(verification(engine, &[0x0804, 0x0403], &[0x0401]).all, limited.all));
     }
 }

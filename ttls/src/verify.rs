@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use policies::parameters::PeerRequirements;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
@@ -57,11 +57,7 @@ fn check_key(certificate: &X509Certificate<'_>, requirements: &PeerRequirements)
 
 /// `HostReferenceIdDNS` against the DNS names of the subjectAltName, and `HostReferenceIdCN` against the common name of a
 /// certificate that has neither DNS names nor others that say what service it is for (RFC 6125, section 6.4.4).
-fn check_names(
-    der: &CertificateDer<'_>,
-    certificate: &X509Certificate<'_>,
-    requirements: &PeerRequirements,
-) -> Result<(), Error> {
+fn check_names(certificate: &X509Certificate<'_>, requirements: &PeerRequirements) -> Result<(), Error> {
     let PeerRequirements { host_names, common_names, wildcards, .. } = requirements;
     if host_names.is_empty() && common_names.is_empty() {
         return Ok(());
@@ -80,19 +76,15 @@ fn check_names(
             _ => None,
         })
         .collect();
-    let found = if *wildcards {
-        let parsed = ParsedCertificate::try_from(der)?;
-        let names = host_names.iter().filter_map(|name| DnsName::try_from(name.as_str()).ok());
-        names.map(ServerName::DnsName).any(|name| verify_server_name(&parsed, &name).is_ok())
-    } else {
-        host_names.iter().any(|name| presented.iter().any(|presented| matches(name, presented, false)))
+    let matching = |references: &[String], presented: &[&str]| {
+        references.iter().any(|name| presented.iter().any(|presented| matches(name, presented, *wildcards)))
     };
-    if found {
+    if matching(host_names, &presented) {
         return Ok(());
     }
     if by_common_name {
         presented = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).collect();
-        if common_names.iter().any(|name| presented.iter().any(|presented| matches(name, presented, *wildcards))) {
+        if matching(common_names, &presented) {
             return Ok(());
         }
     }
@@ -135,6 +127,33 @@ pub(crate) fn check_dates(chain: &[CertificateDer<'_>], now: UnixTime) -> Result
     Ok(())
 }
 
+/// Both verifiers check by the provider's algorithms that the peer holds the certificate's key.
+macro_rules! handshake_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.provider.signature_verification_algorithms.supported_schemes()
+        }
+    };
+}
+
 /// What a client checks of its server.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
@@ -157,31 +176,11 @@ impl ServerCertVerifier for ServerVerifier {
         verify_server_cert_signed_by_trust_anchor(&certificate, &self.authorities, intermediates, now, algorithms)?;
         let parsed = parse(end_entity)?;
         check_key(&parsed, &self.requirements)?;
-        check_names(end_entity, &parsed, &self.requirements)?;
+        check_names(&parsed, &self.requirements)?;
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    handshake_signatures!();
 }
 
 /// What a server checks of its clients.
@@ -216,27 +215,7 @@ impl ClientCertVerifier for ClientVerifier {
 
     // That the client holds the certificate's key is checked whatever the certificate is worth.
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    handshake_signatures!();
 }
 
 #[cfg(test)]

@@ -822,8 +822,8 @@ pub const STATEMENTS: &[Statement] = &[
                 "SignaturePairs",
                 Kind::SignaturePairs,
                 "Signature algorithms accepted in handshakes, in order: pairs of hash and signature, four \
-                 hexadecimal digits each, or one constant name. Repeatable. Uncoded, TLSv1.3 On adds \
-                 080608050804.",
+                 hexadecimal digits each, or one constant name. Repeatable. Uncoded, \
+                 all that the engine verifies count.",
             )
             .ibm("0601 0603 0501 0503 0401 0403 0402 0301 0303 0302 0201 0203 0202 0806 0805 0804")
             .list(),
