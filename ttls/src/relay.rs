@@ -540,4 +540,25 @@ mod tests {
         assert_eq!(traffic.bytes_out.load(Ordering::Relaxed), sent as u64);
         Ok(())
     }
+
+    /// A program that closes while bytes for it are under way has still said what it said.
+    #[tokio::test]
+    async fn the_last_words_of_a_program_go_out() -> Result<(), Box<dyn std::error::Error>> {
+        let (mut program, mut ours) = pair().await?;
+        let (mut peer, network) = pair().await?;
+        // Closed with unread bytes, a socket sends a reset after what was written.
+        ours.write_all(b"unread").await?;
+        program.readable().await?;
+        program.write_all(b"last words").await?;
+        drop(program);
+        peer.write_all(b"for nobody").await?;
+        while ours.write(b"more").await.is_ok() {}
+        let traffic = Traffic::default();
+        let result = relay(&mut ours, &mut Network::unchanged(network), &traffic, None).await;
+        assert!(matches!(result, Err(ConnectionError::Aborted(_))), "{result:?}");
+        let mut heard = [0; 10];
+        peer.read_exact(&mut heard).await?;
+        assert_eq!(&heard, b"last words");
+        Ok(())
+    }
 }
