@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::network::{HOST, Network, rule};
+use crate::network::{HOST, Network, rule, with};
 
 /// Connects, sends a part of a ClientHello byte by byte (or nothing), and waits for the end.
 const SLOW: &str = "
@@ -22,12 +22,10 @@ except ConnectionError:
 #[test]
 fn a_peer_that_does_not_begin_or_does_not_finish_is_cut() -> anyhow::Result<()> {
     let network = Network::new()?;
-    let _server = network.host.serve(7000, "/usr/bin/python3", &["-m", "http.server", "7000"])?;
+    let _server = network.web(&network.host, 7000, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let policy = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING");
-    let advanced = "TTLSEnvironmentAdvancedParms\n{\nHandshakeTimeout 1\n}\n}\n";
-    agent.policy(&(policy.strip_suffix("}\n").unwrap_or_default().to_owned() + advanced))?;
-    agent.start()?;
+    agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", "HandshakeTimeout 1"))?;
     // HandshakeTimeout to the first byte; ten times as long to the end.
     for (how, code, seconds) in [("silent", 5004, 1), ("slow", 5005, 10)] {
         let begun = Instant::now();

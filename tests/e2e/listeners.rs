@@ -1,7 +1,5 @@
 //! Explicit listeners: ports bound to a rule, on a host whose kernel captures nothing.
 
-use std::fs;
-
 use crate::network::{HOST, Network, PEER, rule};
 
 const UNCAPTURED: &str = "[capture]\nenabled = false\n[zert]\nenabled = false\n";
@@ -13,10 +11,7 @@ fn listen(address: &str, target: &str, rule: &str) -> String {
 #[test]
 fn both_roles_are_served_without_a_rule_in_the_kernel() -> anyhow::Result<()> {
     let network = Network::new()?;
-    fs::write(network.lab.folder().join("index.html"), "served in clear")?;
-    let folder = network.lab.folder().to_string_lossy().into_owned();
-    let web = ["-m", "http.server", "8080", "--bind", "127.0.0.1", "--directory", &folder];
-    let _program = network.host.serve(8080, "/usr/bin/python3", &web)?;
+    let _program = network.web(&network.host, 8080, "served in clear")?;
     let pem = network.server_pem()?;
     let _server =
         network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use pagent::lab::{Agent, Authority, Host, Lab};
+use pagent::lab::{Agent, Authority, Host, Lab, Running};
 
 pub(crate) const HOST: [&str; 2] = ["10.1.0.1", "fd01::1"];
 pub(crate) const PEER: [&str; 2] = ["10.1.0.2", "fd01::2"];
@@ -44,6 +44,15 @@ impl Network {
         Ok(file.to_string_lossy().into_owned())
     }
 
+    /// A web server in clear text on a host, whose one page says this.
+    pub(crate) fn web(&self, host: &Host, port: u16, page: &str) -> anyhow::Result<Running> {
+        let folder = self.lab.folder();
+        fs::write(folder.join("index.html"), page)?;
+        let (port_word, folder) = (port.to_string(), folder.to_string_lossy());
+        let arguments = ["-u", "-m", "http.server", &port_word, "--bind", "::", "--directory", &folder];
+        host.serve(port, "/usr/bin/python3", &arguments)
+    }
+
     /// The authority's certificate as a file.
     pub(crate) fn authority_file(&self) -> anyhow::Result<String> {
         let file = self.lab.folder().join("ca.pem");
@@ -63,4 +72,10 @@ pub(crate) fn rule(name: &str, conditions: &str, role: &str, ring: &str) -> Stri
          TTLSGroupAction G_{name}\n{{\nTTLSEnabled On\n}}\n\
          TTLSEnvironmentAction E_{name}\n{{\nHandshakeRole {role}\nTTLSKeyringParms\n{{\nKeyring {ring}\n}}\n{advanced}}}\n"
     )
+}
+
+/// The same with a sub-statement in the environment action.
+pub(crate) fn with(rule: &str, statement: &str, parameters: &str) -> String {
+    let open = rule.trim_end().strip_suffix('}').unwrap_or(rule);
+    format!("{open}{statement}\n{{\n{parameters}\n}}\n}}\n")
 }

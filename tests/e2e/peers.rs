@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use crate::network::{HOST, Network, PEER, rule};
+use crate::network::{HOST, Network, PEER, rule, with};
 
 /// A certificate made by openssl, signed by an authority of its own (`NAME-ca.crt`), and its key.
 fn certificate(network: &Network, name: &str, arguments: &[&str]) -> anyhow::Result<(String, String)> {
@@ -16,11 +16,6 @@ fn certificate(network: &Network, name: &str, arguments: &[&str]) -> anyhow::Res
     network.peer.succeed("openssl", &[&request[..], &authority].concat())?;
     network.peer.succeed("openssl", &[&request[..], &signed, arguments].concat())?;
     Ok((certificate, key))
-}
-
-/// The parameters of the environment action, changed.
-fn with(policy: &str, more: &str) -> String {
-    policy.replace("HostReferenceIdDNS server.example\n", more)
 }
 
 #[test]
@@ -75,15 +70,10 @@ fn a_server_is_known_by_its_names_and_the_length_of_its_key() -> anyhow::Result<
             "Client",
             "TCPIP/RING",
         );
-        with(&rule, more)
+        rule.replace("HostReferenceIdDNS server.example\n", more)
     };
     for (index, (port, more, said)) in cases.into_iter().enumerate() {
-        agent.policy(&policy(index, port, more))?;
-        if index == 0 {
-            agent.start()?
-        } else {
-            agent.refresh()?
-        }
+        agent.install(&policy(index, port, more))?;
         let output = network.host.run("curl", &["-sS", "-m", "5", &format!("http://{}:{port}/", PEER[0])])?;
         let page = String::from_utf8_lossy(&output.stdout);
         if said.is_empty() {
@@ -99,9 +89,7 @@ fn a_server_is_known_by_its_names_and_the_length_of_its_key() -> anyhow::Result<
 #[test]
 fn a_client_s_certificate_is_asked_for_as_the_rule_says() -> anyhow::Result<()> {
     let network = Network::new()?;
-    let folder = network.lab.folder().to_string_lossy().into_owned();
-    fs::write(network.lab.folder().join("index.html"), "come in")?;
-    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080", "--directory", &folder])?;
+    let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let (known, known_key) = network.authority.issue("client.example")?;
     let file = |name: &str| network.lab.folder().join(name).to_string_lossy().into_owned();
@@ -112,19 +100,11 @@ fn a_client_s_certificate_is_asked_for_as_the_rule_says() -> anyhow::Result<()> 
     let authority = network.authority_file()?;
     let resolve = format!("server.example:8080:{}", HOST[0]);
     // For each type: without a certificate, with one of the ring's authority, with a stranger's.
-    for (index, (kind, admitted)) in
+    for (kind, admitted) in
         [("PassThru", [true, true, true]), ("Full", [true, true, false]), ("Required", [false, true, false])]
-            .into_iter()
-            .enumerate()
     {
         let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
-        let advanced = format!("TTLSEnvironmentAdvancedParms\n{{\nClientAuthType {kind}\n}}\n}}\n");
-        agent.policy(&(policy.strip_suffix("}\n").unwrap_or_default().to_owned() + &advanced))?;
-        if index == 0 {
-            agent.start()?
-        } else {
-            agent.refresh()?
-        }
+        agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", &format!("ClientAuthType {kind}")))?;
         for version in [&["--tlsv1.3"][..], &["--tls-max", "1.2"]] {
             for (certificate, admitted) in certificates.iter().zip(admitted) {
                 let mut words = vec!["-sS", "-m", "5", "--cacert", &authority, "--resolve", &resolve];
@@ -148,8 +128,7 @@ fn a_client_s_certificate_is_asked_for_as_the_rule_says() -> anyhow::Result<()> 
 fn an_expired_certificate_is_refused_on_resumption_too() -> anyhow::Result<()> {
     let network = Network::new()?;
     let folder = network.lab.folder().to_string_lossy().into_owned();
-    fs::write(network.lab.folder().join("index.html"), "come in")?;
-    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080", "--directory", &folder])?;
+    let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
     agent.policy(&policy)?;
@@ -188,9 +167,7 @@ fn an_expired_certificate_is_refused_on_resumption_too() -> anyhow::Result<()> {
 #[test]
 fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
     let network = Network::new()?;
-    let folder = network.lab.folder().to_string_lossy().into_owned();
-    fs::write(network.lab.folder().join("index.html"), "come in")?;
-    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080", "--directory", &folder])?;
+    let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let ring = agent.ring("TCPIP", "RING");
     for (name, label) in [("a.example", "SITE A"), ("b.example", "SITEB")] {
@@ -207,17 +184,10 @@ fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
         ("Required", "Required", [("other.example", None), ("", None)]),
         ("Off", "Required", [("other.example", Some("server.example")), ("", Some("server.example"))]),
     ];
-    for (index, (sni, matching, others)) in cases.into_iter().enumerate() {
+    for (sni, matching, others) in cases {
         let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
-        let advanced = format!(
-            "TTLSEnvironmentAdvancedParms\n{{\nServerHandshakeSNI {sni}\nServerHandshakeSNIMatch {matching}\n{list}}}\n}}\n"
-        );
-        agent.policy(&(policy.strip_suffix("}\n").unwrap_or_default().to_owned() + &advanced))?;
-        if index == 0 {
-            agent.start()?
-        } else {
-            agent.refresh()?
-        }
+        let parameters = format!("ServerHandshakeSNI {sni}\nServerHandshakeSNIMatch {matching}\n{list}");
+        agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", &parameters))?;
         let expected = if sni == "Off" { both.map(|(name, _)| (name, Some("server.example"))) } else { both };
         for (name, certificate) in expected.into_iter().chain(others) {
             let name = if name.is_empty() { "-noservername".to_owned() } else { format!("-servername {name}") };
@@ -238,7 +208,7 @@ fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
 #[test]
 fn handshakes_are_signed_as_the_policy_says() -> anyhow::Result<()> {
     let network = Network::new()?;
-    let _web = network.host.serve(8080, "/usr/bin/python3", &["-m", "http.server", "8080"])?;
+    let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let arguments =
         ["-newkey", "rsa:2048", "-subj", "/CN=server.example", "-addext", "subjectAltName=DNS:server.example"];
@@ -249,8 +219,7 @@ fn handshakes_are_signed_as_the_policy_says() -> anyhow::Result<()> {
     fs::write(ring.join("rsa.pem"), fs::read_to_string(certificate)? + &fs::read_to_string(key)?)?;
     let policy = |pairs: &str| {
         let rule = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
-        let advanced = format!("TTLSSignatureParms\n{{\nSignaturePairs {pairs}\n}}\n}}\n");
-        rule.strip_suffix("}\n").unwrap_or_default().to_owned() + &advanced
+        with(&rule, "TTLSSignatureParms", &format!("SignaturePairs {pairs}"))
     };
     // Pairs, a TLS version, and the digest and type the server signs with; none: no handshake.
     let cases = [
@@ -260,13 +229,8 @@ fn handshakes_are_signed_as_the_policy_says() -> anyhow::Result<()> {
         ("0804", "-tls1_2", Some("SHA256 RSA-PSS")),
         ("0401", "-tls1_3", None),
     ];
-    for (index, (pairs, version, signed)) in cases.into_iter().enumerate() {
-        agent.policy(&policy(pairs))?;
-        if index == 0 {
-            agent.start()?
-        } else {
-            agent.refresh()?
-        }
+    for (pairs, version, signed) in cases {
+        agent.install(&policy(pairs))?;
         let script =
             format!("openssl s_client {version} -connect {}:8080 </dev/null 2>&1 | grep '^Peer sign'", HOST[0]);
         let said = network.peer.run("sh", &["-c", &script])?.stdout;

@@ -37,10 +37,7 @@ fn a_clear_text_client_gets_tls_on_the_wire_in_both_families() -> anyhow::Result
 #[test]
 fn a_clear_text_server_gets_tls_on_the_wire_and_sees_its_clients_addresses() -> anyhow::Result<()> {
     let network = Network::new()?;
-    std::fs::write(network.lab.folder().join("index.html"), SECRET)?;
-    let folder = network.lab.folder().to_string_lossy().into_owned();
-    let web = ["-u", "-m", "http.server", "8080", "--bind", "::", "--directory", &folder];
-    let server = network.host.serve(8080, "/usr/bin/python3", &web)?;
+    let server = network.web(&network.host, 8080, SECRET)?;
     let mut agent = network.agent(&network.host)?;
     agent.policy(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING"))?;
     agent.start()?;

@@ -120,6 +120,16 @@ impl Agent {
         Ok(())
     }
 
+    /// Puts a policy in force: starts the daemon with it, or has the running one read it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, the daemon does not come up, or refuses it.
+    pub fn install(&mut self, text: &str) -> anyhow::Result<()> {
+        self.policy(text)?;
+        if self.running.is_some() { self.refresh() } else { self.start() }
+    }
+
     /// Kills the daemon with SIGKILL.
     ///
     /// # Errors
