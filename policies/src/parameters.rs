@@ -315,7 +315,14 @@ impl TtlsRule {
         };
         let parameters = SecurityParameters {
             server_names,
-            signatures,
+            // ML-DSA belongs to TLS 1.3, PKCS #1 to TLS 1.2.
+            signatures: signatures
+                .into_iter()
+                .filter(|&code| {
+                    let neither = !(tls12 || tls13);
+                    neither || (tls12 && group::signs(code, false)) || (tls13 && group::signs(code, true))
+                })
+                .collect(),
             certificate_signatures,
             environment: environment.name.clone(),
             instance: self.number("EnvironmentUserInstance").unwrap_or(0),

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use foldhash::HashMap;
 
-use crate::value::Kind;
+use crate::value::{Extent, Kind};
 
 pub use statements::STATEMENTS;
 
@@ -69,6 +69,15 @@ pub enum Engine {
     Minimum(u32, &'static str),
     /// Some values are special: each says whether it is refused, or has the default's effect.
     Values(&'static [(&'static str, Verdict)]),
+}
+
+/// The side of a handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// It opens the handshake.
+    Client,
+    /// It answers.
+    Server,
 }
 
 /// What becomes of one value.
@@ -148,6 +157,31 @@ impl Parameter {
     const fn environment(mut self) -> Self {
         self.environment_only = true;
         self
+    }
+
+    /// How far its value reaches on its line; `braces` tells IBM's form from the brace-less one.
+    pub(crate) fn extent(&self, braces: bool) -> Extent {
+        self.kind.extent(braces, self.repeat == Repeat::List)
+    }
+
+    /// The side that a parameter is for, where it is for one: its name says so.
+    #[must_use]
+    pub fn side(&self) -> Option<Side> {
+        match self.name {
+            "ClientAuthType" => Some(Side::Server),
+            name if name.starts_with("Client") => Some(Side::Client),
+            name if name.starts_with("Server") => Some(Side::Server),
+            _ => None,
+        }
+    }
+
+    /// The verdict on values of this parameter that the engine treats specially.
+    #[must_use]
+    pub fn verdict(&self, coded: &str) -> Option<Verdict> {
+        match self.engine {
+            Engine::Values(values) => values.iter().find(|(special, _)| *special == coded).map(|(_, verdict)| *verdict),
+            _ => None,
+        }
     }
 
     /// Whether it counts in environment actions only.

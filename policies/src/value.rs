@@ -28,9 +28,9 @@ pub enum Kind {
     },
     /// One word: a path, a host, a URL.
     Word,
-    /// A DNS name, its first label perhaps `*`.
+    /// A DNS name.
     DnsName,
-    /// `name/label`: a DNS name and a certificate's label, which may hold blanks.
+    /// `name/label`: a DNS name, its first label perhaps `*`, and a certificate's label, which may hold blanks.
     NameAndLabel,
     /// One word of 1–8 characters A–Z 0–9 @ # $, `*` allowed at the end; folded to upper case.
     NamePattern,
@@ -241,12 +241,13 @@ pub(crate) enum Extent {
 }
 
 impl Kind {
-    /// How far the value reaches. `braces` tells IBM's form from the brace-less one.
-    pub(crate) fn extent(self, braces: bool) -> Extent {
+    /// How far the value reaches. `braces` tells IBM's form from the brace-less one, `list` whether the parameter's values
+    /// add up: only lists have several on a line.
+    pub(crate) fn extent(self, braces: bool, list: bool) -> Extent {
         match self {
             Self::Line { .. } | Self::NameAndLabel | Self::FipsMode | Self::Image | Self::PolicyFile => Extent::Rest,
             Self::Choices(_) => Extent::Each,
-            Self::Ports if braces => Extent::Range,
+            Self::Ports if braces || !list => Extent::Range,
             Self::Ports | Self::Suites(_) | Self::OldSuites | Self::Groups { .. } | Self::SignaturePairs if !braces => {
                 Extent::Each
             }
@@ -271,7 +272,8 @@ impl Kind {
             Self::DnsName => one(is_dns_name(text).then(|| Value::Text(text.to_owned()))),
             Self::NameAndLabel => {
                 let (name, label) = text.split_once('/')?;
-                one((is_dns_name(name) && !label.is_empty()).then(|| Value::Text(text.to_owned())))
+                one((is_dns_name(name.strip_prefix("*.").unwrap_or(name)) && !label.is_empty())
+                    .then(|| Value::Text(text.to_owned())))
             }
             Self::NamePattern => one(NamePattern::parse(text).map(Value::Pattern)),
             Self::Address => one(AddressRange::parse(text).map(Value::Address)),
@@ -353,14 +355,19 @@ fn match_word(text: &str, words: &[&'static str]) -> Option<&'static str> {
     words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied()
 }
 
-/// Labels of 1 to 63 letters, digits, hyphens and underscores, 253 characters in all (RFC 1123, and the `_` that hosts
-/// have all the same).
+/// Labels of 1 to 63 letters, digits, underscores and, between them, hyphens; 253 characters in all; the last label not all
+/// digits, which would be an address (RFC 1123, and the `_` that hosts have all the same). The TLS library takes no other
+/// name: one that got past here would be sent to nobody and matched by nothing.
 fn is_dns_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
-    name.len() <= 253 && name.strip_prefix("*.").unwrap_or(name).split('.').all(is_label)
+    let numeric = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(numeric)
 }
 
 /// `21`, `21-25`, `21:25`, `21 25`, `All`, `0`.
@@ -471,6 +478,18 @@ mod tests {
         assert_eq!(Kind::Suites(4).read("13021"), None);
         assert_eq!(Kind::Suites(4).read("FFFE").expect("an unknown code"), [Value::Suite(0xFFFE)]);
         assert_eq!(Kind::Suites(4).read("TLS_NONSENSE"), None);
+    }
+
+    #[test]
+    fn names_are_those_that_tls_can_carry() {
+        for name in ["host", "host.example.com", "a_b.example.com.", "x-y.z", "7.example"] {
+            assert!(Kind::DnsName.read(name).is_some(), "{name}");
+        }
+        for name in ["*.example.com", "10.1.2.3", "host.123", "-a.example.com", "a-.example.com", "a..b", "", "."] {
+            assert!(Kind::DnsName.read(name).is_none(), "{name}");
+        }
+        assert!(Kind::NameAndLabel.read("*.example.com/ANY HOST").is_some());
+        assert!(Kind::NameAndLabel.read("10.1.2.3/HOST").is_none());
     }
 
     #[test]

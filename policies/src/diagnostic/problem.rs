@@ -103,6 +103,12 @@ pub enum Problem {
     Bypass { bypass: String, protected: String, part: String },
     #[error("{parameter} {from} {to} is the range {from}-{to}: {count} ports")]
     LooksLikeList { parameter: &'static str, from: u16, to: u16, count: usize },
+    #[error("{parameter} {from} {to} without braces is the two ports {from} and {to}, not the range")]
+    LooksLikeRange { parameter: &'static str, from: u16, to: u16 },
+    #[error(
+        "rule `{rule}` refuses every client that sends a name: ServerHandshakeSNIMatch is Required, no ServerHandshakeSNIList is coded"
+    )]
+    RefusesNames { rule: String },
     #[error("the comment speaks of {said}, the codes are {coded}")]
     CommentContradicts { said: String, coded: String },
     #[error("`{word}` in a `pagent: allow` comment is no warning's code")]
@@ -183,6 +189,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0229", "a directive that has no effect where it stands"),
     ("PAG0230", "there are too many warnings to show"),
     ("PAG0231", "a rule whose time never comes"),
+    ("PAG0232", "a list that looks like a range"),
+    ("PAG0233", "a server rule that refuses every client that sends a name"),
     ("PAG0301", "a directive that steers what this agent does not have"),
     ("PAG0302", "a rule codes no TLS version"),
 ];
@@ -245,6 +253,8 @@ impl Problem {
             Self::Misplaced { .. } => "PAG0229",
             Self::TooManyWarnings { .. } => "PAG0230",
             Self::NeverActive { .. } => "PAG0231",
+            Self::LooksLikeRange { .. } => "PAG0232",
+            Self::RefusesNames { .. } => "PAG0233",
             Self::Idle { .. } => "PAG0301",
             Self::UncodedVersions { .. } => "PAG0302",
         }

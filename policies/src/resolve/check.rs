@@ -118,15 +118,14 @@ impl<'a> Resolver<'a> {
                 Some(Value::Number(number)) if *number < built_in => Some(no_effect(reason)),
                 _ => None,
             },
-            Engine::Values(values) => {
-                let coded = value();
-                values.iter().find(|(special, _)| *special == coded).map(|(_, verdict)| match verdict {
-                    Verdict::Differs(reason) => no_effect(reason),
-                    Verdict::Refused(reason) => refused(reason),
-                })
-            }
+            Engine::Values(_) => parameter.verdict(&value()).map(|verdict| match verdict {
+                Verdict::Differs(reason) => no_effect(reason),
+                Verdict::Refused(reason) => refused(reason),
+            }),
         };
-        let problem = problem.filter(|problem| used || !matches!(problem, Problem::Refused { .. }));
+        // What counts for one role only is refused where a rule has that role: see `treatment`.
+        let problem = problem
+            .filter(|problem| !matches!(problem, Problem::Refused { .. }) || (used && parameter.side().is_none()));
         if let Some(problem) = problem {
             let help = matches!(problem, Problem::OldVersion { .. }).then(|| "code `Off`".to_owned());
             self.report(Diagnostic::new(problem, setting.origin.clone()).help(help));

@@ -11,6 +11,7 @@ use crate::group;
 use crate::model::{Scope, TtlsRule};
 use crate::parameters::{ClientAuth, Fips, Role, SecurityParameters};
 use crate::source::Origin;
+use crate::table::{Side, Verdict};
 use crate::value::Value;
 
 const NO_MODULE: &str = "this build does not contain the FIPS 140-3 module";
@@ -39,6 +40,40 @@ impl Resolver<'_> {
                 self.report(found);
             }
         };
+        let client = parameters.role == Role::Client;
+        // Values that count for one role only are refused where the rule has that role; elsewhere they are idle words.
+        let mut seen: Vec<&str> = Vec::new();
+        for setting in rule.actions().flat_map(|action| action.settings.values()) {
+            let row = setting.parameter;
+            let effective = !seen.contains(&row.name);
+            seen.push(row.name);
+            let counts = match row.side() {
+                Some(_) if row.name == "ClientAuthType" => !client && parameters.role != Role::Server(ClientAuth::None),
+                Some(side) => client == (side == Side::Client),
+                None => false,
+            };
+            let value = setting.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            if let Some(Verdict::Refused(reason)) = row.verdict(&value).filter(|_| effective && counts) {
+                report(Problem::Refused { parameter: row.name, value, reason }, setting.origin.clone(), None);
+            }
+        }
+        for (parameter, reason) in unsent_names(rule, client) {
+            let value = rule.effective(parameter).values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            report(Problem::NoEffect { parameter, value, reason }, coded(&[parameter]), None);
+        }
+        let nameless =
+            parameters.server_names.as_ref().filter(|names| names.match_demanded && names.certificates.is_empty());
+        if let Some(names) = nameless {
+            let problem = if names.demanded {
+                let reason =
+                    "ServerHandshakeSNIMatch Required takes listed names only, and no ServerHandshakeSNIList is coded";
+                Problem::NothingUsable { rule: name(), reason: reason.to_owned() }
+            } else {
+                Problem::RefusesNames { rule: name() }
+            };
+            let help = "code `ServerHandshakeSNIList name/label` for each name it serves";
+            report(problem, coded(&["ServerHandshakeSNIMatch"]), Some(help));
+        }
         for (version, why) in left_out.versions {
             let problem = Problem::CannotOccur { rule: name(), what: version.to_owned(), why };
             report(problem, coded(&[version]), None);
@@ -93,16 +128,17 @@ impl Resolver<'_> {
         let sees_certificates = !matches!(parameters.role, Role::Server(ClientAuth::None | ClientAuth::PassThru));
         let unsigned = parameters.signatures.is_empty();
         let unverified = sees_certificates && parameters.certificate_signatures.is_empty();
-        let usable_signatures = !(unsigned || unverified);
-        if judged && (!(parameters.tls12 || parameters.tls13) || !usable_groups || !usable_signatures) {
+        if judged && (!(parameters.tls12 || parameters.tls13) || !usable_groups || unsigned || unverified) {
             let off = |version: &str| rule.effective(version).values == [Value::OnOff(false)];
             let (reason, help) = if !usable_groups {
                 ("none of its groups can be negotiated", "code groups such as `0023` and `0029`, or leave them out")
-            } else if !usable_signatures {
-                (
-                    "none of its signature pairs is one that is accepted here",
-                    "code pairs such as `0403` and `0804`, or leave them out",
-                )
+            } else if unsigned || unverified {
+                let reason = if unsigned {
+                    "none of its signature pairs is one that is accepted here"
+                } else {
+                    "none of the signature pairs for certificates is one that is accepted here"
+                };
+                (reason, "code pairs such as `0403` and `0804`, or leave them out")
             } else if off("TLSv1.2") && off("TLSv1.3") {
                 ("TLSv1.2 and TLSv1.3 are Off", "code `TLSv1.3 On`")
             } else {
@@ -113,8 +149,7 @@ impl Resolver<'_> {
             };
             report(Problem::NothingUsable { rule: name(), reason: reason.to_owned() }, rule.origin.clone(), Some(help));
         }
-        let is_client = parameters.role == Role::Client;
-        if is_client && parameters.peer.host_names.is_empty() && parameters.peer.common_names.is_empty() {
+        if client && parameters.peer.host_names.is_empty() && parameters.peer.common_names.is_empty() {
             report(
                 Problem::NoHostCheck { rule: name() },
                 // Where the role is coded: the environment's, or the connection's that makes a client of it.
@@ -125,7 +160,7 @@ impl Resolver<'_> {
                 Some("code `HostReferenceIdDNS` with the server's name in an AdvancedParms block"),
             );
         }
-        if let Some(label) = parameters.certificate_label.as_deref().filter(|label| is_client && !label.is_empty()) {
+        if let Some(label) = parameters.certificate_label.as_deref().filter(|label| client && !label.is_empty()) {
             report(
                 Problem::OutboundIdentity { rule: name(), label: format!("`{label}`") },
                 coded(&["CertificateLabel"]),
@@ -157,6 +192,27 @@ impl Resolver<'_> {
         }
         Some(Arc::new(parameters))
     }
+}
+
+/// Coded parameters about the names in hellos (SNI) that come to nothing, with the reason.
+fn unsent_names(rule: &TtlsRule, client: bool) -> Vec<(&'static str, &'static str)> {
+    let coded = |name: &str| rule.effective(name).origin.is_some();
+    let empty = |name: &str| rule.effective(name).values.is_empty();
+    let off = |name: &str| matches!(rule.effective(name).values.first(), None | Some(Value::Choice("Off")));
+    let mut found = Vec::new();
+    if client && off("ClientHandshakeSNI") {
+        found.push(("ClientHandshakeSNIList", "ClientHandshakeSNI is Off"));
+    } else if client && empty("ClientHandshakeSNIList") && empty("HostReferenceIdDNS") {
+        found.push(("ClientHandshakeSNI", "no name is coded, in ClientHandshakeSNIList or HostReferenceIdDNS"));
+    } else if !client && off("ServerHandshakeSNI") {
+        found.push(("ServerHandshakeSNIList", "ServerHandshakeSNI is Off"));
+        // `Optional` says no more than Off does.
+        if rule.effective("ServerHandshakeSNIMatch").values == [Value::Choice("Required")] {
+            found.push(("ServerHandshakeSNIMatch", "ServerHandshakeSNI is Off"));
+        }
+    }
+    found.retain(|(name, _)| coded(name));
+    found
 }
 
 /// Where a value of one of some parameters is coded; none when it is a default.

@@ -1233,7 +1233,11 @@ pub const STATEMENTS: &[Statement] = &[
         "IpAddrSet",
         "A prefix or a range of addresses under a name.",
         &[
-            row("Prefix", Kind::Prefix, "All addresses with this prefix, written address/length."),
+            row(
+                "Prefix",
+                Kind::Prefix,
+                "All addresses with this prefix, written address/length; without a length, one address.",
+            ),
             row(
                 "Range",
                 Kind::Range,

@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
             (Kind::OnOff | Kind::Choice(_) | Kind::FipsMode, [value]) => value.to_string(),
             _ => text.to_owned(),
         };
-        if parameter.kind.extent(braces) == Extent::Each && parameter.kind.extent(true) != Extent::Each {
+        if parameter.extent(braces) == Extent::Each && parameter.extent(true) != Extent::Each {
             self.lay_list(keyword, parameter.kind, rest);
             return;
         }

@@ -1,12 +1,15 @@
 //! The words behind a keyword as its values, and what is odd about them.
 
 use super::{Reader, Word};
-use crate::address;
+use crate::address::{self, PortRange};
 use crate::diagnostic::{Diagnostic, Fix, Problem, nearest};
 use crate::source::Span;
 use crate::syntax::mistakes;
 use crate::table::{Engine, Parameter};
 use crate::value::{Extent, Kind, Value};
+
+/// The first port that is no well-known one.
+const WELL_KNOWN_END: u16 = 1024;
 
 impl<'a> Reader<'a> {
     /// Codes that no registry knows, suites that are never negotiated, and suites that protect too little.
@@ -92,7 +95,7 @@ impl<'a> Reader<'a> {
             text: self.source.text.get(first.span.start..end).unwrap_or(first.text),
             span: Span { start: first.span.start, end },
         };
-        match parameter.kind.extent(braces) {
+        match parameter.extent(braces) {
             Extent::Rest => {
                 let whole = whole(up_to(rest.len()));
                 let values = if parameter.kind == Kind::FipsMode {
@@ -141,7 +144,9 @@ impl<'a> Reader<'a> {
                         self.or_invalid(parameter, word, values).map(|(values, _)| values)
                     })
                     .collect();
-                read.into_iter().collect::<Option<Vec<_>>>().map(|values| (values.concat(), span))
+                let values = read.into_iter().collect::<Option<Vec<_>>>()?.concat();
+                self.check_range(parameter, &values, span);
+                Some((values, span))
             }
         }
     }
@@ -164,7 +169,7 @@ impl<'a> Reader<'a> {
     pub(super) fn check_list(&mut self, parameter: &'static Parameter, values: &[Value], span: Span) {
         let [Value::Ports(Some(range))] = values else { return };
         let (from, to) = (*range.0.start(), *range.0.end());
-        if from < 1024 && to - from > 1 {
+        if from < WELL_KNOWN_END && to - from > 1 {
             let count = usize::from(to - from) + 1;
             let help = format!(
                 "for two ports code `{0} {from}` and `{0} {to}` on a line each; for the range write `{from}-{to}`",
@@ -172,6 +177,17 @@ impl<'a> Reader<'a> {
             );
             let problem = Problem::LooksLikeList { parameter: parameter.name, from, to, count };
             self.report(problem, span, Some(help));
+        }
+    }
+
+    /// `1024 65535` without braces is two ports; on z/OS it is the range of all between them.
+    fn check_range(&mut self, parameter: &'static Parameter, values: &[Value], span: Span) {
+        let [Value::Ports(Some(first)), Value::Ports(Some(second))] = values else { return };
+        let (from, to) = (*first.0.start(), *second.0.end());
+        let single = |range: &PortRange| range.0.start() == range.0.end();
+        if single(first) && single(second) && from >= WELL_KNOWN_END && to > from {
+            let help = format!("for the range write `{from}-{to}`; for two ports code each on a line of its own");
+            self.report(Problem::LooksLikeRange { parameter: parameter.name, from, to }, span, Some(help));
         }
     }
 
