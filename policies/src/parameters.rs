@@ -1,6 +1,10 @@
 //! The effective parameters of a rule: connection action before environment action before group action before default.
 
+mod revocation;
+
 use serde::Serialize;
+
+pub use revocation::{DistributionPoints, Ocsp, Revocation, SecurityLevel};
 
 use crate::cipher;
 use crate::group;
@@ -127,6 +131,8 @@ pub struct SecurityParameters {
     pub server_certificate_labels: Vec<String>,
     /// What a peer's certificate must be, beside its chain.
     pub peer: PeerRequirements,
+    /// Where the revocation of certificates is looked up; none: nowhere.
+    pub revocation: Option<Revocation>,
     /// What a server makes of the name a client sends; none: nothing (`ServerHandshakeSNI Off`).
     pub server_names: Option<ServerNames>,
     /// The name a client sends in the SNI extension.
@@ -314,6 +320,7 @@ impl TtlsRule {
             _ => None,
         };
         let parameters = SecurityParameters {
+            revocation: self.revocation(),
             server_names,
             // ML-DSA belongs to TLS 1.3, PKCS #1 to TLS 1.2.
             signatures: signatures

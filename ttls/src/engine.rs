@@ -20,6 +20,7 @@ use crate::install::{Kernel, has_table};
 use crate::listener::Listener;
 use crate::marks::Marks;
 use crate::registry::{Observer, Registry, Session};
+use crate::revocation::Lists;
 use crate::sockets::{check_port_protection, explicit_listener, inbound_listener, outbound_listeners};
 
 /// How the engine is set up; fixed while it runs.
@@ -303,11 +304,19 @@ fn environment(
     let location =
         RingLocation::resolve(&parameters.keyring, &settings.rings, &settings.ring_owner).map_err(keyring)?;
     let ring = Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)).map_err(keyring)?;
-    let key = Key { parameters: parameters.clone(), ring: ring.fingerprint() };
+    let files = parameters.revocation.as_ref().map(|revocation| revocation.files.as_slice()).unwrap_or_default();
+    let lists = Lists::read(files).map_err(|(path, source)| InstallError::RevocationList {
+        rule: rule.name.clone(),
+        environment: parameters.environment.clone(),
+        path,
+        source,
+    })?;
+    let key = Key { parameters: parameters.clone(), ring: ring.fingerprint(), lists: lists.fingerprint() };
     if let Some(found) = known.get(&key) {
         return Ok(Arc::clone(found));
     }
-    let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring)?);
+    let marks = settings.capture.as_ref().map(|capture| capture.marks);
+    let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring, lists, marks)?);
     known.insert(key, Arc::clone(&made));
     Ok(made)
 }

@@ -18,11 +18,14 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
-use rustls_pki_types::{DnsName, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
+use crate::marks::Marks;
+use crate::revocation::{Lists, Revocation, RevocationError};
 use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
 use crate::signatures;
+use crate::stapling::{self, Identity};
 use crate::verify::{ClientVerifier, ServerVerifier, matches};
 
 /// What makes two environments the same.
@@ -30,6 +33,8 @@ use crate::verify::{ClientVerifier, ServerVerifier, matches};
 pub(crate) struct Key {
     pub(crate) parameters: SecurityParameters,
     pub(crate) ring: [u8; 32],
+    /// The revocation lists of `CrlFile`.
+    pub(crate) lists: Vec<u8>,
 }
 
 /// See the module.
@@ -37,6 +42,7 @@ pub(crate) struct Key {
 pub(crate) struct Environment {
     pub(crate) key: Key,
     side: Side,
+    revocation: Option<Arc<Revocation>>,
     full: AtomicU64,
     resumed: AtomicU64,
 }
@@ -55,13 +61,35 @@ pub(crate) enum Handshake {
 
 impl Environment {
     /// Builds the environment of a rule from its ring.
-    pub(crate) fn new(rule: &TtlsRule, key: Key, location: &RingLocation, ring: &Ring) -> Result<Self, InstallError> {
-        let builder = Builder { rule: &rule.name, parameters: &key.parameters, location, ring };
+    pub(crate) fn new(
+        rule: &TtlsRule,
+        key: Key,
+        location: &RingLocation,
+        ring: &Ring,
+        lists: Lists,
+        marks: Option<Marks>,
+    ) -> Result<Self, InstallError> {
+        let parameters = &key.parameters;
+        let mut builder = Builder { rule: &rule.name, parameters, location, ring, revocation: None };
+        builder.revocation = match &parameters.revocation {
+            None => None,
+            // A server that checks no certificates may have a ring without authorities.
+            Some(settings) => Some(Revocation::new(
+                settings.clone(),
+                lists,
+                ring.authorities().unwrap_or_default(),
+                builder.authorities().unwrap_or_else(|_| Arc::new(RootCertStore::empty())),
+                aws_lc_rs::default_provider().signature_verification_algorithms,
+                &parameters.certificate_signatures,
+                marks,
+            )),
+        };
         let side = match key.parameters.role {
             Role::Client => builder.client()?,
             Role::Server(auth) => builder.server(auth)?,
         };
-        Ok(Self { key, side, full: AtomicU64::new(0), resumed: AtomicU64::new(0) })
+        let revocation = builder.revocation.clone();
+        Ok(Self { key, side, revocation, full: AtomicU64::new(0), resumed: AtomicU64::new(0) })
     }
 
     /// What a connection to `destination` does; for a server the destination plays no part.
@@ -90,6 +118,16 @@ impl Environment {
         self.key.parameters.role != Role::Server(ClientAuth::PassThru)
     }
 
+    /// Asks whether a peer's certificates are revoked, where the rule wants to know.
+    pub(crate) async fn check_revocation(&self, chain: &[CertificateDer<'_>]) -> Result<(), RevocationError> {
+        match &self.revocation {
+            Some(revocation) if self.verifies_peers() => {
+                revocation.check(chain, self.key.parameters.role == Role::Client).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Forgets the sessions with a server.
     pub(crate) fn forget(&self, server: SocketAddr) {
         if let Side::Client { sessions, .. } = &self.side {
@@ -114,6 +152,7 @@ struct Builder<'a> {
     parameters: &'a SecurityParameters,
     location: &'a RingLocation,
     ring: &'a Ring,
+    revocation: Option<Arc<Revocation>>,
 }
 
 impl Builder<'_> {
@@ -123,6 +162,7 @@ impl Builder<'_> {
             authorities: self.authorities()?,
             provider: Arc::clone(&provider),
             requirements: self.parameters.peer.clone(),
+            revocation: self.revocation.clone(),
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions())
@@ -158,14 +198,20 @@ impl Builder<'_> {
             auth => {
                 let chain = (auth != ClientAuth::PassThru).then(|| self.client_chain(auth, &provider)).transpose()?;
                 let requirements = self.parameters.peer.clone();
-                builder.with_client_cert_verifier(Arc::new(ClientVerifier { chain, provider, requirements }))
+                let revocation = self.revocation.clone();
+                builder.with_client_cert_verifier(Arc::new(ClientVerifier {
+                    chain,
+                    provider,
+                    requirements,
+                    revocation,
+                }))
             }
         };
         let labels = &self.parameters.server_certificate_labels;
         let identities = if labels.is_empty() {
-            vec![self.identity(self.parameters.certificate_label.as_deref().filter(|label| !label.is_empty()))?]
+            vec![self.served(self.parameters.certificate_label.as_deref().filter(|label| !label.is_empty()))?]
         } else {
-            labels.iter().map(|label| self.identity(Some(label))).collect::<Result<_, _>>()?
+            labels.iter().map(|label| self.served(Some(label))).collect::<Result<_, _>>()?
         };
         let names = match &self.parameters.server_names {
             None => None,
@@ -175,7 +221,7 @@ impl Builder<'_> {
                 known: names
                     .certificates
                     .iter()
-                    .map(|(name, label)| Ok((name.clone(), self.identity(Some(label))?)))
+                    .map(|(name, label)| Ok((name.clone(), self.served(Some(label))?)))
                     .collect::<Result<_, InstallError>>()?,
             }),
         };
@@ -256,6 +302,16 @@ impl Builder<'_> {
         })
     }
 
+    /// A server's certificate, with its OCSP response once there is one.
+    fn served(&self, label: Option<&str>) -> Result<Arc<Identity>, InstallError> {
+        let identity = Arc::new(Identity::new(self.identity(label)?));
+        if let Some(revocation) = self.revocation.as_ref().filter(|revocation| revocation.staples()) {
+            let rule = self.rule.to_owned();
+            tokio::spawn(stapling::keep(Arc::downgrade(&identity), Arc::clone(revocation), rule));
+        }
+        Ok(identity)
+    }
+
     fn keyring(&self, source: keyrings::KeyringError) -> InstallError {
         let environment = self.parameters.environment.clone();
         InstallError::Keyring { rule: self.rule.to_owned(), environment, source: Box::new(source) }
@@ -280,7 +336,7 @@ impl Builder<'_> {
 #[derive(Debug)]
 struct Identities {
     names: Option<Names>,
-    others: Vec<Arc<CertifiedKey>>,
+    others: Vec<Arc<Identity>>,
 }
 
 /// The names a server answers to.
@@ -288,12 +344,12 @@ struct Identities {
 struct Names {
     demanded: bool,
     match_demanded: bool,
-    known: Vec<(String, Arc<CertifiedKey>)>,
+    known: Vec<(String, Arc<Identity>)>,
 }
 
 impl Identities {
     /// The certificates for a client that sent this name; none: it is refused.
-    fn of(&self, name: Option<&str>) -> Vec<&Arc<CertifiedKey>> {
+    fn of(&self, name: Option<&str>) -> Vec<&Arc<Identity>> {
         let others = || self.others.iter().collect();
         let Some(names) = &self.names else { return others() };
         let Some(name) = name else { return if names.demanded { Vec::new() } else { others() } };
@@ -306,7 +362,7 @@ impl Identities {
 impl ResolvesServerCert for Identities {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
-        let suitable = |identity: &&Arc<CertifiedKey>| identity.key.choose_scheme(schemes).is_some();
-        self.of(hello.server_name()).into_iter().find(suitable).cloned()
+        let suitable = |identity: &Arc<CertifiedKey>| identity.key.choose_scheme(schemes).is_some();
+        self.of(hello.server_name()).into_iter().map(|identity| identity.load_full()).find(suitable)
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use keyrings::KeyringError;
 use rustls::CertificateError;
 
+use crate::revocation::RevocationError;
+
 /// Why nothing was installed. The policy in force stays in force.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
@@ -17,6 +19,8 @@ pub enum InstallError {
     Tls { rule: String, environment: String, source: rustls::Error },
     #[error("rule {rule}, environment action {environment}: the key ring's authorities cannot be used: {reason}")]
     Authorities { rule: String, environment: String, reason: String },
+    #[error("rule {rule}, environment action {environment}: the revocation lists in {path} cannot be used: {source}")]
+    RevocationList { rule: String, environment: String, path: PathBuf, source: io::Error },
     #[error("{program} cannot be started: {source}; install the package {package}")]
     MissingProgram { program: &'static str, package: &'static str, source: io::Error },
     #[error("the kernel did not take the capture rules: {stderr}")]
@@ -62,7 +66,9 @@ pub enum ConnectionError {
     HandshakeNotBegun(u32),
     #[error("the handshake did not complete within {0} seconds")]
     HandshakeTimeout(u32),
-    #[error("the session cannot be resumed any more: {0}")]
+    #[error("the peer's certificate is not accepted: {0}")]
+    Revocation(#[source] RevocationError),
+    #[error("the session cannot be resumed any more: {}", words(.0))]
     NoLongerGood(#[source] rustls::Error),
     #[error("the peer broke the TLS connection: {0}")]
     Broken(#[source] rustls::Error),
@@ -87,11 +93,16 @@ impl ConnectionError {
                 None => 406,
             },
             Self::Broken(error) | Self::NoLongerGood(error) => of_tls(error),
+            Self::Revocation(RevocationError::Revoked { .. }) => REVOKED,
+            Self::Revocation(_) => 8,
             Self::Truncated => 420,
             _ => 406,
         }
     }
 }
+
+/// System SSL's number for a revoked certificate (from memory).
+const REVOKED: u32 = 431;
 
 fn of_tls(error: &rustls::Error) -> u32 {
     match error {
@@ -102,6 +113,7 @@ fn of_tls(error: &rustls::Error) -> u32 {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
         ) => 401,
+        rustls::Error::InvalidCertificate(CertificateError::Revoked) => REVOKED,
         rustls::Error::InvalidCertificate(_) => 8,
         rustls::Error::NoCertificatesPresented => 5001,
         rustls::Error::PeerIncompatible(_) => 402,
@@ -110,15 +122,22 @@ fn of_tls(error: &rustls::Error) -> u32 {
     }
 }
 
-/// What went wrong in a handshake; rustls shows the reasons of our own verifiers as they look in the program.
+/// What went wrong in a handshake.
 fn in_words(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    inner.map_or_else(|| error.to_string(), words)
+}
+
+/// An error of the TLS library; it shows the reasons of our own verifiers as they look in the program.
+fn words(error: &rustls::Error) -> String {
     use rustls::Error;
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(CertificateError::Other(reason))) => {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(reason)) => {
             format!("the peer's certificate is not accepted: {}", reason.0)
         }
+        Error::InvalidCertificate(CertificateError::Revoked) => "the peer's certificate is revoked".to_owned(),
         // The words of rustls for a resolver that found none.
-        Some(Error::General(reason)) if reason == "no server certificate chain resolved" => {
+        Error::General(reason) if reason == "no server certificate chain resolved" => {
             "there is no certificate for the name the client asked for (ServerHandshakeSNI…), or for the signature \
              algorithms it can verify"
                 .to_owned()

@@ -17,7 +17,7 @@ use crate::environment::{Environment, Handshake};
 use crate::error::ConnectionError;
 use crate::registry::Negotiated;
 use crate::relay::Network;
-use crate::verify::check_dates;
+use crate::verify::{check_dates, unacceptable};
 
 /// The handshake may take this many times `HandshakeTimeout`, once the peer has begun.
 const COMPLETION: u32 = 10;
@@ -48,10 +48,15 @@ pub(crate) async fn shake_hands(
     let client = matches!(stream, TlsStream::Client(_));
     let state = stream.get_ref().1;
     let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    let chain = state.peer_certificates().unwrap_or_default();
     if resumed && environment.verifies_peers() {
-        let chain = state.peer_certificates().unwrap_or_default();
         check_dates(chain, UnixTime::now()).map_err(ConnectionError::NoLongerGood)?;
     }
+    environment.check_revocation(chain).await.map_err(|reason| {
+        // The session with the server is as bad as its certificate.
+        environment.forget(destination);
+        if resumed { ConnectionError::NoLongerGood(unacceptable(&reason)) } else { ConnectionError::Revocation(reason) }
+    })?;
     environment.count(resumed);
     let negotiated = Negotiated {
         version: state.protocol_version().map(u16::from).unwrap_or_default(),

@@ -8,6 +8,7 @@
 //! This crate reads no policy file and knows nothing of zERT: it takes a resolved [`policies::Policy`] and tells an
 //! [`Observer`] what it negotiated.
 
+mod cache;
 mod capture;
 mod connection;
 mod engine;
@@ -19,9 +20,11 @@ mod listener;
 mod marks;
 mod registry;
 mod relay;
+mod revocation;
 mod sessions;
 mod signatures;
 mod sockets;
+mod stapling;
 mod sys;
 mod verify;
 
@@ -33,3 +36,4 @@ pub use listener::Listener;
 pub use marks::Marks;
 pub use registry::{Negotiated, Observer, Session, SessionState};
 pub use relay::Traffic;
+pub use revocation::{Moment, RevocationError};

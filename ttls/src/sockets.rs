@@ -106,8 +106,13 @@ pub(crate) async fn dial_program(settings: &Settings, endpoints: Endpoints) -> i
 
 /// Connects to an explicit listener's target, as nobody but ourselves.
 pub(crate) async fn dial(settings: &Settings, target: SocketAddr) -> io::Result<TcpStream> {
+    dial_marked(settings.capture.as_ref().map(|capture| capture.marks), target).await
+}
+
+/// Connects as nobody but ourselves; beside a capture with the mark that no rule captures.
+pub(crate) async fn dial_marked(marks: Option<Marks>, target: SocketAddr) -> io::Result<TcpStream> {
     let socket = new_socket(target)?;
-    mark(&socket, settings, Marks::network)?;
+    marks.map_or(Ok(()), |marks| SockRef::from(&socket).set_mark(marks.network()))?;
     connect(socket, target).await
 }
 

@@ -20,6 +20,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 
+use crate::revocation::{Revocation, RevocationError};
+
 /// Why a certificate that chains to an authority is not accepted.
 #[derive(Debug, thiserror::Error)]
 enum Unacceptable {
@@ -127,6 +129,28 @@ pub(crate) fn check_dates(chain: &[CertificateDer<'_>], now: UnixTime) -> Result
     Ok(())
 }
 
+/// What is known of a chain's revocation without asking: a peer that is refused here is told by an alert.
+fn check_revocation(
+    revocation: Option<&Revocation>,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    staple: &[u8],
+    server: bool,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let Some(revocation) = revocation else { return Ok(()) };
+    let chain: Vec<CertificateDer<'_>> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+    revocation.check_at_once(&chain, staple, server, now).map_err(|reason| unacceptable(&reason))
+}
+
+/// A certificate that is refused for its revocation, in the words of the TLS library.
+pub(crate) fn unacceptable(reason: &RevocationError) -> Error {
+    Error::InvalidCertificate(match reason {
+        RevocationError::Revoked { .. } => CertificateError::Revoked,
+        _ => CertificateError::Other(OtherError(Arc::new(reason.clone()))),
+    })
+}
+
 /// Both verifiers check by the provider's algorithms that the peer holds the certificate's key.
 macro_rules! handshake_signatures {
     () => {
@@ -160,6 +184,7 @@ pub(crate) struct ServerVerifier {
     pub(crate) authorities: Arc<RootCertStore>,
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) requirements: PeerRequirements,
+    pub(crate) revocation: Option<Arc<Revocation>>,
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -168,7 +193,7 @@ impl ServerCertVerifier for ServerVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let certificate = ParsedCertificate::try_from(end_entity)?;
@@ -177,6 +202,7 @@ impl ServerCertVerifier for ServerVerifier {
         let parsed = parse(end_entity)?;
         check_key(&parsed, &self.requirements)?;
         check_names(&parsed, &self.requirements)?;
+        check_revocation(self.revocation.as_deref(), end_entity, intermediates, ocsp_response, true, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -190,6 +216,7 @@ pub(crate) struct ClientVerifier {
     pub(crate) chain: Option<Arc<dyn ClientCertVerifier>>,
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) requirements: PeerRequirements,
+    pub(crate) revocation: Option<Arc<Revocation>>,
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -210,6 +237,7 @@ impl ClientCertVerifier for ClientVerifier {
         let Some(chain) = &self.chain else { return Ok(ClientCertVerified::assertion()) };
         let verified = chain.verify_client_cert(end_entity, intermediates, now)?;
         check_key(&parse(end_entity)?, &self.requirements)?;
+        check_revocation(self.revocation.as_deref(), end_entity, intermediates, &[], false, now)?;
         Ok(verified)
     }
 

@@ -17,8 +17,10 @@ const NO_OLD_VERSION: &str = "SSLv2, SSLv3, TLSv1 and TLSv1.1 are never negotiat
 const NO_FRAGMENT: &str = "the maximum fragment length extension (RFC 6066) is not negotiated";
 const NO_SNI_ANSWER: &str = "a server's answer to the name is not told by the engine; code Optional, and \
 HostReferenceIdDNS to check the server";
-const NO_REVOCATION: &str = "revocation is not checked yet, and a policy that asks for it is not weakened silently";
-const NO_REVOCATION_SOURCE: &str = "it steers revocation checks, which are refused where they are asked for";
+const NO_LDAP: &str =
+    "LDAP servers are not asked for revocation lists; name a list with CrlFile, or code HttpCdpEnable On";
+const NO_LDAP_SOURCE: &str = "it steers the search in LDAP servers, which are not asked";
+const NO_SIGNED_REQUEST: &str = "OCSP requests are sent unsigned";
 const NO_TRACE: &str = "there is no packet trace that could show decrypted data";
 const NO_TRACE_BITS: &str = "which messages are written is said by `log` in pagent.toml";
 const NO_EMS_OFF: &str = "the extended master secret (RFC 7627) is always offered and used when the peer has it";
@@ -933,8 +935,7 @@ pub const STATEMENTS: &[Statement] = &[
                  its CRL distribution points.",
             )
             .or("On")
-            .quiet()
-            .idle(NO_REVOCATION_SOURCE),
+            .quiet(),
             row(
                 "MaxSrcRevExtLocValues",
                 Kind::Number(0, 256),
@@ -942,8 +943,7 @@ pub const STATEMENTS: &[Statement] = &[
                  source, 0-256; 0 means no limit.",
             )
             .or("10")
-            .quiet()
-            .idle(NO_REVOCATION_SOURCE),
+            .quiet(),
             row(
                 "MaxValidRevExtLocValues",
                 Kind::Number(0, 1024),
@@ -951,8 +951,7 @@ pub const STATEMENTS: &[Statement] = &[
                  0-1024; 0 means no limit.",
             )
             .or("100")
-            .quiet()
-            .idle(NO_REVOCATION_SOURCE),
+            .quiet(),
             row(
                 "RevocationSecurityLevel",
                 LEVEL,
@@ -960,16 +959,22 @@ pub const STATEMENTS: &[Statement] = &[
                  could be reached, High rejects it.",
             )
             .or("Medium")
+            .quiet(),
+            line(
+                "CrlFile",
+                "File of certificate revocation lists (PEM or DER), or directory of such files. May be \
+                 repeated; looked at before any network source.",
+            )
+            .list()
             .quiet()
-            .idle(NO_REVOCATION_SOURCE),
+            .ours(),
             row(
                 "CrlSigAlgPairs",
                 Kind::SignaturePairs,
                 "Signature algorithms accepted in CRLs, written as SignaturePairs. May be repeated.",
             )
             .list()
-            .quiet()
-            .idle(NO_REVOCATION_SOURCE),
+            .quiet(),
             inline("TTLSGskLdapParms", "Revocation lists from LDAP servers, written in place."),
             reference(
                 "TTLSGskLdapParmsRef",
@@ -1000,25 +1005,25 @@ pub const STATEMENTS: &[Statement] = &[
                  that are tried in turn.",
             )
             .list()
-            .refused(NO_REVOCATION),
+            .refused(NO_LDAP),
             row("GSK_LDAP_SERVER_PORT", Kind::Number(1, 65_535), "Port of LDAP servers named without one, 1-65535.")
                 .or("389")
-                .idle(NO_REVOCATION_SOURCE),
+                .idle(NO_LDAP_SOURCE),
             line(
                 "GSK_LDAP_USER",
                 "Distinguished name for the bind to the LDAP server. Uncoded, the bind is anonymous.",
             )
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             line("GSK_LDAP_USER_PW", "Password for the bind to the LDAP server; goes with GSK_LDAP_USER.")
                 .secret()
-                .idle(NO_REVOCATION_SOURCE),
+                .idle(NO_LDAP_SOURCE),
             row(
                 "GSK_CRL_CACHE_TIMEOUT",
                 Kind::Number(0, 720),
                 "Hours a revocation list stays in the cache, 0-720; 0 keeps none.",
             )
             .or("24")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             row(
                 "GSK_CRL_SECURITY_LEVEL",
                 LEVEL,
@@ -1026,17 +1031,17 @@ pub const STATEMENTS: &[Statement] = &[
                  could be reached, High rejects it.",
             )
             .or("Medium")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             row("CRLCacheSize", Kind::Limit(32_000), "CRLs kept, 0-32000; -1 means no limit.")
                 .or("32")
-                .idle(NO_REVOCATION_SOURCE),
+                .idle(NO_LDAP_SOURCE),
             row(
                 "CRLCacheEntryMaxsize",
                 ANY_NUMBER,
                 "Largest revocation list in bytes that the LDAP cache keeps; 0 means no limit.",
             )
             .or("0")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             row(
                 "CRLCacheExtended",
                 ON_OFF,
@@ -1044,7 +1049,7 @@ pub const STATEMENTS: &[Statement] = &[
                  GSK_CRL_CACHE_TIMEOUT.",
             )
             .or("Off")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             row(
                 "CRLCacheTempCRL",
                 ON_OFF,
@@ -1052,21 +1057,21 @@ pub const STATEMENTS: &[Statement] = &[
                  asked again at once.",
             )
             .or("Off")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             row(
                 "CRLCacheTempCRLTimeout",
                 Kind::Number(0, 720),
                 "Hours that an empty revocation list made for CRLCacheTempCRL is kept.",
             )
             .or("24")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
             row(
                 "LDAPResponseTimeout",
                 Kind::Number(0, 43_200),
                 "Seconds to wait for an LDAP server's answer, 0-43200; 0 means no limit.",
             )
             .or("15")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_LDAP_SOURCE),
         ],
     ),
     either(
@@ -1080,48 +1085,41 @@ pub const STATEMENTS: &[Statement] = &[
                 "Whether revocation lists are fetched by HTTP from the distribution points that \
                  certificates name.",
             )
-            .or("Off")
-            .refused(NO_REVOCATION),
+            .or("Off"),
             word(
                 "HttpCdpProxyServerName",
                 "Host name or address of the HTTP proxy through which revocation lists are fetched.",
-            )
-            .idle(NO_REVOCATION_SOURCE),
+            ),
             row(
                 "HttpCdpProxyServerPort",
                 Kind::Number(1, 65_535),
                 "Port of the HTTP proxy for revocation lists, 1-65535.",
             )
-            .or("80")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("80"),
             row(
                 "HttpCdpResponseTimeout",
                 Kind::Number(0, 43_200),
                 "Seconds to wait for a revocation list, 0-43200; 0 means no limit.",
             )
-            .or("15")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("15"),
             row(
                 "HttpCdpMaxResponseSize",
                 ANY_NUMBER,
                 "Longest revocation list in bytes that is accepted; 0 means no limit.",
             )
-            .or("204800")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("204800"),
             row(
                 "HttpCdpCacheSize",
                 Kind::Number(0, 32_000),
                 "Revocation lists kept in the HTTP cache, 0-32000; 0 keeps none.",
             )
-            .or("32")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("32"),
             row(
                 "HttpCdpCacheEntryMaxsize",
                 ANY_NUMBER,
                 "Largest revocation list in bytes that the HTTP cache keeps; 0 means no limit.",
             )
-            .or("0")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("0"),
         ],
     ),
     either(
@@ -1132,37 +1130,29 @@ pub const STATEMENTS: &[Statement] = &[
                 "OcspUrl",
                 "http URL of a responder that is asked about every certificate, whether the certificate \
                  names one or not; at most 2083 characters.",
-            )
-            .refused(NO_REVOCATION),
+            ),
             row(
                 "OcspAiaEnable",
                 ON_OFF,
                 "Whether the responders that certificates name in their AIA extension are asked.",
             )
-            .or("Off")
-            .refused(NO_REVOCATION),
-            word("OcspProxyServerName", "Host name or address of the HTTP proxy through which responders are reached.")
-                .idle(NO_REVOCATION_SOURCE),
-            row("OcspProxyServerPort", Kind::Number(1, 65_535), "Port of the HTTP proxy for OCSP, 1-65535.")
-                .or("80")
-                .idle(NO_REVOCATION_SOURCE),
-            row("OcspRetrieveViaGet", ON_OFF, "Whether requests are sent by HTTP GET; Off uses POST.")
-                .or("Off")
-                .idle(NO_REVOCATION_SOURCE),
+            .or("Off"),
+            word("OcspProxyServerName", "Host name or address of the HTTP proxy through which responders are reached."),
+            row("OcspProxyServerPort", Kind::Number(1, 65_535), "Port of the HTTP proxy for OCSP, 1-65535.").or("80"),
+            row("OcspRetrieveViaGet", ON_OFF, "Whether requests are sent by HTTP GET; Off uses POST.").or("Off"),
             row(
                 "OcspUrlPriority",
                 ON_OFF,
                 "When OcspUrl and OcspAiaEnable are both in use: On asks OcspUrl first, Off the responders \
                  the certificate names.",
             )
-            .or("On")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("On"),
             line(
                 "OcspRequestSigkeylabel",
                 "Label of the certificate in the key ring whose key signs OCSP requests. Uncoded, requests \
                  are not signed.",
             )
-            .idle(NO_REVOCATION_SOURCE),
+            .differs(NO_SIGNED_REQUEST),
             row(
                 "OcspRequestSigalg",
                 Kind::SignaturePairs,
@@ -1170,17 +1160,15 @@ pub const STATEMENTS: &[Statement] = &[
                  digits, or a constant name.",
             )
             .or("0401")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle(NO_SIGNED_REQUEST),
             row(
                 "OcspResponseSigAlgPairs",
                 Kind::SignaturePairs,
                 "Signature algorithms accepted in responses, written as SignaturePairs. May be repeated.",
             )
-            .list()
-            .idle(NO_REVOCATION_SOURCE),
+            .list(),
             row("OcspClientCacheSize", Kind::Number(0, 32_000), "Responses kept in the cache, 0-32000; 0 keeps none.")
-                .or("256")
-                .idle(NO_REVOCATION_SOURCE),
+                .or("256"),
             row(
                 "OcspCliCacheEntryMaxsize",
                 Kind::Number(0, 32_000),
@@ -1188,32 +1176,28 @@ pub const STATEMENTS: &[Statement] = &[
                  OcspClientCacheSize.",
             )
             .or("0")
-            .idle(NO_REVOCATION_SOURCE),
+            .idle("the whole cache is bounded, by OcspClientCacheSize"),
             row(
                 "OcspNonceGenEnable",
                 ON_OFF,
                 "Whether requests carry a nonce, so that an old response cannot be played back.",
             )
-            .or("Off")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("Off"),
             row(
                 "OcspNonceCheckEnable",
                 ON_OFF,
                 "Whether a response must repeat the request's nonce; needs OcspNonceGenEnable On.",
             )
-            .or("Off")
-            .idle(NO_REVOCATION_SOURCE),
-            row("OcspNonceSize", Kind::Number(8, 256), "Bytes of the nonce, 8-256.").or("8").idle(NO_REVOCATION_SOURCE),
+            .or("Off"),
+            row("OcspNonceSize", Kind::Number(8, 256), "Bytes of the nonce, 8-256.").or("8"),
             row(
                 "OcspResponseTimeout",
                 Kind::Number(0, 43_200),
                 "Seconds to wait for a responder, 0-43200; 0 means no limit.",
             )
-            .or("15")
-            .idle(NO_REVOCATION_SOURCE),
+            .or("15"),
             row("OcspMaxResponseSize", ANY_NUMBER, "Longest response in bytes that is accepted; 0 means no limit.")
-                .or("20480")
-                .idle(NO_REVOCATION_SOURCE),
+                .or("20480"),
             row(
                 "OcspServerStapling",
                 Kind::Choice(&["Off", "Any", "EndEntity"]),
@@ -1221,7 +1205,10 @@ pub const STATEMENTS: &[Statement] = &[
                  certificate, Any for its whole chain.",
             )
             .or("Off")
-            .refused(NO_REVOCATION),
+            .values(&[(
+                "Any",
+                Differs("the response for the server's own certificate is sent; TLS 1.3 would take more"),
+            )]),
         ],
     ),
     either(
