@@ -9,5 +9,6 @@ mod listeners;
 mod network;
 mod peers;
 mod relay;
+mod revocation;
 mod stories;
 mod wrapping;

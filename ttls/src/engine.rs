@@ -10,7 +10,7 @@ use nix::unistd::User;
 use policies::parameters::{Password, SecurityParameters};
 use policies::{Policy, TtlsRule};
 use serde::Serialize;
-use tokio::sync::RwLock;
+use tokio::sync::{Notify, RwLock};
 
 use crate::capture::{Observation, Ruleset};
 use crate::connection::{Arrival, accept};
@@ -19,6 +19,7 @@ use crate::error::InstallError;
 use crate::install::{Kernel, has_table};
 use crate::listener::Listener;
 use crate::marks::Marks;
+use crate::own;
 use crate::registry::{Observer, Registry, Session};
 use crate::revocation::Lists;
 use crate::sockets::{check_port_protection, explicit_listener, inbound_listener, outbound_listeners};
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) installing: RwLock<()>,
     pub(crate) registry: Registry,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Told when another policy is installed.
+    pub(crate) changed: Notify,
 }
 
 /// A policy with its environments.
@@ -149,7 +152,9 @@ impl Engine {
             installing: RwLock::new(()),
             registry: Registry::default(),
             observer,
+            changed: Notify::new(),
         });
+        tokio::spawn(own::watch(Arc::clone(&shared)));
         for (socket, arrival) in sockets {
             tokio::spawn(accept(Arc::clone(&shared), socket, arrival));
         }
@@ -213,13 +218,14 @@ impl Engine {
     ///
     /// On a thread that runs asynchronous tasks: it waits for nft.
     pub fn install(&self, prepared: Prepared) -> Result<(), InstallError> {
-        let Shared { settings, installed, installing, .. } = self.shared.as_ref();
+        let Shared { settings, installed, installing, changed, .. } = self.shared.as_ref();
         // Connections accepted meanwhile wait: engine and kernel change together or not at all.
         let _waiting = installing.blocking_write();
         if let Some(capture) = &settings.capture {
             capture.kernel().replace(&prepared.installed.ruleset, &capture.ruleset().hold())?;
         }
         installed.store(Arc::new(prepared.installed));
+        changed.notify_one();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! An environment is reused across a refresh when its parameters and its key ring are unchanged, so that its caches
 //! live on; otherwise a new one is made and connections of the old one keep what they began with.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +44,8 @@ pub(crate) struct Environment {
     pub(crate) key: Key,
     side: Side,
     revocation: Option<Arc<Revocation>>,
+    /// Our own certificates, each with its chain.
+    own: Vec<Vec<CertificateDer<'static>>>,
     full: AtomicU64,
     resumed: AtomicU64,
 }
@@ -70,26 +73,27 @@ impl Environment {
         marks: Option<Marks>,
     ) -> Result<Self, InstallError> {
         let parameters = &key.parameters;
-        let mut builder = Builder { rule: &rule.name, parameters, location, ring, revocation: None };
-        builder.revocation = match &parameters.revocation {
-            None => None,
-            // A server that checks no certificates may have a ring without authorities.
-            Some(settings) => Some(Revocation::new(
-                settings.clone(),
+        let mut builder =
+            Builder { rule: &rule.name, parameters, location, ring, revocation: None, own: RefCell::default() };
+        // A server that checks no certificates may have a ring without authorities.
+        builder.revocation = parameters.revocation.clone().map(|settings| {
+            Revocation::new(
+                settings,
                 lists,
                 ring.authorities().unwrap_or_default(),
                 builder.authorities().unwrap_or_else(|_| Arc::new(RootCertStore::empty())),
                 aws_lc_rs::default_provider().signature_verification_algorithms,
                 &parameters.certificate_signatures,
                 marks,
-            )),
-        };
+            )
+        });
         let side = match key.parameters.role {
             Role::Client => builder.client()?,
             Role::Server(auth) => builder.server(auth)?,
         };
         let revocation = builder.revocation.clone();
-        Ok(Self { key, side, revocation, full: AtomicU64::new(0), resumed: AtomicU64::new(0) })
+        let own = builder.own.into_inner();
+        Ok(Self { key, side, revocation, own, full: AtomicU64::new(0), resumed: AtomicU64::new(0) })
     }
 
     /// What a connection to `destination` does; for a server the destination plays no part.
@@ -128,6 +132,19 @@ impl Environment {
         }
     }
 
+    /// Our own certificates, each with its chain.
+    pub(crate) fn own(&self) -> &[Vec<CertificateDer<'static>>] {
+        &self.own
+    }
+
+    /// Whether one of our own chains is revoked, by the sources that peers are checked with.
+    pub(crate) async fn own_revocation(&self, chain: &[CertificateDer<'_>]) -> Result<(), RevocationError> {
+        match &self.revocation {
+            Some(revocation) => revocation.check(chain, self.key.parameters.role != Role::Client).await,
+            None => Ok(()),
+        }
+    }
+
     /// Forgets the sessions with a server.
     pub(crate) fn forget(&self, server: SocketAddr) {
         if let Side::Client { sessions, .. } = &self.side {
@@ -153,6 +170,7 @@ struct Builder<'a> {
     location: &'a RingLocation,
     ring: &'a Ring,
     revocation: Option<Arc<Revocation>>,
+    own: RefCell<Vec<Vec<CertificateDer<'static>>>>,
 }
 
 impl Builder<'_> {
@@ -295,6 +313,7 @@ impl Builder<'_> {
 
     fn identity(&self, label: Option<&str>) -> Result<Arc<CertifiedKey>, InstallError> {
         let identity = self.ring.identity(label, UnixTime::now()).map_err(|source| self.keyring(source))?;
+        self.own.borrow_mut().push(identity.cert.clone());
         signatures::limited(identity, &self.parameters.signatures).ok_or_else(|| {
             let which =
                 label.map_or("the ring's default certificate".to_owned(), |label| format!("certificate `{label}`"));

@@ -18,6 +18,7 @@ mod handshake;
 mod install;
 mod listener;
 mod marks;
+mod own;
 mod registry;
 mod relay;
 mod revocation;

@@ -10,6 +10,8 @@ mod http;
 mod list;
 mod ocsp;
 mod signed;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::hash::Hash;

@@ -40,13 +40,19 @@ impl Authority {
         &self.certificate
     }
 
+    /// Who signs: its name and key.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// A new end-entity certificate for a DNS name, and its key, PEM.
     ///
     /// # Errors
     ///
     /// When no key can be made.
     pub fn issue(&self, name: &str) -> anyhow::Result<(String, String)> {
-        self.issue_until(name, SystemTime::now() + Duration::from_secs(86_400))
+        self.issue_with(name, |_| ())
     }
 
     /// The same, good until a time.
@@ -55,9 +61,23 @@ impl Authority {
     ///
     /// When no key can be made.
     pub fn issue_until(&self, name: &str, end: SystemTime) -> anyhow::Result<(String, String)> {
+        self.issue_with(name, |params| params.not_after = end.into())
+    }
+
+    /// A new end-entity certificate with what `change` makes of it, and its key, PEM.
+    ///
+    /// # Errors
+    ///
+    /// When no key can be made.
+    pub fn issue_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> anyhow::Result<(String, String)> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
-        params.not_after = end.into();
+        params.not_after = (SystemTime::now() + Duration::from_secs(86_400)).into();
+        change(&mut params);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
         Ok((certificate, key.serialize_pem()))

@@ -42,7 +42,7 @@ pub(super) enum Unusable {
 
 const SHA1: &[u32] = &[1, 3, 14, 3, 2, 26];
 const NONCE: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
-const BASIC: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
+pub(super) const BASIC: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
 /// id-kp-OCSPSigning, the content of its DER.
 const OCSP_SIGNING: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 3, 9];
 /// Responses without an end are taken for this many seconds.
@@ -64,7 +64,7 @@ impl Subject {
         })
     }
 
-    fn id(&self) -> Option<CertId> {
+    pub(super) fn id(&self) -> Option<CertId> {
         Some(CertId {
             hash_algorithm: AlgorithmIdentifier {
                 algorithm: ObjectIdentifier::new(SHA1)?,
@@ -197,7 +197,7 @@ fn is_authorized(
     signed.certificates.iter().any(|certificate| {
         let appointed = EndEntityCert::try_from(certificate).is_ok_and(|responder| {
             let usage = KeyUsage::required(OCSP_SIGNING);
-            responder.verify_for_usage(algorithms, &[anchor.clone()], &[], now, usage, None, None).is_ok()
+            responder.verify_for_usage(algorithms, std::slice::from_ref(&anchor), &[], now, usage, None, None).is_ok()
         });
         appointed && signed.is_by(certificate, algorithms)
     })

@@ -6,13 +6,13 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use webpki::EndEntityCert;
 
 /// The shape of both; a list has no certificates.
-#[derive(AsnType, Debug, Decode)]
-struct Shape {
-    content: Any,
-    algorithm: Any,
-    signature: BitString,
+#[derive(AsnType, Debug, Decode, Encode)]
+pub(super) struct Shape {
+    pub(super) content: Any,
+    pub(super) algorithm: Any,
+    pub(super) signature: BitString,
     #[rasn(tag(explicit(0)))]
-    certificates: Option<SequenceOf<Any>>,
+    pub(super) certificates: Option<SequenceOf<Any>>,
 }
 
 /// Signed content, not yet verified.
