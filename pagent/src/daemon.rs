@@ -85,6 +85,8 @@ pub(crate) struct Status {
     ttls_rules: usize,
     zert_rules: usize,
     active_connections: usize,
+    /// Whether the engine is the FIPS 140-3 module.
+    fips_module: bool,
     handshakes: Vec<ttls::EnvironmentStatus>,
     zert: Option<zert::Statistics>,
     smf_written: u64,
@@ -391,6 +393,7 @@ impl Daemon {
             ttls_rules: policy.ttls.len(),
             zert_rules: policy.zert.len(),
             active_connections: self.engine.active(),
+            fips_module: ttls::fips_module(),
             handshakes: self.engine.environments(),
             zert: self.monitor.as_ref().map(Monitor::statistics),
             smf_written,

@@ -18,8 +18,6 @@ use policies::{Diagnostic, Files, Loaded, Source, Span};
 
 use crate::configuration::Configuration;
 
-/// Whether this build links the FIPS 140-3 module. None does yet: policies that demand it are refused.
-const FIPS_MODULE: bool = false;
 /// A policy file larger than this is refused: 100,000 rules take less than half of it.
 const MAX_FILE: u64 = 64 << 20;
 
@@ -53,7 +51,7 @@ pub(crate) fn load_sources(
 ) -> Loaded {
     let mut keys = Keys { configuration, known: HashMap::new() };
     let rings = now.map(|now| (&mut keys as &mut dyn Rings, now));
-    let settings = Settings { image, fips: FIPS_MODULE, files, rings, lints: true };
+    let settings = Settings { image, fips: ttls::fips_module(), files, rings, lints: true };
     let mut loaded = policies::load(sources, settings);
     loaded.diagnostics.splice(0..0, unreadable);
     loaded

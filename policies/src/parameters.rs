@@ -157,6 +157,8 @@ pub struct SecurityParameters {
     pub require_extended_master_secret: bool,
     /// FIPS 140-3.
     pub fips: Fips,
+    /// `FIPSMODE … INDICATE`: connections that use what is not approved are told.
+    pub fips_indicate: bool,
 }
 
 /// `ServerHandshakeSNI` and what belongs to it.
@@ -376,6 +378,10 @@ impl TtlsRule {
                 Role::Server(_) => "ServerExtendedMasterSecret",
             }) == Some("Required"),
             fips,
+            fips_indicate: matches!(
+                self.effective("FIPSMODE").values.first(),
+                Some(Value::FipsMode(FipsMode { indicate: true, .. }))
+            ),
         };
         Some((parameters, left_out))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use policies::parameters::Role;
-use policies::{Connection, Direction, Policy, TtlsRule};
+use policies::{Connection, Direction, Policy, TtlsRule, cipher, group};
 use socket2::{SockAddr, SockRef};
 use stack::{Endpoints, State, owner, socket};
 use tokio::net::{TcpListener, TcpStream};
@@ -292,6 +292,16 @@ async fn carry(
         resumed = negotiated.is_some_and(|negotiated| negotiated.resumed),
         "EZD1281I TTLS Map"
     );
+    let indicate = environment.is_some_and(|environment| environment.key.parameters.fips_indicate);
+    if let Some(negotiated) = negotiated.filter(|negotiated| indicate && !negotiated.fips) {
+        info!(
+            rule = session.rule,
+            remote = %session.endpoints.remote,
+            suite = cipher::name(negotiated.suite),
+            group = negotiated.group.map(group::name),
+            "FIPS 140-3 does not approve what this connection uses"
+        );
+    }
     let state = match relay(&mut program, &mut network, &session.traffic, rekey).await {
         Ok(()) => SessionState::Closed,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
 use nix::unistd::User;
-use policies::parameters::{Password, SecurityParameters};
+use policies::parameters::{Fips, Password, SecurityParameters};
 use policies::{Policy, TtlsRule};
 use serde::Serialize;
 use tokio::sync::{Notify, RwLock};
@@ -118,6 +118,10 @@ pub struct EnvironmentStatus {
     pub full: u64,
     /// Resumed handshakes.
     pub resumed: u64,
+    /// Whether the rule asks for FIPS 140-3.
+    pub fips_asked: bool,
+    /// Whether everything it may negotiate is approved and comes from the module.
+    pub fips: bool,
 }
 
 impl Engine {
@@ -286,8 +290,14 @@ impl Engine {
             .iter()
             .map(|(rule, environment)| {
                 let (full, resumed) = environment.handshakes();
-                let environment = environment.key.parameters.environment.clone();
-                EnvironmentStatus { rule: rule.clone(), environment, full, resumed }
+                EnvironmentStatus {
+                    rule: rule.clone(),
+                    environment: environment.key.parameters.environment.clone(),
+                    full,
+                    resumed,
+                    fips_asked: environment.key.parameters.fips != Fips::Off,
+                    fips: environment.is_fips(),
+                }
             })
             .collect();
         list.sort_by(|a, b| a.rule.cmp(&b.rule));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use keyrings::{Ring, RingLocation};
 use policies::TtlsRule;
-use policies::parameters::{ClientAuth, Role, SecurityParameters};
+use policies::parameters::{ClientAuth, Fips, Role, SecurityParameters};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
@@ -22,6 +22,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
+use crate::fips;
 use crate::marks::Marks;
 use crate::revocation::{Lists, Revocation, RevocationError};
 use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
@@ -117,6 +118,14 @@ impl Environment {
         }
     }
 
+    /// Whether everything this environment may negotiate is approved by the FIPS 140-3 module.
+    pub(crate) fn is_fips(&self) -> bool {
+        match &self.side {
+            Side::Client { config, .. } => config.fips(),
+            Side::Server(config) => config.fips(),
+        }
+    }
+
     /// Whether the certificates of peers are looked at.
     pub(crate) fn verifies_peers(&self) -> bool {
         self.key.parameters.role != Role::Server(ClientAuth::PassThru)
@@ -176,6 +185,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn client(&self) -> Result<Side, InstallError> {
         let provider = self.provider();
+        let demanded = self.parameters.fips == Fips::Required;
         let verifier = ServerVerifier {
             authorities: self.authorities()?,
             provider: Arc::clone(&provider),
@@ -198,9 +208,10 @@ impl Builder<'_> {
                 Err(_) => builder.with_no_client_auth(),
             },
         };
-        config.require_ems = self.parameters.require_extended_master_secret;
+        config.require_ems = self.parameters.require_extended_master_secret || demanded;
         config.enable_sni = self.parameters.server_name_indication.is_some();
         config.resumption = Resumption::disabled();
+        self.check_fips(config.fips())?;
         let timeout = Duration::from_secs(self.parameters.cache_timeout.into());
         let sessions = ClientSessions::new(self.parameters.cache_capacity as usize, timeout);
         Ok(Side::Client { config: Arc::new(config), sessions })
@@ -243,9 +254,10 @@ impl Builder<'_> {
                     .collect::<Result<_, InstallError>>()?,
             }),
         };
+        let demanded = self.parameters.fips == Fips::Required;
         let mut config = builder.with_cert_resolver(Arc::new(Identities { others: identities, names }));
         config.ignore_client_order = true; // the policy's order counts
-        config.require_ems = self.parameters.require_extended_master_secret;
+        config.require_ems = self.parameters.require_extended_master_secret || demanded;
         let parameters = self.parameters;
         if parameters.cache_capacity == 0 {
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -260,7 +272,17 @@ impl Builder<'_> {
                 config.ticketer = TicketKeys::new(refresh, timeout).map_err(|error| self.tls(error))?;
             }
         }
+        self.check_fips(config.fips())?;
         Ok(Side::Server(Arc::new(config)))
+    }
+
+    /// A configuration for a rule that demands FIPS 140-3 is one that the module approves as a whole.
+    fn check_fips(&self, approved: bool) -> Result<(), InstallError> {
+        if self.parameters.fips != Fips::Required || approved {
+            return Ok(());
+        }
+        let environment = self.parameters.environment.clone();
+        Err(InstallError::NotFips { rule: self.rule.to_owned(), environment })
     }
 
     fn client_chain(
@@ -283,15 +305,17 @@ impl Builder<'_> {
             all.find(|group| u16::from(group.name()) == code).copied()
         });
         let default = aws_lc_rs::default_provider();
-        let (handshakes, certificates) = (&self.parameters.signatures, &self.parameters.certificate_signatures);
+        let engine = default.signature_verification_algorithms;
+        let (mut handshakes, mut certificates) =
+            (self.parameters.signatures.clone(), self.parameters.certificate_signatures.clone());
+        if self.parameters.fips == Fips::Required {
+            handshakes = fips::approved(engine, &handshakes);
+            certificates = fips::approved(engine, &certificates);
+        }
         Arc::new(CryptoProvider {
             cipher_suites: suites.collect(),
             kx_groups: groups.collect(),
-            signature_verification_algorithms: signatures::verification(
-                default.signature_verification_algorithms,
-                handshakes,
-                certificates,
-            ),
+            signature_verification_algorithms: signatures::verification(engine, &handshakes, &certificates),
             ..default
         })
     }

@@ -21,6 +21,11 @@ pub enum InstallError {
     Authorities { rule: String, environment: String, reason: String },
     #[error("rule {rule}, environment action {environment}: the revocation lists in {path} cannot be used: {source}")]
     RevocationList { rule: String, environment: String, path: PathBuf, source: io::Error },
+    #[error(
+        "rule {rule}, environment action {environment}: FIPS 140-3 is demanded and the TLS configuration is not approved: \
+         this program lacks the module, or its self-test failed"
+    )]
+    NotFips { rule: String, environment: String },
     #[error("{program} cannot be started: {source}; install the package {package}")]
     MissingProgram { program: &'static str, package: &'static str, source: io::Error },
     #[error("the kernel did not take the capture rules: {stderr}")]

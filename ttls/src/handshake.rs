@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::{CommonState, ProtocolVersion};
 use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -15,6 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::environment::{Environment, Handshake};
 use crate::error::ConnectionError;
+use crate::fips::fips_module;
 use crate::registry::Negotiated;
 use crate::relay::Network;
 use crate::verify::{check_dates, unacceptable};
@@ -64,6 +66,7 @@ pub(crate) async fn shake_hands(
         group: state.negotiated_key_exchange_group().map(|group| u16::from(group.name())),
         resumed,
         client,
+        fips: fips_module() && is_approved(state, environment),
         peer_certificates: state
             .peer_certificates()
             .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
@@ -80,6 +83,17 @@ pub(crate) async fn shake_hands(
         }
     };
     Ok((Network::tls(heard.stream, connection), negotiated))
+}
+
+/// Whether a connection uses nothing but what FIPS 140-3 approves. TLS 1.2 without the extended master secret does not, and
+/// only an environment that demands it is known to have it.
+fn is_approved(state: &CommonState, environment: &Environment) -> bool {
+    let master_secret = state.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        || environment.is_fips()
+        || environment.key.parameters.require_extended_master_secret;
+    master_secret
+        && state.negotiated_cipher_suite().is_some_and(|suite| suite.fips())
+        && state.negotiated_key_exchange_group().is_none_or(|group| group.fips())
 }
 
 /// Runs a handshake within the two intervals; 0 seconds means no limit.

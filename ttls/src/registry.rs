@@ -38,6 +38,8 @@ pub struct Negotiated {
     pub resumed: bool,
     /// Whether this host played the client.
     pub client: bool,
+    /// Whether version, suite and group are FIPS 140-3 approved and come from the module.
+    pub fips: bool,
     /// The peer's certificate chain, DER, end entity first; empty when it sent none.
     #[serde(skip)]
     pub peer_certificates: Vec<Vec<u8>>,

@@ -172,6 +172,10 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
         format!("files {}, looked at every {} seconds", files.join(", "), text("/policy/refresh_interval")),
         format!("connections carried now: {}", text("/active_connections")),
         format!(
+            "FIPS 140-3 module: {}",
+            if text("/fips_module") == "true" { "AWS-LC FIPS, in use" } else { "not in this program" }
+        ),
+        format!(
             "zERT: {} observed, {} reset, {} logged, {} lost",
             text("/zert/observed"),
             text("/zert/reset"),
@@ -182,8 +186,14 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
     ];
     for rule in status.pointer("/handshakes").and_then(serde_json::Value::as_array).into_iter().flatten() {
         let number = |name: &str| rule.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let is = |name: &str| rule.get(name).and_then(serde_json::Value::as_bool) == Some(true);
+        let fips = match (is("fips_asked"), is("fips")) {
+            (false, _) => "",
+            (true, true) => ", FIPS 140-3",
+            (true, false) => ", FIPS 140-3 asked for, not all approved",
+        };
         lines.push(format!(
-            "rule {}: {} full handshakes, {} resumed",
+            "rule {}: {} full handshakes, {} resumed{fips}",
             rule.get("rule").and_then(serde_json::Value::as_str).unwrap_or_default(),
             number("full"),
             number("resumed")

@@ -12,8 +12,9 @@ use crate::model::{Scope, TtlsRule};
 use crate::parameters::{ClientAuth, Fips, Role, SecurityParameters};
 use crate::source::Origin;
 use crate::table::{Side, Verdict};
-use crate::value::Value;
+use crate::value::{FipsMode, Value};
 
+const NOT_APPROVED: &str = "FIPS 140-3 does not approve it, and FIPSMODE says FAIL ON; code FAIL OFF to be told only";
 const NO_MODULE: &str = "this build does not contain the FIPS 140-3 module";
 
 impl Resolver<'_> {
@@ -83,8 +84,17 @@ impl Resolver<'_> {
             let what = names(&codes, cipher::name);
             report(Problem::CannotOccur { rule: name(), what, why: "the version is Off" }, origin, None);
         }
+        let strict =
+            matches!(rule.effective("FIPSMODE").values.first(), Some(Value::FipsMode(FipsMode { fail: true, .. })));
+        let not_fips = |parameter: &'static str, what: String| {
+            if strict {
+                Problem::Refused { parameter, value: what, reason: NOT_APPROVED }
+            } else {
+                Problem::NotFips { rule: name(), what }
+            }
+        };
         for (origin, codes) in by_place(&left_out.not_fips_suites, at_suite) {
-            report(Problem::NotFips { rule: name(), what: names(&codes, cipher::name) }, origin, None);
+            report(not_fips("V3CipherSuites", names(&codes, cipher::name)), origin, None);
         }
         let at_group = |code: &u16| {
             let rows: &[&str] = match parameters.role {
@@ -94,7 +104,8 @@ impl Resolver<'_> {
             place(rule, rows, &Value::Group(Some(*code)))
         };
         for (origin, codes) in by_place(&left_out.not_fips_groups, at_group) {
-            report(Problem::NotFips { rule: name(), what: names(&codes, group::name) }, origin, None);
+            let rows = if client { "ClientKeyShareGroups" } else { "ServerKeyShareGroups" };
+            report(not_fips(rows, names(&codes, group::name)), origin, None);
         }
         let codes = |name: &str| -> Vec<Value> { rule.effective(name).values };
         let (shares, curves) = (codes("ServerKeyShareGroups"), codes("ServerKexECurves"));
