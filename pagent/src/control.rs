@@ -1,6 +1,7 @@
 //! The control API: HTTP and JSON on a Unix socket. Who calls is known by SO_PEERCRED; SAF is asked for every request.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::connect_info::Connected;
@@ -15,7 +16,7 @@ use policies::Connection;
 use saf::{Access, Authorized, CommandResult, Decision, NoDecision, Userid};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stack::{ConnectionId, StackError, owner, socket};
+use stack::{ConnectionId, Endpoints, StackError, owner, socket};
 use tokio::net::UnixListener;
 use tracing::{info, warn};
 
@@ -54,12 +55,26 @@ pub(crate) struct ExplainRequest {
     pub(crate) at: Option<DateTime<FixedOffset>>,
 }
 
+/// What a program asks of its connection.
+#[derive(Debug, Deserialize)]
+struct ControlRequest {
+    /// The ends as getsockname and getpeername give them, `address:port` or `[address]:port`.
+    local: SocketAddr,
+    remote: SocketAddr,
+    #[serde(default)]
+    requests: Vec<ttls::Request>,
+    /// Whether the partner's certificate is wanted.
+    #[serde(default)]
+    certificate: bool,
+}
+
 pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/connections", get(connections))
         .route("/v1/policy", get(policy))
         .route("/v1/explain", post(explain))
+        .route("/v1/ttls", post(control))
         .route("/v1/refresh", post(refresh))
         .route("/v1/stop", post(stop))
         .route("/v1/tso", post(tso))
@@ -118,6 +133,24 @@ async fn explain(
 fn authorize_pasearch(daemon: &Daemon, peer: Peer) -> Result<(), Denied> {
     let resource = format!("EZB.PAGENT.{}.{}.TTLS", daemon.configuration.sysname, daemon.configuration.image);
     authorize(daemon, peer, "SERVAUTH", &resource, Access::Read).map(drop)
+}
+
+/// SIOCTTLSCTL. As on z/OS it needs no profile: a program may control its own connections, and no others.
+async fn control(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(request): Json<ControlRequest>,
+) -> Result<impl IntoResponse, Response> {
+    let ControlRequest { local, remote, requests, certificate } = request;
+    let refuse = |refusal: ttls::Refusal| {
+        let body = json!({ "error": refusal.message, "errno": refusal.errno, "reason": refusal.reason });
+        (StatusCode::CONFLICT, Json(body)).into_response()
+    };
+    let Some(uid) = peer.0.0 else {
+        return Err(Denied::new(StatusCode::FORBIDDEN, "the caller's user cannot be told").into_response());
+    };
+    let answer = daemon.engine.control(Endpoints { local, remote }, uid, &requests, certificate).await;
+    answer.map(Json).map_err(refuse)
 }
 
 async fn refresh(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {

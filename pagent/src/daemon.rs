@@ -120,7 +120,7 @@ impl Observer for ToMonitor {
 
 /// A session as zERT takes it; without a negotiated version it is a failed handshake.
 fn wrapped(session: &Session) -> Wrapped {
-    let negotiated = session.negotiated.as_ref();
+    let negotiated = session.negotiated();
     let handshake = negotiated.map(|negotiated| zert::tls::Handshake {
         version: negotiated.version,
         suite: negotiated.suite,

@@ -131,6 +131,8 @@ pub struct SecurityParameters {
     pub server_certificate_labels: Vec<String>,
     /// What a peer's certificate must be, beside its chain.
     pub peer: PeerRequirements,
+    /// `ApplicationControlled`: the program starts and stops TLS.
+    pub application_controlled: bool,
     /// Where the revocation of certificates is looked up; none: nowhere.
     pub revocation: Option<Revocation>,
     /// What a server makes of the name a client sends; none: nothing (`ServerHandshakeSNI Off`).
@@ -322,6 +324,7 @@ impl TtlsRule {
             _ => None,
         };
         let parameters = SecurityParameters {
+            application_controlled: self.on("ApplicationControlled"),
             revocation: self.revocation(),
             server_names,
             // ML-DSA belongs to TLS 1.3, PKCS #1 to TLS 1.2.

@@ -2,6 +2,7 @@
 
 mod author;
 mod broken;
+mod controlled;
 mod enforcement;
 mod fail_closed;
 mod handshakes;

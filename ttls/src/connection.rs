@@ -12,15 +12,18 @@ use policies::{Connection, Direction, Policy, TtlsRule, cipher, group};
 use socket2::{SockAddr, SockRef};
 use stack::{Endpoints, State, owner, socket};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
+use crate::control::{Control, Orders};
+use crate::controlled::carry_out;
 use crate::engine::{Installed, Shared};
 use crate::environment::Environment;
 use crate::error::ConnectionError;
 use crate::handshake::shake_hands;
 use crate::listener::Listener;
-use crate::registry::{Session, SessionState};
-use crate::relay::{Network, abort, relay};
+use crate::registry::{Negotiated, Session, SessionState};
+use crate::relay::{Network, Stop, Ways, abort, relay};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
 
 /// How a connection came to the engine.
@@ -88,7 +91,7 @@ impl Arrived {
             }
         };
         let Treatment { endpoints, direction, rule, environment } = treatment;
-        let session = Session::new(
+        let mut session = Session::new(
             self.shared.registry.number(),
             endpoints,
             direction,
@@ -96,6 +99,7 @@ impl Arrived {
             environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
             started,
         );
+        session.security = environment.as_ref().map(|found| found.key.parameters.role);
         match direction {
             Direction::Outbound => self.outbound(session, environment).await,
             Direction::Inbound => self.inbound(session, environment).await,
@@ -156,6 +160,7 @@ impl Arrived {
             (Arrival::Explicit(_), Ok(ours)) => Endpoints { local: endpoints.local, remote: canonical(ours) },
             _ => endpoints,
         };
+        session.program = Some(ends);
         session.found(socket::lookup(ends).ok().flatten().filter(|socket| socket.state != State::Listen));
         let mut again = false;
         let network = loop {
@@ -167,7 +172,7 @@ impl Arrived {
                 Ok(network) => network,
                 Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
             };
-            match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
+            match secure(network, environment.as_deref(), endpoints.remote, &session).await {
                 Ok(network) => break network,
                 // The server may have a new certificate by now: once, without the old session.
                 Err(ConnectionError::NoLongerGood(_)) if !again => {
@@ -196,7 +201,7 @@ impl Arrived {
         let listening = here.then(|| socket::listener(program_end).ok().flatten()).flatten();
         session.uid = listening.map(|socket| socket.uid);
         session.inode = listening.map(|socket| socket.inode);
-        let network = match secure(network, environment.as_deref(), endpoints.remote, &mut session).await {
+        let network = match secure(network, environment.as_deref(), endpoints.remote, &session).await {
             Ok(network) => network,
             Err(error) => return record_failure(&shared, session, &error),
         };
@@ -212,6 +217,7 @@ impl Arrived {
         };
         let ours = program.local_addr().map(canonical);
         let seen_by_program = ours.map(|ours| Endpoints { local: program_end, remote: ours });
+        session.program = seen_by_program.as_ref().ok().copied();
         let found = seen_by_program.ok().filter(|_| here).and_then(|ends| socket::lookup(ends).ok().flatten());
         session.id = found.map(|socket| socket.id());
         carry(&shared, session, program, network, environment.as_deref()).await;
@@ -253,12 +259,14 @@ async fn secure(
     stream: TcpStream,
     environment: Option<&Environment>,
     destination: SocketAddr,
-    session: &mut Session,
+    session: &Session,
 ) -> Result<Network, ConnectionError> {
-    let Some(environment) = environment else { return Ok(Network::unchanged(stream)) };
+    let Some(environment) = environment.filter(|environment| !environment.key.parameters.application_controlled) else {
+        return Ok(Network::unchanged(stream));
+    };
     // Boxed, so that its memory goes when it is over: a connection lives much longer.
     let (network, negotiated) = Box::pin(shake_hands(stream, environment, destination)).await?;
-    session.negotiated = Some(negotiated);
+    session.negotiated.store(Some(negotiated.into()));
     Ok(network)
 }
 
@@ -266,34 +274,102 @@ async fn secure(
 fn rekey(environment: Option<&Environment>, session: &Session) -> Option<Duration> {
     const TLS13: u16 = 0x0304;
     let minutes = environment?.key.parameters.reset_cipher_timer;
-    let renewable = session.negotiated.as_ref().is_some_and(|negotiated| negotiated.version == TLS13);
+    let renewable = session.negotiated().is_some_and(|negotiated| negotiated.version == TLS13);
     (minutes > 0 && renewable).then(|| Duration::from_secs(60 * u64::from(minutes)))
 }
 
-/// Relays a session to its end.
+/// Relays a session to its end, through what its program orders.
 async fn carry(
     shared: &Shared,
-    session: Session,
+    mut session: Session,
     mut program: TcpStream,
     mut network: Network,
     environment: Option<&Environment>,
 ) {
-    let rekey = rekey(environment, &session);
+    let controlled = environment.filter(|environment| environment.key.parameters.application_controlled);
+    let mut control = controlled.map(|environment| {
+        let (orders, control) = control_of(environment);
+        session.orders = Some(orders);
+        control
+    });
     let session = shared.registry.begin(session);
-    let negotiated = session.negotiated.as_ref();
-    if negotiated.is_some() {
-        shared.observer.established(&session);
+    let mut told = false;
+    let mut ways = Ways::default();
+    let state = loop {
+        if let Some(negotiated) = session.negotiated().filter(|_| !network.is_clear()) {
+            established(shared, &session, &negotiated, environment, told);
+            told = true;
+        }
+        let rekey = rekey(environment, &session);
+        let relayed = relay(&mut program, &mut network, &session.traffic, rekey, &mut ways, control.as_mut()).await;
+        let error = match (relayed, controlled) {
+            (Ok(Stop::Ordered(order)), Some(environment)) => {
+                match carry_out(order, network, &mut program, environment, &session).await {
+                    Ok(changed) => {
+                        network = changed;
+                        continue;
+                    }
+                    Err(error) => {
+                        report(&session, &error);
+                        abort(&program);
+                        error
+                    }
+                }
+            }
+            (Ok(_), _) => break SessionState::Closed,
+            (Err(error @ ConnectionError::NotStarted(_)), _) => {
+                report(&session, &error);
+                error
+            }
+            (Err(error), _) => error,
+        };
+        debug!(rule = session.rule, remote = %session.endpoints.remote, %error, "connection ended");
+        break SessionState::Failed(error.to_string());
+    };
+    shared.registry.end(&session, state);
+    if told {
+        shared.observer.ended(&session);
     }
+}
+
+/// The two ends of the way orders come to a connection.
+fn control_of(environment: &Environment) -> (Orders, Control) {
+    /// Orders that wait; a program sends one at a time.
+    const WAITING: usize = 4;
+    /// Where no limit is coded a peer's handshake waits this long for the program's order.
+    const PATIENT: Duration = Duration::from_secs(3600);
+    let parameters = &environment.key.parameters;
+    let patience = match (parameters.role, parameters.handshake_timeout) {
+        (Role::Client, _) => Duration::ZERO,
+        (Role::Server(_), 0) => PATIENT,
+        (Role::Server(_), seconds) => Duration::from_secs(seconds.into()),
+    };
+    let (sender, orders) = mpsc::channel(WAITING);
+    (sender, Control { orders, patience })
+}
+
+/// Tells of TLS that has begun: the log, and the observer the first time.
+fn established(
+    shared: &Shared,
+    session: &Arc<Session>,
+    negotiated: &Negotiated,
+    environment: Option<&Environment>,
+    told: bool,
+) {
+    if told {
+        return;
+    }
+    shared.observer.established(session);
     debug!(
         rule = session.rule,
         local = %session.endpoints.local,
         remote = %session.endpoints.remote,
         direction = %session.direction,
-        resumed = negotiated.is_some_and(|negotiated| negotiated.resumed),
+        resumed = negotiated.resumed,
         "EZD1281I TTLS Map"
     );
     let indicate = environment.is_some_and(|environment| environment.key.parameters.fips_indicate);
-    if let Some(negotiated) = negotiated.filter(|negotiated| indicate && !negotiated.fips) {
+    if indicate && !negotiated.fips {
         info!(
             rule = session.rule,
             remote = %session.endpoints.remote,
@@ -301,17 +377,6 @@ async fn carry(
             group = negotiated.group.map(group::name),
             "FIPS 140-3 does not approve what this connection uses"
         );
-    }
-    let state = match relay(&mut program, &mut network, &session.traffic, rekey).await {
-        Ok(()) => SessionState::Closed,
-        Err(error) => {
-            debug!(rule = session.rule, remote = %session.endpoints.remote, %error, "connection ended");
-            SessionState::Failed(error.to_string())
-        }
-    };
-    shared.registry.end(&session, state);
-    if negotiated.is_some() {
-        shared.observer.ended(&session);
     }
 }
 

@@ -10,10 +10,12 @@ use nix::unistd::User;
 use policies::parameters::{Fips, Password, SecurityParameters};
 use policies::{Policy, TtlsRule};
 use serde::Serialize;
+use stack::Endpoints;
 use tokio::sync::{Notify, RwLock};
 
 use crate::capture::{Observation, Ruleset};
 use crate::connection::{Arrival, accept};
+use crate::control::{self, Answer, Refusal, Request};
 use crate::environment::{Environment, Key};
 use crate::error::InstallError;
 use crate::install::{Kernel, has_table};
@@ -273,6 +275,22 @@ impl Engine {
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.shared.registry.sessions()
+    }
+
+    /// What a program asks of its own connection, which has these ends for it: `uid` must own the socket, or be root.
+    /// Without requests it is told how its connection stands.
+    ///
+    /// # Errors
+    ///
+    /// With z/OS's errno, when it cannot be told or done.
+    pub async fn control(
+        &self,
+        ends: Endpoints,
+        uid: u32,
+        requests: &[Request],
+        certificate: bool,
+    ) -> Result<Answer, Refusal> {
+        control::serve(&self.shared, ends, uid, requests, certificate).await
     }
 
     /// How many connections are being relayed.

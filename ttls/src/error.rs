@@ -69,6 +69,8 @@ pub enum ConnectionError {
     Handshake(#[source] io::Error),
     #[error("the peer did not begin its handshake within {0} seconds; does it speak TLS, and as the other role?")]
     HandshakeNotBegun(u32),
+    #[error("the peer began its handshake, and within {0} seconds the program did not start TLS (INIT_CONNECTION)")]
+    NotStarted(u64),
     #[error("the handshake did not complete within {0} seconds")]
     HandshakeTimeout(u32),
     #[error("the peer's certificate is not accepted: {0}")]
@@ -90,7 +92,7 @@ impl ConnectionError {
     #[must_use]
     pub fn return_code(&self) -> u32 {
         match self {
-            Self::HandshakeNotBegun(_) => 5004,
+            Self::HandshakeNotBegun(_) | Self::NotStarted(_) => 5004,
             Self::HandshakeTimeout(_) => 5005,
             Self::Handshake(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 Some(error) => of_tls(error),

@@ -11,6 +11,8 @@
 mod cache;
 mod capture;
 mod connection;
+mod control;
+mod controlled;
 mod engine;
 mod environment;
 mod error;
@@ -31,6 +33,7 @@ mod sys;
 mod verify;
 
 pub use capture::{Observation, Ruleset};
+pub use control::{Answer, ConnectionStatus, PolicyStatus, Refusal, Request};
 pub use engine::{CaptureSettings, Engine, EnvironmentStatus, Prepared, Settings};
 pub use error::{ConnectionError, InstallError};
 pub use fips::fips_module;

@@ -5,10 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
 use policies::Direction;
+use policies::parameters::Role;
 use serde::{Serialize, Serializer};
 use stack::{ConnectionId, Endpoints, Socket};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
+use crate::control::Orders;
 use crate::relay::Traffic;
 
 /// Ended connections that displays still show.
@@ -64,8 +69,17 @@ pub struct Session {
     pub rule: String,
     /// Its environment action.
     pub environment: String,
-    /// What was negotiated; none while a rule that is off or does not match lets it pass unchanged.
-    pub negotiated: Option<Negotiated>,
+    /// The ends as the program's socket has them.
+    #[serde(skip)]
+    pub(crate) program: Option<Endpoints>,
+    #[serde(serialize_with = "as_negotiated")]
+    pub(crate) negotiated: ArcSwapOption<Negotiated>,
+    /// The role TLS has or would have; none where the rule is off.
+    #[serde(skip)]
+    pub(crate) security: Option<Role>,
+    /// The way to its relay, where the program controls TLS.
+    #[serde(skip)]
+    pub(crate) orders: Option<Orders>,
     /// When it was accepted.
     #[serde(serialize_with = "as_seconds")]
     pub started: SystemTime,
@@ -94,7 +108,10 @@ impl Session {
             inode: None,
             rule,
             environment,
-            negotiated: None,
+            program: None,
+            negotiated: ArcSwapOption::empty(),
+            security: None,
+            orders: None,
             started,
             traffic: Traffic::default(),
             state: Mutex::new(SessionState::Active),
@@ -108,6 +125,12 @@ impl Session {
         self.inode = socket.map(|socket| socket.inode);
     }
 
+    /// What was negotiated; none in clear text: a rule that is off or does not match, a program that has not started TLS.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<Arc<Negotiated>> {
+        self.negotiated.load_full()
+    }
+
     /// What became of it.
     #[must_use]
     pub fn state(&self) -> SessionState {
@@ -117,6 +140,10 @@ impl Session {
 
 fn as_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+fn as_negotiated<S: Serializer>(negotiated: &ArcSwapOption<Negotiated>, serializer: S) -> Result<S::Ok, S::Error> {
+    negotiated.load().as_deref().serialize(serializer)
 }
 
 fn as_state<S: Serializer>(state: &Mutex<SessionState>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -139,6 +166,7 @@ pub(crate) struct Registry {
     next: AtomicU64,
     active: Mutex<BTreeMap<u64, Arc<Session>>>,
     ended: Mutex<VecDeque<Arc<Session>>>,
+    begun: Notify,
 }
 
 impl Registry {
@@ -149,6 +177,7 @@ impl Registry {
     pub(crate) fn begin(&self, session: Session) -> Arc<Session> {
         let session = Arc::new(session);
         lock(&self.active).insert(session.number, Arc::clone(&session));
+        self.begun.notify_waiters();
         session
     }
 
@@ -168,6 +197,16 @@ impl Registry {
         sessions.sort_by_key(|session| session.number);
         sessions.dedup_by_key(|session| session.number);
         sessions
+    }
+
+    /// Waits for the next connection to begin.
+    pub(crate) fn begun(&self) -> Notified<'_> {
+        self.begun.notified()
+    }
+
+    /// The active connection with these ends, as its program sees them.
+    pub(crate) fn of_program(&self, ends: Endpoints) -> Option<Arc<Session>> {
+        lock(&self.active).values().find(|session| session.program == Some(ends)).cloned()
     }
 
     pub(crate) fn active(&self) -> usize {

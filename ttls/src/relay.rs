@@ -16,8 +16,9 @@ use serde::Serialize;
 use socket2::SockRef;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
+use crate::control::{Control, Order};
 use crate::error::ConnectionError;
 
 /// Bytes read at once: four full TLS records.
@@ -26,6 +27,9 @@ const PIECE: usize = 64 * 1024;
 /// must not hold up a word the other way.
 const PIECES: usize = 4;
 const TURNS: usize = 4;
+
+/// What a ClientHello begins with (RFC 8446 section 5.1): a handshake record, major version 3.
+const HELLO: [u8; 2] = [0x16, 3];
 
 /// Copies up to this size are made with vector registers. Beyond 2 KiB glibc uses `rep movsb`, which some AMD processors
 /// do at a third of the speed where the two places lie badly to each other (glibc bug 30994).
@@ -53,6 +57,45 @@ impl Network {
     pub(crate) fn unchanged(stream: TcpStream) -> Self {
         Self { stream, tls: None }
     }
+
+    /// Whether everything of TLS has been handed to the kernel.
+    fn has_sent(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
+    }
+
+    /// Whether it is in clear text.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// New keys for what is sent, and a request to the peer for its own (TLS 1.3).
+    pub(crate) fn renew_keys(&mut self) -> Result<(), rustls::Error> {
+        match &mut self.tls {
+            Some(tls) => tls.refresh_traffic_keys(),
+            None => Ok(()),
+        }
+    }
+
+    /// The stream and its TLS, apart.
+    pub(crate) fn into_parts(self) -> (TcpStream, Option<Box<rustls::Connection>>) {
+        (self.stream, self.tls)
+    }
+}
+
+/// How a relay stopped without an error.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Both directions are closed.
+    Closed,
+    /// The program wants something done with the connection; everything it sent before has gone out.
+    Ordered(Order),
+}
+
+/// What a relay keeps while the connection is changed under it.
+#[derive(Default)]
+pub(crate) struct Ways {
+    to_network: Way,
+    to_program: Way,
 }
 
 /// What passed, in payload bytes.
@@ -64,7 +107,8 @@ pub struct Traffic {
     pub bytes_out: AtomicU64,
 }
 
-/// Relays until both directions are closed. On an error the other side is reset before this returns.
+/// Relays until both directions are closed or the program orders something (`control`). On an error the other side is
+/// reset before this returns.
 ///
 /// `rekey`: how often the keys are renewed (TLS 1.3 KeyUpdate), while this side sends.
 pub(crate) async fn relay(
@@ -72,14 +116,18 @@ pub(crate) async fn relay(
     network: &mut Network,
     traffic: &Traffic,
     rekey: Option<Duration>,
-) -> Result<(), ConnectionError> {
+    ways: &mut Ways,
+    control: Option<&mut Control>,
+) -> Result<Stop, ConnectionError> {
     let rekey = rekey.map(|period| {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Rekey { ticks, sent: 0 }
     });
-    let (to_network, to_program) = (Way::default(), Way::default());
-    let mut relay = Relay { program, network, traffic, rekey, to_network, to_program, more: false, gone: None };
+    let Ways { to_network, to_program } = ways;
+    let ordered = Ordered { control, order: None, held: None };
+    let mut relay =
+        Relay { program, network, traffic, rekey, to_network, to_program, ordered, more: false, gone: None };
     // The peer may have sent more than its handshake.
     let result = match poll_fn(|context| Poll::Ready(relay.take_early(context))).await {
         Ok(()) => poll_fn(|context| relay.poll(context)).await,
@@ -106,12 +154,21 @@ struct Relay<'a> {
     network: &'a mut Network,
     traffic: &'a Traffic,
     rekey: Option<Rekey>,
-    to_network: Way,
-    to_program: Way,
+    to_network: &'a mut Way,
+    to_program: &'a mut Way,
+    ordered: Ordered<'a>,
     /// Whether a direction stopped for the other's sake, and could go on.
     more: bool,
     /// The program takes no more; what it sent before still goes out.
     gone: Option<io::Error>,
+}
+
+/// What the program ordered, or has yet to.
+struct Ordered<'a> {
+    control: Option<&'a mut Control>,
+    order: Option<Order>,
+    /// How long a peer's handshake waits for the program's order.
+    held: Option<Pin<Box<Sleep>>>,
 }
 
 /// When keys are renewed.
@@ -141,8 +198,9 @@ enum Stage {
 }
 
 impl Relay<'_> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Stop, ConnectionError>> {
         self.poll_rekey(context)?;
+        self.poll_order(context);
         for _ in 0..TURNS {
             self.more = false;
             // What comes in may ask for an answer of TLS itself, which goes out after it.
@@ -152,7 +210,12 @@ impl Relay<'_> {
                 return Poll::Ready(Err(error.into()));
             }
             if to_network?.is_ready() && to_program.is_ready() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Stop::Closed));
+            }
+            // The program's bytes before its order went out when there is nothing more to read and nothing left.
+            let drained = !self.more && self.to_network.left.is_empty() && self.network.has_sent();
+            if let Some(order) = self.ordered.order.take_if(|_| drained) {
+                return Poll::Ready(Ok(Stop::Ordered(order)));
             }
             if !self.more {
                 return Poll::Pending;
@@ -160,6 +223,34 @@ impl Relay<'_> {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn poll_order(&mut self, context: &mut Context<'_>) {
+        let Ordered { control, order, .. } = &mut self.ordered;
+        if let Some(control) = control.as_deref_mut().filter(|_| order.is_none())
+            && let Poll::Ready(Some(new)) = control.orders.poll_recv(context)
+        {
+            *order = Some(new);
+        }
+    }
+
+    /// A peer that begins its handshake before the program has ordered one waits, so that its hello is not taken for data.
+    fn poll_hold(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let Some(control) = self.ordered.control.as_deref() else { return Poll::Ready(Ok(())) };
+        if !self.network.is_clear() || control.patience.is_zero() || self.to_program.stage != Stage::Open {
+            return Poll::Ready(Ok(()));
+        }
+        let mut begin = [0; HELLO.len()];
+        let mut peeked = ReadBuf::new(&mut begin);
+        ready!(self.network.stream.poll_peek(context, &mut peeked))?;
+        if peeked.filled().is_empty() || !HELLO.starts_with(peeked.filled()) {
+            self.ordered.held = None;
+            return Poll::Ready(Ok(()));
+        }
+        let patience = control.patience;
+        let held = self.ordered.held.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(held.as_mut().poll(context));
+        Poll::Ready(Err(ConnectionError::NotStarted(patience.as_secs())))
     }
 
     fn poll_rekey(&mut self, context: &mut Context<'_>) -> Result<(), ConnectionError> {
@@ -182,7 +273,7 @@ impl Relay<'_> {
         let Network { stream, tls: Some(tls) } = &mut *self.network else { return Ok(()) };
         let mut early = Vec::new();
         let closed = decrypt(tls, &[], &mut early);
-        self.to_program.left = early;
+        self.to_program.left.extend(early);
         match closed {
             Ok(true) => self.to_program.stage = Stage::Closing,
             Ok(false) => {}
@@ -195,6 +286,7 @@ impl Relay<'_> {
     }
 
     fn poll_to_program(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        ready!(self.poll_hold(context))?;
         let Self { program, network, traffic, to_program: way, more, gone, .. } = self;
         // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
         let mut lost = |way: &mut Way, error: io::Error| {
@@ -469,7 +561,15 @@ mod tests {
         let (mut program, mut ours) = pair().await?;
         let relaying = tokio::spawn(async move {
             let mut network = Network::tls(stream, rustls::Connection::Server(connection));
-            relay(&mut ours, &mut network, &Traffic::default(), Some(Duration::from_millis(100))).await
+            relay(
+                &mut ours,
+                &mut network,
+                &Traffic::default(),
+                Some(Duration::from_millis(100)),
+                &mut Ways::default(),
+                None,
+            )
+            .await
         });
         let mut line = async || {
             let line = tokio::time::timeout(Duration::from_secs(20), said.next_line()).await??;
@@ -508,8 +608,9 @@ mod tests {
         let (mut peer, network) = pair().await?;
         let traffic = Arc::new(Traffic::default());
         let counted = Arc::clone(&traffic);
-        let relaying =
-            tokio::spawn(async move { relay(&mut ours, &mut Network::unchanged(network), &counted, None).await });
+        let relaying = tokio::spawn(async move {
+            relay(&mut ours, &mut Network::unchanged(network), &counted, None, &mut Ways::default(), None).await
+        });
         let sent = 64 << 20;
         let sending = tokio::spawn(async move {
             program.write_all(&vec![7; sent]).await?;
@@ -554,7 +655,8 @@ mod tests {
         peer.write_all(b"for nobody").await?;
         while ours.write(b"more").await.is_ok() {}
         let traffic = Traffic::default();
-        let result = relay(&mut ours, &mut Network::unchanged(network), &traffic, None).await;
+        let result =
+            relay(&mut ours, &mut Network::unchanged(network), &traffic, None, &mut Ways::default(), None).await;
         assert!(matches!(result, Err(ConnectionError::Aborted(_))), "{result:?}");
         let mut heard = [0; 10];
         peer.read_exact(&mut heard).await?;

@@ -169,11 +169,7 @@ const ADVANCED: &[Parameter] = &[
         "On leaves starting and stopping TLS to the program (SIOCTTLSCTL); until it starts TLS the \
          connection is in clear text. Off starts TLS at once.",
     )
-    .or("Off")
-    .refused(
-        "programs cannot start the handshake themselves yet; the connection would begin in clear \
-         text",
-    ),
+    .or("Off"),
     row(
         "HandshakeTimeout",
         Kind::Number(0, 600),

@@ -211,7 +211,7 @@ fn every_error_names_its_place() {
         (with("TTLSGroupAction ON\n", "TTLSGroupActoin ON\n"), "PAG0105", 22),
         (with("1302 1303", "1302 ZZZZ"), "PAG0110", 7),
         (with("TLSv1.3 On", "TLSv1.3 Off"), "PAG0115", 14),
-        (with("TLSv1.3 On", "ApplicationControlled On"), "PAG0114", 9),
+        (with("TLSv1.3 On", "TruncatedHMAC Required"), "PAG0114", 9),
         (with("FAIL OFF", "FAIL ON"), "PAG0114", 12),
         (with("TLSv1.3 On", "SecondaryMap On"), "PAG0114", 9),
         (format!("{SEED_TTLS}{RULE}{RULE}"), "PAG0113", 27),
