@@ -313,7 +313,8 @@ impl Daemon {
         {
             // Files of a policy that is refused are watched too: mended, they are read again.
             let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-            state.files = files.into_iter().map(|(path, stamp)| PolicyFile { path, stamp }).collect();
+            let lists = policy_files::stamps_of_lists(&loaded.policy);
+            state.files = files.into_iter().chain(lists).map(|(path, stamp)| PolicyFile { path, stamp }).collect();
             state.refresh_interval = loaded.refresh;
         }
         let findings = diagnostic::render(&loaded.diagnostics);

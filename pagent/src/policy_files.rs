@@ -90,6 +90,18 @@ pub(crate) fn load_stamped(
     (loaded, stamps)
 }
 
+/// The revocation lists a policy names, and directories of them with their files, with their stamps.
+pub(crate) fn stamps_of_lists(policy: &policies::Policy) -> Vec<(String, Option<Stamp>)> {
+    let rules = policy.ttls.iter().filter_map(|rule| rule.security.as_ref()?.revocation.as_ref());
+    let named: std::collections::BTreeSet<&String> = rules.flat_map(|revocation| &revocation.files).collect();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for name in named {
+        let inside = std::fs::read_dir(name).into_iter().flatten().flatten().map(|entry| entry.path());
+        paths.extend(std::iter::once(PathBuf::from(name)).chain(inside));
+    }
+    paths.into_iter().map(|path| (path.display().to_string(), Stamp::of(&path))).collect()
+}
+
 /// Files of the file system, and what they were like before they were read.
 struct Stamping {
     disk: Disk,

@@ -5,6 +5,8 @@ mod broken;
 mod controlled;
 mod enforcement;
 mod fail_closed;
+#[cfg(feature = "fips")]
+mod fips;
 mod handshakes;
 mod listeners;
 mod network;

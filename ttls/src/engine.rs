@@ -230,6 +230,9 @@ impl Engine {
         if let Some(capture) = &settings.capture {
             capture.kernel().replace(&prepared.installed.ruleset, &capture.ruleset().hold())?;
         }
+        for (rule, environment) in &prepared.installed.environments {
+            environment.begin(rule);
+        }
         installed.store(Arc::new(prepared.installed));
         changed.notify_one();
         Ok(())

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use keyrings::{Ring, RingLocation};
@@ -47,6 +47,9 @@ pub(crate) struct Environment {
     revocation: Option<Arc<Revocation>>,
     /// Our own certificates, each with its chain.
     own: Vec<Vec<CertificateDer<'static>>>,
+    /// Those a server sends.
+    served: Vec<Arc<Identity>>,
+    begun: AtomicBool,
     full: AtomicU64,
     resumed: AtomicU64,
 }
@@ -74,8 +77,15 @@ impl Environment {
         marks: Option<Marks>,
     ) -> Result<Self, InstallError> {
         let parameters = &key.parameters;
-        let mut builder =
-            Builder { rule: &rule.name, parameters, location, ring, revocation: None, own: RefCell::default() };
+        let mut builder = Builder {
+            rule: &rule.name,
+            parameters,
+            location,
+            ring,
+            revocation: None,
+            own: RefCell::default(),
+            served: RefCell::default(),
+        };
         // A server that checks no certificates may have a ring without authorities.
         builder.revocation = parameters.revocation.clone().map(|settings| {
             Revocation::new(
@@ -93,8 +103,17 @@ impl Environment {
             Role::Server(auth) => builder.server(auth)?,
         };
         let revocation = builder.revocation.clone();
-        let own = builder.own.into_inner();
-        Ok(Self { key, side, revocation, own, full: AtomicU64::new(0), resumed: AtomicU64::new(0) })
+        let (own, served) = (builder.own.into_inner(), builder.served.into_inner());
+        Ok(Self {
+            key,
+            side,
+            revocation,
+            own,
+            served,
+            begun: AtomicBool::new(false),
+            full: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+        })
     }
 
     /// What a connection to `destination` does; for a server the destination plays no part.
@@ -141,6 +160,17 @@ impl Environment {
         }
     }
 
+    /// Begins what goes on beside its connections: it is installed now. `rule` is one that has it.
+    pub(crate) fn begin(&self, rule: &str) {
+        let Some(revocation) = self.revocation.as_ref().filter(|revocation| revocation.staples()) else { return };
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            for identity in &self.served {
+                let (identity, revocation) = (Arc::downgrade(identity), Arc::downgrade(revocation));
+                tokio::spawn(stapling::keep(identity, revocation, rule.to_owned()));
+            }
+        }
+    }
+
     /// Our own certificates, each with its chain.
     pub(crate) fn own(&self) -> &[Vec<CertificateDer<'static>>] {
         &self.own
@@ -180,6 +210,7 @@ struct Builder<'a> {
     ring: &'a Ring,
     revocation: Option<Arc<Revocation>>,
     own: RefCell<Vec<Vec<CertificateDer<'static>>>>,
+    served: RefCell<Vec<Arc<Identity>>>,
 }
 
 impl Builder<'_> {
@@ -348,10 +379,7 @@ impl Builder<'_> {
     /// A server's certificate, with its OCSP response once there is one.
     fn served(&self, label: Option<&str>) -> Result<Arc<Identity>, InstallError> {
         let identity = Arc::new(Identity::new(self.identity(label)?));
-        if let Some(revocation) = self.revocation.as_ref().filter(|revocation| revocation.staples()) {
-            let rule = self.rule.to_owned();
-            tokio::spawn(stapling::keep(Arc::downgrade(&identity), Arc::clone(revocation), rule));
-        }
+        self.served.borrow_mut().push(Arc::clone(&identity));
         Ok(identity)
     }
 

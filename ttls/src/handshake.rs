@@ -19,6 +19,7 @@ use crate::error::ConnectionError;
 use crate::fips::fips_module;
 use crate::registry::Negotiated;
 use crate::relay::Network;
+use crate::revocation::RevocationError;
 use crate::verify::{check_dates, unacceptable};
 
 /// The handshake may take this many times `HandshakeTimeout`, once the peer has begun.
@@ -57,7 +58,12 @@ pub(crate) async fn shake_hands(
     environment.check_revocation(chain).await.map_err(|reason| {
         // The session with the server is as bad as its certificate.
         environment.forget(destination);
-        if resumed { ConnectionError::NoLongerGood(unacceptable(&reason)) } else { ConnectionError::Revocation(reason) }
+        match reason {
+            RevocationError::Revoked { .. } | RevocationError::NoPath if resumed => {
+                ConnectionError::NoLongerGood(unacceptable(&reason))
+            }
+            reason => ConnectionError::Revocation(reason),
+        }
     })?;
     environment.count(resumed);
     let negotiated = Negotiated {

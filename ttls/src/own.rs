@@ -18,36 +18,43 @@ const SOON: i64 = 14 * 86_400;
 
 /// Looks at the certificates of the installed policy, whenever there is another one and once an hour.
 pub(crate) async fn watch(engine: Arc<Shared>) {
-    let mut told: Option<(usize, i64)> = None;
+    let mut changed = true;
+    let mut day = 0;
     loop {
         let installed = engine.installed.load_full();
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         // Once for each policy and day.
-        let mark = (std::ptr::from_ref(installed.as_ref()).addr(), now / 86_400);
-        let anew = told.replace(mark) != Some(mark);
+        let anew = changed || now / 86_400 != day;
+        day = now / 86_400;
         let mut next = INTERVAL;
+        let mut certificates = Vec::new();
         for (rule, environment) in &installed.environments {
             for chain in environment.own() {
-                let Some((subject, end)) = chain.first().and_then(facts) else { continue };
-                if now > end {
-                    error!(rule, subject, "our certificate has expired: peers refuse it");
-                } else {
-                    if end - now < SOON && anew {
-                        warn!(rule, subject, days = (end - now) / 86_400, "our certificate ends soon");
-                    }
-                    let left = u64::try_from(end - now).unwrap_or_default() + 1;
-                    next = next.min(left);
-                }
-                if let Err(revoked @ RevocationError::Revoked { .. }) = environment.own_revocation(chain).await {
-                    error!(rule, %revoked, "our certificate is revoked: peers may refuse it");
-                }
+                certificates.push((rule.clone(), Arc::clone(environment), chain.clone()));
             }
         }
         drop(installed);
-        tokio::select! {
-            () = engine.changed.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(next)) => {}
+        for (rule, _, chain) in &certificates {
+            let Some((subject, end)) = chain.first().and_then(facts) else { continue };
+            if now > end {
+                error!(rule, subject, "our certificate has expired: peers refuse it");
+                continue;
+            }
+            if end - now < SOON && anew {
+                warn!(rule, subject, days = (end - now) / 86_400, "our certificate ends soon");
+            }
+            next = next.min(u64::try_from(end - now).unwrap_or_default() + 1);
         }
+        for (rule, environment, chain) in &certificates {
+            if let Err(revoked @ RevocationError::Revoked { .. }) = environment.own_revocation(chain).await {
+                error!(rule, %revoked, "our certificate is revoked: peers may refuse it");
+            }
+        }
+        drop(certificates);
+        changed = tokio::select! {
+            () = engine.changed.notified() => true,
+            () = tokio::time::sleep(Duration::from_secs(next)) => false,
+        };
     }
 }
 

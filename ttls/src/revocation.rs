@@ -24,7 +24,7 @@ use policies::parameters::{DistributionPoints, Ocsp, SecurityLevel};
 use rustls::RootCertStore;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use tracing::debug;
+use tracing::{debug, info};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
@@ -36,12 +36,16 @@ use crate::marks::Marks;
 use crate::signatures;
 use http::{FetchError, Route, fetch};
 use list::List;
-use ocsp::{Subject, Word};
+use ocsp::{Allowed, Subject, Word};
 
 /// Seconds by which the clocks of others may differ.
 const SKEW: i64 = 300;
 /// Seconds before a source that gave no answer is asked again.
 const AGAIN: i64 = 10;
+/// Seconds a list is kept at most, whatever it says itself.
+const LONGEST: i64 = 86_400;
+/// How long all sources together may take for one chain.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Who said what a staple says.
 const STAPLE: &str = "";
 const OCSP_REQUEST: &str = "application/ocsp-request";
@@ -186,12 +190,21 @@ impl Revocation {
         if !self.checks_peers() || chain.is_empty() {
             return Ok(());
         }
-        let now = UnixTime::now();
-        let mut left = self.settings.all_locations;
-        for link in self.links(chain, server, now).ok_or(RevocationError::NoPath)? {
-            self.check_link(&link, &mut left, now).await?;
-        }
-        Ok(())
+        let links = self.links(chain, server, UnixTime::now()).ok_or(RevocationError::NoPath)?;
+        let mut left = match self.settings.all_locations {
+            0 => u32::MAX,
+            most => most,
+        };
+        let all = async {
+            for link in &links {
+                self.check_link(link, &mut left).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| {
+            let reason = format!("the sources took more than {} seconds", PATIENCE.as_secs());
+            Err(RevocationError::Unknown { subject: "the peer".to_owned(), level: "all levels", reason })
+        })
     }
 
     /// What can be said without asking anybody: of a server's certificate by its staple, and by files and kept answers.
@@ -209,32 +222,53 @@ impl Revocation {
         let links = self.links(chain, server, now).unwrap_or_default();
         for (depth, link) in links.iter().enumerate() {
             let Ok((_, certificate)) = X509Certificate::from_der(&link.certificate) else { continue };
-            if depth == 0 && !staple.is_empty() {
-                self.keep_staple(&certificate, link, staple, now);
-            }
-            let kept = self.kept(&certificate, link, now);
-            if let Some(Standing::Revoked { since }) = self.by_files(&certificate, link, now).or(kept) {
+            let stapled = (depth == 0 && !staple.is_empty()).then(|| self.stapled(&certificate, link, staple, now));
+            let known = self.known(&certificate, link, now);
+            if let Some(Standing::Revoked { since }) = worst([stapled.flatten(), known]) {
+                info!(subject = %certificate.subject(), since = %Moment(since), "the peer's certificate is revoked");
                 return Err(revoked(&certificate, since));
             }
         }
         Ok(())
     }
 
-    fn keep_staple(&self, certificate: &X509Certificate<'_>, link: &Link, staple: &[u8], now: UnixTime) {
-        let Some(subject) = Subject::of(certificate, &link.issuer) else { return };
-        match ocsp::judge(staple, &subject, &link.issuer, self.response_algorithms, None, now) {
-            Ok(word) => self.words.put((subject, STAPLE.to_owned()), Ok(word), word.good_until),
-            Err(reason) => debug!(subject = %certificate.subject(), %reason, "stapled response is not used"),
+    /// What a staple says; it is kept for the check after the handshake. A staple repeats no nonce: where one is demanded
+    /// it does not count.
+    fn stapled(
+        &self,
+        certificate: &X509Certificate<'_>,
+        link: &Link,
+        staple: &[u8],
+        now: UnixTime,
+    ) -> Option<Standing> {
+        if self.settings.ocsp.as_ref().is_none_or(|ocsp| ocsp.nonce_demanded) {
+            return None;
+        }
+        let subject = Subject::of(certificate, &link.issuer)?;
+        match ocsp::judge(staple, &subject, &link.issuer, self.allowed(), None, now) {
+            Ok(word) => {
+                self.words.put((subject, STAPLE.to_owned()), Ok(word), word.good_until);
+                Some(word.standing)
+            }
+            Err(reason) => {
+                debug!(subject = %certificate.subject(), %reason, "stapled response is not used");
+                None
+            }
         }
     }
 
-    /// What a staple or a responder said of a certificate not long ago.
-    fn kept(&self, certificate: &X509Certificate<'_>, link: &Link, now: UnixTime) -> Option<Standing> {
-        let subject = Subject::of(certificate, &link.issuer)?;
-        let said = |by: String| self.words.known(&(subject.clone(), by), seconds(now))?.ok();
+    fn allowed(&self) -> Allowed<'static> {
+        Allowed { responses: self.response_algorithms, certificates: self.path_algorithms }
+    }
+
+    /// What files, staples and responders said of a certificate not long ago; who says that it is revoked is believed.
+    fn known(&self, certificate: &X509Certificate<'_>, link: &Link, now: UnixTime) -> Option<Standing> {
+        let files = self.by_files(certificate, link, now);
+        let Some(subject) = Subject::of(certificate, &link.issuer) else { return files };
+        let said = |by: String| self.words.known(&(subject.clone(), by))?.ok().map(|word| word.standing);
         let coded = self.settings.ocsp.as_ref().and_then(|ocsp| ocsp.url.clone());
         let sources = [STAPLE.to_owned()].into_iter().chain(coded).chain(responders_of(certificate));
-        sources.filter_map(said).map(|word| word.standing).next()
+        worst(sources.map(said).chain([files]))
     }
 
     /// The path from a chain to an authority of the ring, as certificates with their issuers.
@@ -260,31 +294,35 @@ impl Revocation {
         Some(pairs.collect())
     }
 
-    async fn check_link(&self, link: &Link, left: &mut u32, now: UnixTime) -> Result<(), RevocationError> {
+    async fn check_link(&self, link: &Link, left: &mut u32) -> Result<(), RevocationError> {
         let Ok((_, certificate)) = X509Certificate::from_der(&link.certificate) else {
             return Err(RevocationError::NoPath);
         };
         let subject = || certificate.subject().to_string();
         let unknown = |level, reason| RevocationError::Unknown { subject: subject(), level, reason };
-        match self.by_files(&certificate, link, now) {
+        match self.known(&certificate, link, UnixTime::now()) {
             Some(Standing::Good) => return Ok(()),
             Some(Standing::Revoked { since }) => return Err(revoked(&certificate, since)),
             Some(Standing::Stale) if self.settings.level != SecurityLevel::Low => {
-                let reason = "the list of its issuer in CrlFile is too old".to_owned();
+                let reason = format!("the list of {} in CrlFile is too old", certificate.issuer());
                 return Err(unknown("CrlFile", reason));
             }
             Some(Standing::Stale) | None => {}
         }
-        match self.kept(&certificate, link, now) {
-            Some(Standing::Good) => return Ok(()),
-            Some(Standing::Revoked { since }) => return Err(revoked(&certificate, since)),
-            Some(Standing::Stale) | None => {}
-        }
         let mut silences = Vec::new();
-        for source in self.sources(&certificate, left) {
+        for source in self.sources(&certificate) {
+            let coded = self.settings.ocsp.as_ref().and_then(|ocsp| ocsp.url.as_ref());
+            if !matches!(&source, Source::Responder(url) if Some(url) == coded) {
+                if *left == 0 {
+                    let reason = "MaxValidRevExtLocValues does not allow to ask more".to_owned();
+                    silences.push(Silence { reason, reached: false });
+                    break;
+                }
+                *left -= 1;
+            }
             let word = match &source {
-                Source::Responder(url) => self.by_responder(url, &certificate, link, now).await,
-                Source::Point(url) => self.by_point(url, &certificate, link, now).await,
+                Source::Responder(url) => self.by_responder(url, &certificate, link).await,
+                Source::Point(url) => self.by_point(url, &certificate, link).await,
             };
             match word {
                 Ok(Standing::Good) => return Ok(()),
@@ -304,26 +342,19 @@ impl Revocation {
             SecurityLevel::High => Err(unknown("RevocationSecurityLevel High", reasons)),
             SecurityLevel::Medium if none_reached => Err(unknown("RevocationSecurityLevel Medium", reasons)),
             _ => {
-                debug!(subject = subject(), reasons, "revocation is not known; accepted");
+                info!(subject = subject(), reasons, "revocation is not known; accepted by RevocationSecurityLevel");
                 Ok(())
             }
         }
     }
 
     fn by_files(&self, certificate: &X509Certificate<'_>, link: &Link, now: UnixTime) -> Option<Standing> {
-        let said: Vec<Standing> = self
-            .lists
-            .0
-            .iter()
-            .filter_map(|list| list.standing(certificate, &link.issuer, self.list_algorithms, seconds(now)))
-            .collect();
-        // Of several lists a current one counts, and one that names the certificate before all.
-        let revoked = said.iter().find(|one| matches!(one, Standing::Revoked { .. }));
-        revoked.or_else(|| said.iter().find(|one| **one == Standing::Good)).or_else(|| said.first()).copied()
+        let lists = self.lists.0.iter();
+        worst(lists.map(|list| list.standing(certificate, &link.issuer, self.list_algorithms, seconds(now))))
     }
 
-    /// The sources to ask about a certificate, in order. `left` counts the locations of extensions that may still be tried.
-    fn sources(&self, certificate: &X509Certificate<'_>, left: &mut u32) -> Vec<Source> {
+    /// The sources to ask about a certificate, in order.
+    fn sources(&self, certificate: &X509Certificate<'_>) -> Vec<Source> {
         let limit = |urls: Vec<String>| -> Vec<String> {
             let most = if self.settings.locations == 0 { usize::MAX } else { self.settings.locations as usize };
             urls.into_iter().take(most).collect()
@@ -342,12 +373,7 @@ impl Revocation {
         let responders: Vec<Source> = responders.into_iter().map(Source::Responder).collect();
         let points: Vec<Source> = points.unwrap_or_default().into_iter().map(Source::Point).collect();
         let (first, second) = if self.settings.responders_first { (responders, points) } else { (points, responders) };
-        let mut sources: Vec<Source> = first.into_iter().chain(second).collect();
-        if self.settings.all_locations > 0 {
-            sources.truncate(*left as usize);
-            *left = left.saturating_sub(u32::try_from(sources.len()).unwrap_or(u32::MAX));
-        }
-        sources
+        first.into_iter().chain(second).collect()
     }
 
     async fn by_responder(
@@ -355,18 +381,16 @@ impl Revocation {
         url: &str,
         certificate: &X509Certificate<'_>,
         link: &Link,
-        now: UnixTime,
     ) -> Result<Standing, Silence> {
         let Some(ocsp) = &self.settings.ocsp else { return Err(unasked()) };
         let Some(subject) = Subject::of(certificate, &link.issuer) else { return Err(unasked()) };
         let fresh = async {
-            let asked = self.ask(ocsp, url, &subject, &link.issuer, now).await;
-            match asked {
+            match self.ask(ocsp, url, &subject, &link.issuer).await {
                 Ok((word, _)) => (Ok(word), word.good_until),
-                Err(silence) => (Err(silence), seconds(now) + AGAIN),
+                Err(silence) => (Err(silence), seconds(UnixTime::now()) + AGAIN),
             }
         };
-        self.words.get((subject.clone(), url.to_owned()), seconds(now), fresh).await.map(|word| word.standing)
+        self.words.get((subject.clone(), url.to_owned()), fresh).await.map(|word| word.standing)
     }
 
     /// One request; gives the verified word and the response as it came.
@@ -376,7 +400,6 @@ impl Revocation {
         url: &str,
         subject: &Subject,
         issuer: &CertificateDer<'_>,
-        now: UnixTime,
     ) -> Result<(Word, Vec<u8>), Silence> {
         let nonce = ocsp.nonce.map(|size| {
             let mut nonce = vec![0; size as usize];
@@ -393,35 +416,37 @@ impl Revocation {
             fetch(&route, url, Some((OCSP_REQUEST, request))).await?
         };
         let demanded = nonce.as_deref().filter(|_| ocsp.nonce_demanded);
-        let judged = ocsp::judge(&response, subject, issuer, self.response_algorithms, demanded, now);
+        let judged = ocsp::judge(&response, subject, issuer, self.allowed(), demanded, UnixTime::now());
         match judged {
             Ok(word) => Ok((word, response)),
             Err(reason) => Err(Silence { reason: format!("{url}: {reason}"), reached: true }),
         }
     }
 
-    async fn by_point(
-        &self,
-        url: &str,
-        certificate: &X509Certificate<'_>,
-        link: &Link,
-        now: UnixTime,
-    ) -> Result<Standing, Silence> {
+    async fn by_point(&self, url: &str, certificate: &X509Certificate<'_>, link: &Link) -> Result<Standing, Silence> {
         let Some(points) = &self.settings.distribution_points else { return Err(unasked()) };
+        let said =
+            |list: &List| list.standing(certificate, &link.issuer, self.list_algorithms, seconds(UnixTime::now()));
+        let alien = || Silence {
+            reason: format!("{url}: the list is not one of the certificate's issuer, or for other certificates"),
+            reached: true,
+        };
+        // Anybody could have sent it: what the issuer did not sign is not kept.
         let fresh = async {
-            match self.fetch_list(points, url).await {
+            let fetched = self.fetch_list(points, url).await;
+            let now = seconds(UnixTime::now());
+            match fetched {
+                Ok((list, _)) if said(&list).is_none() => (Err(alien()), now + AGAIN),
                 Ok((list, size)) => {
                     let keep = points.max_entry == 0 || size <= points.max_entry as usize;
-                    let until = if keep { list.good_until(seconds(now)) } else { 0 };
+                    let until = if keep { list.good_until(now).min(now + LONGEST) } else { 0 };
                     (Ok(Arc::new(list)), until)
                 }
-                Err(silence) => (Err(silence), seconds(now) + AGAIN),
+                Err(silence) => (Err(silence), now + AGAIN),
             }
         };
-        let list = self.fetched.get(url.to_owned(), seconds(now), fresh).await?;
-        let standing = list.standing(certificate, &link.issuer, self.list_algorithms, seconds(now));
-        let reason = || format!("{url}: the list is not one of the certificate's issuer");
-        standing.ok_or_else(|| Silence { reason: reason(), reached: true })
+        let list = self.fetched.get(url.to_owned(), fresh).await?;
+        said(&list).ok_or_else(alien)
     }
 
     async fn fetch_list(&self, points: &DistributionPoints, url: &str) -> Result<(List, usize), Silence> {
@@ -441,14 +466,12 @@ impl Revocation {
     /// The response to staple to our own certificate, and until when it is good. Asks `OcspUrl`, or the responders the
     /// certificate names.
     pub(crate) async fn staple(&self, chain: &[CertificateDer<'_>]) -> Result<(Vec<u8>, i64), String> {
-        let now = UnixTime::now();
         let ocsp = self.settings.ocsp.as_ref().filter(|_| self.settings.stapling).ok_or("stapling is off")?;
         let own = chain.first().ok_or("there is no certificate")?;
         let (_, certificate) = X509Certificate::from_der(own).map_err(|error| error.to_string())?;
-        let issuer = chain.iter().skip(1).chain(&self.authorities).find(|candidate| {
-            let Ok((_, candidate)) = X509Certificate::from_der(candidate) else { return false };
-            candidate.subject().as_raw() == certificate.issuer().as_raw()
-        });
+        let signed = signed::Signed::read(own).ok_or("it cannot be read")?;
+        let mut candidates = chain.iter().skip(1).chain(&self.authorities);
+        let issuer = candidates.find(|candidate| signed.is_by(candidate, self.path_algorithms));
         let issuer = issuer.ok_or("the ring does not hold its issuer's certificate")?;
         let subject = Subject::of(&certificate, issuer).ok_or("its issuer's certificate cannot be read")?;
         let named = responders_of(&certificate);
@@ -459,7 +482,7 @@ impl Revocation {
         };
         let mut reasons = Vec::new();
         for url in urls {
-            match self.ask(ocsp, url, &subject, issuer, now).await {
+            match self.ask(ocsp, url, &subject, issuer).await {
                 Ok((word, response)) => {
                     if let Standing::Revoked { since } = word.standing {
                         return Err(format!("it was revoked at {}", Moment(since)));
@@ -489,6 +512,16 @@ impl fmt::Display for Source {
         let (Self::Responder(url) | Self::Point(url)) = self;
         f.write_str(url)
     }
+}
+
+/// Of several words the one that counts: whoever says revoked is believed, then a list that is current.
+fn worst(said: impl IntoIterator<Item = Option<Standing>>) -> Option<Standing> {
+    let rank = |standing: &Standing| match standing {
+        Standing::Revoked { .. } => 2,
+        Standing::Good => 1,
+        Standing::Stale => 0,
+    };
+    said.into_iter().flatten().max_by_key(rank)
 }
 
 fn unasked() -> Silence {
@@ -562,22 +595,25 @@ impl<K: Clone + Eq + Hash, V: Clone> Kept<K, V> {
     }
 
     /// The answer, from before or fresh: `ask` gives it with its end.
-    async fn get(&self, key: K, now: i64, ask: impl Future<Output = (V, i64)>) -> V {
+    async fn get(&self, key: K, ask: impl Future<Output = (V, i64)>) -> V {
         let Some(slot) = self.slot(&key) else { return ask.await.0 };
         let mut entry = slot.lock().await;
-        if let Some((value, _)) = entry.as_ref().filter(|(_, until)| now < *until) {
+        if let Some((value, _)) = entry.as_ref().filter(|(_, until)| seconds(UnixTime::now()) < *until) {
             return value.clone();
         }
+        *entry = None;
         let (value, until) = ask.await;
-        *entry = Some((value.clone(), until));
+        if seconds(UnixTime::now()) < until {
+            *entry = Some((value.clone(), until));
+        }
         value
     }
 
     /// The answer, if it is here.
-    fn known(&self, key: &K, now: i64) -> Option<V> {
+    fn known(&self, key: &K) -> Option<V> {
         let slot = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key, Instant::now()).cloned()?;
         let entry = slot.try_lock().ok()?;
-        entry.as_ref().filter(|(_, until)| now < *until).map(|(value, _)| value.clone())
+        entry.as_ref().filter(|(_, until)| seconds(UnixTime::now()) < *until).map(|(value, _)| value.clone())
     }
 
     fn put(&self, key: K, value: V, until: i64) {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 /// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -19,7 +19,9 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("dumpcap", "tshark"),
     ("newuidmap", "uidmap"),
     ("setpriv", "util-linux"),
-    ("g++", "g++"), // libFuzzer, for the fuzz targets
+    ("g++", "g++"),     // libFuzzer, for the fuzz targets
+    ("cmake", "cmake"), // the FIPS 140-3 module
+    ("go", "golang-go"),
 ];
 /// What Debian's python3 must be able to import, and the packages that bring it.
 const PYTHON: &str = "import pyftpdlib.handlers, OpenSSL";
@@ -47,6 +49,8 @@ enum Task {
         /// How long
         seconds: u32,
     },
+    /// The tests of the build with the FIPS 140-3 module
+    Fips,
     /// The end-to-end tests alone; further words go to the test program
     E2e {
         /// Test names and flags
@@ -66,6 +70,10 @@ fn main() -> anyhow::Result<()> {
         Task::E2e { words } => {
             install_what_is_missing()?;
             e2e(&words)
+        }
+        Task::Fips => {
+            install_what_is_missing()?;
+            fips()
         }
     }
 }
@@ -97,14 +105,28 @@ fn test() -> anyhow::Result<()> {
     step("unit, property and snapshot tests");
     cargo(&["test", "--workspace", "--exclude", "tests"])?;
     step("end-to-end tests");
-    e2e(&[])
+    e2e(&[])?;
+    step("the build with the FIPS 140-3 module");
+    fips()
+}
+
+/// The tests of the build with the FIPS 140-3 module.
+fn fips() -> anyhow::Result<()> {
+    cargo(&["test", "--package", "ttls", "--features", "fips", "--lib", "fips"])?;
+    e2e_of(&["--features", "fips"], &["fips".to_owned()])
 }
 
 /// The end-to-end tests, inside namespaces of their own.
 fn e2e(words: &[String]) -> anyhow::Result<()> {
-    cargo(&["build", "--package", "pagent"])?;
+    e2e_of(&[], words)
+}
+
+/// The same of a build with these flags.
+fn e2e_of(flags: &[&str], words: &[String]) -> anyhow::Result<()> {
+    cargo(&[&["build", "--package", "pagent"], flags].concat())?;
     let output = Command::new(cargo_program())
         .args(["test", "--package", "tests", "--test", "e2e", "--no-run", "--message-format", "json"])
+        .args(flags)
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !output.status.success() {

@@ -45,6 +45,9 @@ impl FetchError {
     }
 }
 
+/// How long one of several addresses may take.
+const DIAL: Duration = Duration::from_secs(5);
+
 /// Gets a URL, or posts to it.
 pub(super) async fn fetch(
     route: &Route,
@@ -71,7 +74,8 @@ async fn exchange(route: &Route, url: &str, post: Option<(&'static str, Vec<u8>)
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let mut stream = Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
     for address in tokio::net::lookup_host((host, port)).await.map_err(unreachable)? {
-        stream = dial_marked(route.marks, address).await;
+        let dialled = tokio::time::timeout(DIAL, dial_marked(route.marks, address)).await;
+        stream = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if stream.is_ok() {
             break;
         }

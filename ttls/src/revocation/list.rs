@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{DistributionPointName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -28,6 +28,8 @@ pub(super) struct List {
     /// The serial numbers, with when each was revoked.
     revoked: HashMap<Vec<u8>, i64>,
     scope: Scope,
+    /// The distribution point it is for, by its names; a list without them is for all.
+    names: Option<Vec<String>>,
     /// The certificate whose key was found to have signed it.
     signer: OnceLock<Vec<u8>>,
 }
@@ -56,6 +58,7 @@ impl List {
                 .map(|entry| (serial(entry.raw_serial()), entry.revocation_date.timestamp()))
                 .collect(),
             scope: scope(&list),
+            names: names(&list),
             signed,
             signer: OnceLock::new(),
         })
@@ -85,14 +88,19 @@ impl List {
             Scope::Authorities => certificate.is_ca(),
             Scope::Other => false,
         };
-        if !covers || self.issuer != certificate.issuer().as_raw() || !self.is_by(issuer, algorithms) {
+        let part = self
+            .names
+            .as_ref()
+            .is_some_and(|names| !super::points_of(certificate).iter().any(|point| names.contains(point)));
+        if !covers || part || self.issuer != certificate.issuer().as_raw() || !self.is_by(issuer, algorithms) {
             return None;
         }
-        if self.this_update > now + SKEW || self.next_update.is_some_and(|next| now > next + SKEW) {
-            return Some(Standing::Stale);
+        // What was revoked stays revoked, however old the list is.
+        if let Some(since) = self.revoked.get(&serial(certificate.raw_serial())) {
+            return Some(Standing::Revoked { since: *since });
         }
-        let since = self.revoked.get(&serial(certificate.raw_serial()));
-        Some(since.map_or(Standing::Good, |since| Standing::Revoked { since: *since }))
+        let current = self.this_update <= now + SKEW && self.next_update.is_none_or(|next| now <= next + SKEW);
+        Some(if current { Standing::Good } else { Standing::Stale })
     }
 
     fn is_by(&self, issuer: &CertificateDer<'_>, algorithms: &[&'static dyn SignatureVerificationAlgorithm]) -> bool {
@@ -137,6 +145,16 @@ fn scope(list: &CertificateRevocationList<'_>) -> Scope {
         };
     }
     scope
+}
+
+fn names(list: &CertificateRevocationList<'_>) -> Option<Vec<String>> {
+    list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::IssuingDistributionPoint(point) => match point.distribution_point.as_ref()? {
+            DistributionPointName::FullName(names) => Some(names.iter().filter_map(super::url_of).collect()),
+            DistributionPointName::NameRelativeToCRLIssuer(_) => Some(Vec::new()),
+        },
+        _ => None,
+    })
 }
 
 /// The lists of a file or a directory.

@@ -127,13 +127,20 @@ pub(super) struct Word {
     pub(super) good_until: i64,
 }
 
+/// The signature algorithms of responses and of certificates.
+#[derive(Clone, Copy)]
+pub(super) struct Allowed<'a> {
+    pub(super) responses: &'a [&'static dyn SignatureVerificationAlgorithm],
+    pub(super) certificates: &'a [&'static dyn SignatureVerificationAlgorithm],
+}
+
 /// Reads a response about a certificate and verifies it: signed by the issuer, or by a responder that the issuer appointed
 /// with a certificate for it (RFC 6960 section 4.2.2.2).
 pub(super) fn judge(
     response: &[u8],
     subject: &Subject,
     issuer: &CertificateDer<'_>,
-    algorithms: &[&'static dyn SignatureVerificationAlgorithm],
+    algorithms: Allowed<'_>,
     nonce: Option<&[u8]>,
     now: UnixTime,
 ) -> Result<Word, Unusable> {
@@ -184,22 +191,19 @@ fn failure(status: OcspResponseStatus) -> Option<&'static str> {
     }
 }
 
-fn is_authorized(
-    signed: &Signed,
-    issuer: &CertificateDer<'_>,
-    algorithms: &[&'static dyn SignatureVerificationAlgorithm],
-    now: UnixTime,
-) -> bool {
-    if signed.is_by(issuer, algorithms) {
+fn is_authorized(signed: &Signed, issuer: &CertificateDer<'_>, algorithms: Allowed<'_>, now: UnixTime) -> bool {
+    if signed.is_by(issuer, algorithms.responses) {
         return true;
     }
     let Ok(anchor) = anchor_from_trusted_cert(issuer) else { return false };
     signed.certificates.iter().any(|certificate| {
         let appointed = EndEntityCert::try_from(certificate).is_ok_and(|responder| {
             let usage = KeyUsage::required(OCSP_SIGNING);
-            responder.verify_for_usage(algorithms, std::slice::from_ref(&anchor), &[], now, usage, None, None).is_ok()
+            responder
+                .verify_for_usage(algorithms.certificates, std::slice::from_ref(&anchor), &[], now, usage, None, None)
+                .is_ok()
         });
-        appointed && signed.is_by(certificate, algorithms)
+        appointed && signed.is_by(certificate, algorithms.responses)
     })
 }
 

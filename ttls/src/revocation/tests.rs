@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use super::list::List;
-use super::ocsp::{Subject, Unusable, judge};
+use super::ocsp::{Allowed, Subject, Unusable, judge};
 use super::{Algorithms, Standing, seconds};
 
 struct Authority {
@@ -40,6 +40,10 @@ impl Authority {
     }
 
     fn list(&self, serial: u64) -> Vec<u8> {
+        self.list_with(serial, None)
+    }
+
+    fn list_with(&self, serial: u64, point: Option<rcgen::CrlIssuingDistributionPoint>) -> Vec<u8> {
         let now = std::time::SystemTime::now();
         let hour = std::time::Duration::from_secs(3600);
         let revoked = RevokedCertParams {
@@ -52,7 +56,7 @@ impl Authority {
             this_update: (now - hour).into(),
             next_update: (now + hour).into(),
             crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
+            issuing_distribution_point: point,
             revoked_certs: vec![revoked],
             key_identifier_method: KeyIdMethod::Sha256,
         };
@@ -101,6 +105,10 @@ fn algorithms() -> Algorithms {
     default_provider().signature_verification_algorithms.all
 }
 
+fn allowed() -> Allowed<'static> {
+    Allowed { responses: algorithms(), certificates: algorithms() }
+}
+
 fn now() -> i64 {
     seconds(UnixTime::now())
 }
@@ -119,6 +127,25 @@ fn a_list_names_its_issuer_s_certificates_only() {
     assert_eq!(says(&good, &other.certificate, now()), None);
     assert_eq!(says(&good, &authority.certificate, now() + 7200), Some(Standing::Stale));
     assert_eq!(says(&good, &authority.certificate, now() - 7200), Some(Standing::Stale));
+    // What a list named stays named.
+    assert!(matches!(says(&revoked, &authority.certificate, now() + 7200), Some(Standing::Revoked { .. })));
+}
+
+#[test]
+fn a_list_for_one_distribution_point_is_no_complete_one() {
+    let authority = authority();
+    let url = |name: &str| format!("http://lists.example/{name}");
+    let point = rcgen::CrlDistributionPoint { uris: vec![url("1")] };
+    let idp = rcgen::CrlIssuingDistributionPoint { distribution_point: point, scope: None };
+    let list = List::read(&authority.list_with(7, Some(idp))).expect("a list");
+    for (name, expected) in [("1", Some(Standing::Good)), ("2", None)] {
+        let mut params = CertificateParams::new(vec!["host.example".to_owned()]).expect("a name");
+        params.crl_distribution_points.push(rcgen::CrlDistributionPoint { uris: vec![url(name)] });
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &authority.issuer).expect("a certificate").der().clone();
+        let (_, certificate) = X509Certificate::from_der(&certificate).expect("a certificate");
+        assert_eq!(list.standing(&certificate, &authority.certificate, algorithms(), now()), expected, "{name}");
+    }
 }
 
 #[test]
@@ -147,7 +174,7 @@ fn a_response_with_one_byte_changed_says_nothing_else() {
     let certificate = authority.issue(7);
     let (_, certificate) = X509Certificate::from_der(&certificate).expect("a certificate");
     let subject = Subject::of(&certificate, &authority.certificate).expect("a subject");
-    let judged = |bytes: &[u8]| judge(bytes, &subject, &authority.certificate, algorithms(), None, UnixTime::now());
+    let judged = |bytes: &[u8]| judge(bytes, &subject, &authority.certificate, allowed(), None, UnixTime::now());
     let info = rasn_ocsp::RevokedInfo { revocation_time: chrono::Utc::now().fixed_offset(), revocation_reason: None };
     let bytes = authority.response(&subject, CertStatus::Revoked(info), 1);
     assert!(matches!(judged(&bytes).map(|word| word.standing), Ok(Standing::Revoked { .. })));
@@ -172,7 +199,7 @@ fn a_response_counts_for_its_certificate_time_and_signer() {
         Subject::of(&certificate, &authority.certificate).expect("a subject")
     });
     let judged = |bytes: &[u8], subject: &Subject, nonce: Option<&[u8]>| {
-        let word = judge(bytes, subject, &authority.certificate, algorithms(), nonce, UnixTime::now());
+        let word = judge(bytes, subject, &authority.certificate, allowed(), nonce, UnixTime::now());
         word.map(|word| word.standing)
     };
     let good = authority.response(&subject, CertStatus::Good, 1);
