@@ -18,12 +18,26 @@ from pyftpdlib.servers import ThreadedFTPServer
 
 
 class Data(DTPHandler):
-    """A data connection; under PROT P it begins with a handshake."""
+    """A data connection; under PROT P it begins with a handshake, which clients expect behind reply 150."""
 
-    def __init__(self, sock, cmd_channel):
-        if cmd_channel.protected:
-            attls.control(sock, attls.INIT_CONNECTION)
-        super().__init__(sock, cmd_channel)
+    started = False
+
+    def start(self):
+        if self.cmd_channel.protected and not self.started:
+            self.started = True
+            attls.control(self.socket, attls.INIT_CONNECTION)
+
+    def push(self, data):
+        self.start()
+        super().push(data)
+
+    def push_with_producer(self, producer):
+        self.start()
+        super().push_with_producer(producer)
+
+    def enable_receiving(self, type, cmd):
+        self.start()
+        super().enable_receiving(type, cmd)
 
 
 class Handler(FTPHandler):

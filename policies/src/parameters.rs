@@ -131,6 +131,8 @@ pub struct SecurityParameters {
     pub server_certificate_labels: Vec<String>,
     /// What a peer's certificate must be, beside its chain.
     pub peer: PeerRequirements,
+    /// `SecondaryMap`: further connections of its program with the same peer have its rule.
+    pub secondary_map: bool,
     /// `ApplicationControlled`: the program starts and stops TLS.
     pub application_controlled: bool,
     /// Where the revocation of certificates is looked up; none: nowhere.
@@ -324,6 +326,7 @@ impl TtlsRule {
             _ => None,
         };
         let parameters = SecurityParameters {
+            secondary_map: self.on("SecondaryMap"),
             application_controlled: self.on("ApplicationControlled"),
             revocation: self.revocation(),
             server_names,

@@ -19,6 +19,28 @@ pub struct Owner {
     pub jobname: String,
 }
 
+impl Owner {
+    /// Whether two are one program: the same process, a process and one it was forked from, or two of the same name that
+    /// were forked from the same.
+    #[must_use]
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        let (ours, theirs) = (ancestors(self.pid), ancestors(other.pid));
+        let siblings = self.jobname == other.jobname && ours.get(1).is_some() && ours.get(1) == theirs.get(1);
+        self.pid == other.pid || ours.contains(&other.pid) || theirs.contains(&self.pid) || siblings
+    }
+}
+
+/// A process and those it descends from, but the first of all, whose child every orphan is.
+fn ancestors(pid: i32) -> Vec<i32> {
+    const MOST: usize = 16;
+    let parent = |pid: &i32| -> Option<i32> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        line.trim().parse().ok().filter(|parent| *parent > 1)
+    };
+    std::iter::successors(Some(pid), parent).take(MOST).collect()
+}
+
 /// The RACF user id of a uid: its login name in upper case, at most eight characters; `None` without a valid name.
 #[must_use]
 pub fn userid(uid: u32) -> Option<String> {

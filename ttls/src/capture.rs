@@ -53,12 +53,22 @@ impl Ruleset {
         let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of);
         let missed_outbound = rules(policy, Direction::Outbound, "goto refused", uid_of);
         let missed_inbound = rules(policy, Direction::Inbound, "goto refused", uid_of);
+        let secondary_outbound = secondary(Direction::Outbound, "goto redirected");
+        let secondary_inbound = secondary(Direction::Inbound, "goto handed_over");
+        let secondary_missed_outbound = secondary(Direction::Outbound, "goto refused");
+        let secondary_missed_inbound = secondary(Direction::Inbound, "goto refused");
         let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
         format!(
             "\
 table inet pagent
 delete table inet pagent
 table inet pagent {{
+	set secondary4 {{
+		type ipv4_addr . ipv4_addr
+	}}
+	set secondary6 {{
+		type ipv6_addr . ipv6_addr
+	}}
 	chain refused {{
 		reject with tcp reset
 	}}
@@ -71,7 +81,7 @@ table inet pagent {{
 		meta l4proto != tcp accept
 		meta mark and {mask:#x} == {network:#x} accept
 		meta mark and {mask:#x} == {plain:#x} accept
-{outbound_rules}	}}
+{outbound_rules}{secondary_outbound}	}}
 	chain handed_over {{
 		ct mark set ct mark and {keep:#010x} or {inbound:#x}
 		meta l4proto tcp tproxy to :{inbound_port} meta mark set meta mark and {keep:#010x} or {inbound:#x} accept
@@ -87,7 +97,7 @@ table inet pagent {{
 		ct mark and {mask:#x} == {inbound:#x} ct direction original goto handed_over
 		tcp flags & (syn | ack | rst) != syn accept
 		fib daddr type != local accept
-{inbound_rules}	}}
+{inbound_rules}{secondary_inbound}	}}
 	chain legs {{
 		type route hook output priority -150; policy accept;
 		meta l4proto != tcp accept
@@ -102,7 +112,7 @@ table inet pagent {{
 		ct mark and {mask:#x} == {outbound:#x} accept
 		meta mark and {mask:#x} == {network:#x} accept
 		meta mark and {mask:#x} == {plain:#x} accept
-{missed_outbound}	}}
+{missed_outbound}{secondary_missed_outbound}	}}
 	chain missed_inbound {{
 		type filter hook input priority 5; policy accept;
 		meta l4proto != tcp accept
@@ -111,7 +121,7 @@ table inet pagent {{
 		tcp dport {{ {outbound_port}, {inbound_port} }} goto refused
 		ct mark and {mask:#x} == {inbound:#x} accept
 		iifname \"lo\" meta mark and {mask:#x} == {plain:#x} accept
-{missed_inbound}	}}
+{missed_inbound}{secondary_missed_inbound}	}}
 	chain plain_stays {{
 		type filter hook postrouting priority 5; policy accept;
 		ct mark and {mask:#x} == {plain:#x} oifname != \"lo\" drop
@@ -193,6 +203,17 @@ fn rules(policy: &Policy, direction: Direction, capture: &str, uid_of: &dyn Fn(&
         }
     }
     text
+}
+
+/// What no rule of the policy is for, between the ends of a primary connection; the sets are filled while there is one.
+fn secondary(direction: Direction, capture: &str) -> String {
+    let (local, remote) = match direction {
+        Direction::Outbound => ("saddr", "daddr"),
+        Direction::Inbound => ("daddr", "saddr"),
+    };
+    let of =
+        |family: &str, number: u8| format!("\t\t{family} {local} . {family} {remote} @secondary{number} {capture}\n");
+    of("ip", 4) + &of("ip6", 6)
 }
 
 /// The user's part of a match, and whether the kernel decides the whole rule.

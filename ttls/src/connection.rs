@@ -24,6 +24,7 @@ use crate::handshake::shake_hands;
 use crate::listener::Listener;
 use crate::registry::{Negotiated, Session, SessionState};
 use crate::relay::{Network, Stop, Ways, abort, relay};
+use crate::secondary::{hold, primary_of};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
 
 /// How a connection came to the engine.
@@ -70,6 +71,8 @@ struct Treatment {
     direction: Direction,
     rule: Option<Arc<TtlsRule>>,
     environment: Option<Arc<Environment>>,
+    /// Whether it has both from a primary connection.
+    secondary: bool,
 }
 
 impl Arrived {
@@ -90,15 +93,20 @@ impl Arrived {
                 return abort(&self.stream);
             }
         };
-        let Treatment { endpoints, direction, rule, environment } = treatment;
+        let Treatment { endpoints, direction, rule, environment, secondary } = treatment;
         let mut session = Session::new(
             self.shared.registry.number(),
             endpoints,
             direction,
-            rule.map(|rule| rule.name.clone()).unwrap_or_default(),
+            rule.as_ref().map(|rule| rule.name.clone()).unwrap_or_default(),
             environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
             started,
         );
+        session.secondary = secondary;
+        let captured = !matches!(self.arrival, Arrival::Explicit(_));
+        session.primary = rule
+            .zip(environment.clone())
+            .filter(|(_, environment)| captured && !secondary && environment.key.parameters.secondary_map);
         session.security = environment.as_ref().map(|found| found.key.parameters.role);
         match direction {
             Direction::Outbound => self.outbound(session, environment).await,
@@ -126,12 +134,19 @@ impl Arrived {
                     let own = self.stream.local_addr().map(canonical).map_err(|_| ConnectionError::NotCaptured)?;
                     (Endpoints { local: own, remote: self.peer }, Direction::Inbound)
                 };
-                return Ok(Treatment { endpoints, direction, rule: Some(Arc::clone(rule)), environment });
+                let rule = Some(Arc::clone(rule));
+                return Ok(Treatment { endpoints, direction, rule, environment, secondary: false });
             }
         };
         let rule = rule_of(&installed.policy, endpoints, direction).await?;
+        if rule.is_none()
+            && let Some((rule, environment)) = primary_of(&self.shared, endpoints, direction).await?
+        {
+            let (rule, environment) = (Some(rule), Some(environment));
+            return Ok(Treatment { endpoints, direction, rule, environment, secondary: true });
+        }
         let environment = rule.as_ref().and_then(environment);
-        Ok(Treatment { endpoints, direction, rule, environment })
+        Ok(Treatment { endpoints, direction, rule, environment, secondary: false })
     }
 
     fn handed_over_endpoints(&self) -> Result<Endpoints, ConnectionError> {
@@ -280,13 +295,24 @@ fn rekey(environment: Option<&Environment>, session: &Session) -> Option<Duratio
 
 /// Relays a session to its end, through what its program orders.
 async fn carry(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     mut session: Session,
     mut program: TcpStream,
     mut network: Network,
     environment: Option<&Environment>,
 ) {
     let controlled = environment.filter(|environment| environment.key.parameters.application_controlled);
+    let _hold = match session.primary {
+        None => None,
+        Some(_) => match hold(shared, session.endpoints).await {
+            Ok(hold) => Some(hold),
+            // Secondary connections would be in clear text.
+            Err(error) => {
+                abort(&network.stream);
+                return fail(shared, session, &program, &ConnectionError::NotHeld(error));
+            }
+        },
+    };
     let mut control = controlled.map(|environment| {
         let (orders, control) = control_of(environment);
         session.orders = Some(orders);

@@ -249,6 +249,9 @@ async fn session_of(shared: &Shared, ends: Endpoints) -> Result<Option<Arc<Sessi
 }
 
 fn may_be_carried(shared: &Shared, ends: Endpoints) -> bool {
+    if !shared.registry.primaries(ends.local.ip(), ends.remote.ip()).is_empty() {
+        return true;
+    }
     let installed = shared.installed.load();
     let now = chrono::Local::now().fixed_offset();
     [Direction::Outbound, Direction::Inbound].into_iter().any(|direction| {

@@ -24,6 +24,7 @@ use crate::marks::Marks;
 use crate::own;
 use crate::registry::{Observer, Registry, Session};
 use crate::revocation::Lists;
+use crate::secondary::Pairs;
 use crate::sockets::{check_port_protection, explicit_listener, inbound_listener, outbound_listeners};
 
 /// How the engine is set up; fixed while it runs.
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     /// Held while engine and kernel change.
     pub(crate) installing: RwLock<()>,
     pub(crate) registry: Registry,
+    pub(crate) pairs: Pairs,
     pub(crate) observer: Arc<dyn Observer>,
     /// Told when another policy is installed.
     pub(crate) changed: Notify,
@@ -157,6 +159,7 @@ impl Engine {
             installed: ArcSwap::default(),
             installing: RwLock::new(()),
             registry: Registry::default(),
+            pairs: Pairs::default(),
             observer,
             changed: Notify::new(),
         });
@@ -224,11 +227,12 @@ impl Engine {
     ///
     /// On a thread that runs asynchronous tasks: it waits for nft.
     pub fn install(&self, prepared: Prepared) -> Result<(), InstallError> {
-        let Shared { settings, installed, installing, changed, .. } = self.shared.as_ref();
+        let Shared { settings, installed, installing, changed, pairs, .. } = self.shared.as_ref();
         // Connections accepted meanwhile wait: engine and kernel change together or not at all.
         let _waiting = installing.blocking_write();
         if let Some(capture) = &settings.capture {
-            capture.kernel().replace(&prepared.installed.ruleset, &capture.ruleset().hold())?;
+            let text = prepared.installed.ruleset.clone() + &pairs.elements();
+            capture.kernel().replace(&text, &capture.ruleset().hold())?;
         }
         for (rule, environment) in &prepared.installed.environments {
             environment.begin(rule);
@@ -244,7 +248,7 @@ impl Engine {
     ///
     /// When the kernel cannot be asked or does not take them.
     pub fn repair(&self) -> Result<bool, InstallError> {
-        let Shared { settings, installed, .. } = self.shared.as_ref();
+        let Shared { settings, installed, pairs, .. } = self.shared.as_ref();
         let Some(capture) = &settings.capture else { return Ok(false) };
         let current = installed.load_full();
         if !current.in_force {
@@ -255,7 +259,7 @@ impl Engine {
         }
         let hold = capture.ruleset().hold();
         capture.kernel().prepare(&hold)?;
-        capture.kernel().replace(&current.ruleset, &hold)?;
+        capture.kernel().replace(&(current.ruleset.clone() + &pairs.elements()), &hold)?;
         Ok(true)
     }
 

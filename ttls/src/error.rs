@@ -61,6 +61,8 @@ pub enum ConnectionError {
     RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
     OwnerUnknown(#[source] stack::StackError),
+    #[error("its secondary connections (SecondaryMap) cannot be captured: {0}")]
+    NotHeld(#[source] InstallError),
     #[error("the destination cannot be reached: {0}")]
     Unreachable(#[source] io::Error),
     #[error("the local program cannot be reached: {0}")]

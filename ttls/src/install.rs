@@ -123,7 +123,7 @@ pub(crate) fn has_table(name: &str) -> Result<bool, InstallError> {
     Ok(tables.lines().any(|line| line.trim() == format!("table inet {name}")))
 }
 
-fn nft(text: &str) -> Result<(), InstallError> {
+pub(crate) fn nft(text: &str) -> Result<(), InstallError> {
     let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
     let mut child = Command::new("nft")
         .args(["-f", "-"])

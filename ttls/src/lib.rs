@@ -25,6 +25,7 @@ mod own;
 mod registry;
 mod relay;
 mod revocation;
+mod secondary;
 mod sessions;
 mod signatures;
 mod sockets;

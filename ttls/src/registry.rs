@@ -1,19 +1,21 @@
 //! The connections the engine carries, for displays and records.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use policies::Direction;
 use policies::parameters::Role;
+use policies::{Direction, TtlsRule};
 use serde::{Serialize, Serializer};
 use stack::{ConnectionId, Endpoints, Socket};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::control::Orders;
+use crate::environment::Environment;
 use crate::relay::Traffic;
 
 /// Ended connections that displays still show.
@@ -74,6 +76,11 @@ pub struct Session {
     pub(crate) program: Option<Endpoints>,
     #[serde(serialize_with = "as_negotiated")]
     pub(crate) negotiated: ArcSwapOption<Negotiated>,
+    /// Whether it has the rule of another connection of its program (`SecondaryMap On`).
+    pub secondary: bool,
+    /// What secondary connections have from it.
+    #[serde(skip)]
+    pub(crate) primary: Option<(Arc<TtlsRule>, Arc<Environment>)>,
     /// The role TLS has or would have; none where the rule is off.
     #[serde(skip)]
     pub(crate) security: Option<Role>,
@@ -110,6 +117,8 @@ impl Session {
             environment,
             program: None,
             negotiated: ArcSwapOption::empty(),
+            secondary: false,
+            primary: None,
             security: None,
             orders: None,
             started,
@@ -197,6 +206,15 @@ impl Registry {
         sessions.sort_by_key(|session| session.number);
         sessions.dedup_by_key(|session| session.number);
         sessions
+    }
+
+    /// The active connections between two addresses that lend their rule to others.
+    pub(crate) fn primaries(&self, local: IpAddr, remote: IpAddr) -> Vec<Arc<Session>> {
+        let active = lock(&self.active);
+        let lends = active.values().filter(|session| session.primary.is_some());
+        let between =
+            |session: &&Arc<Session>| session.endpoints.local.ip() == local && session.endpoints.remote.ip() == remote;
+        lends.filter(between).cloned().collect()
     }
 
     /// Waits for the next connection to begin.

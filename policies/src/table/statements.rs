@@ -28,7 +28,6 @@ const NO_SYSPLEX: &str = "session caches are not shared between hosts yet";
 const NO_DHE: &str = "suites with finite-field Diffie-Hellman are never negotiated";
 const NO_DSA: &str = "DSA certificates are never accepted";
 const NO_RENEGOTIATION: &str = "renegotiation is always refused, by both roles";
-const NO_SECONDARY: &str = "secondary connections are not mapped yet and would travel in clear text";
 const OTHER_POLICY: &str = "this agent has AT-TLS and zERT policies only";
 const LOCAL_ONLY: &str = "policies are read from local files only";
 
@@ -144,8 +143,7 @@ const ADVANCED: &[Parameter] = &[
          connection's policy (FTP data connections). Uncoded, the group's value.",
     )
     .or("Off")
-    .quiet()
-    .refused(NO_SECONDARY),
+    .quiet(),
     row("SSLv2", ON_OFF, "Whether SSL 2.0 may be negotiated.").or("Off").differs(NO_OLD_VERSION),
     row("SSLv3", ON_OFF, "Whether SSL 3.0 may be negotiated.").or("Off").differs(NO_OLD_VERSION),
     row("TLSv1", ON_OFF, "Whether TLS 1.0 may be negotiated.").or("Off").ibm("On").differs(NO_OLD_VERSION),
@@ -713,8 +711,7 @@ pub const STATEMENTS: &[Statement] = &[
                 "On lets further connections of the same process with the same peer address use the primary \
                  connection's policy (FTP data connections).",
             )
-            .or("Off")
-            .refused(NO_SECONDARY),
+            .or("Off"),
             row(
                 "SyslogFacility",
                 Kind::Choice(&["Daemon", "Auth"]),

@@ -213,7 +213,6 @@ fn every_error_names_its_place() {
         (with("TLSv1.3 On", "TLSv1.3 Off"), "PAG0115", 14),
         (with("TLSv1.3 On", "TruncatedHMAC Required"), "PAG0114", 9),
         (with("FAIL OFF", "FAIL ON"), "PAG0114", 12),
-        (with("TLSv1.3 On", "SecondaryMap On"), "PAG0114", 9),
         (format!("{SEED_TTLS}{RULE}{RULE}"), "PAG0113", 27),
         (with("TTLSRule FTPS_CLIENT", "TTLSRule"), "PAG0107", 14),
         (with("Keyring TCPIP/TCPIP-KEYRING\n", ""), "PAG0111", 4),
