@@ -131,6 +131,8 @@ pub struct SecurityParameters {
     pub server_certificate_labels: Vec<String>,
     /// What a peer's certificate must be, beside its chain.
     pub peer: PeerRequirements,
+    /// `Trace`: which messages are written, as a sum.
+    pub trace: u32,
     /// `SecondaryMap`: further connections of its program with the same peer have its rule.
     pub secondary_map: bool,
     /// `ApplicationControlled`: the program starts and stops TLS.
@@ -326,6 +328,7 @@ impl TtlsRule {
             _ => None,
         };
         let parameters = SecurityParameters {
+            trace: self.number("Trace").unwrap_or(2),
             secondary_map: self.on("SecondaryMap"),
             application_controlled: self.on("ApplicationControlled"),
             revocation: self.revocation(),

@@ -37,3 +37,42 @@ fn a_peer_that_does_not_begin_or_does_not_finish_is_cut() -> anyhow::Result<()> 
     }
     Ok(())
 }
+
+#[test]
+fn trace_says_which_messages_are_written() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _server = network.web(&network.host, 7000, "come in")?;
+    let mut agent = network.agent(&network.host)?;
+    let policy = |trace: u32| {
+        let rule = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING");
+        rule.replace("TTLSEnabled On", &format!("TTLSEnabled On\nTrace {trace}"))
+    };
+    let ca = network.authority_file()?;
+    let good = || {
+        let resolve = format!("server.example:7000:{}", HOST[0]);
+        let words = ["-sS", "-m", "5", "--cacert", &ca, "--resolve", &resolve, "https://server.example:7000/"];
+        network.peer.succeed("curl", &words)
+    };
+    let bad = || network.peer.run("curl", &["-sS", "-m", "5", &format!("http://{}:7000/", HOST[0])]);
+    let messages = |log: &str| -> Vec<String> {
+        log.lines().filter_map(|line| Some(line[line.find("EZD128")?..].to_owned())).collect()
+    };
+    agent.install(&policy(0))?;
+    good()?;
+    bad()?;
+    assert_eq!(messages(&agent.log()), Vec::<String>::new());
+    agent.install(&policy(15))?;
+    good()?;
+    bad()?;
+    pagent::lab::wait_until("all is written", || Ok(messages(&agent.log()).len() == 6))?;
+    let said = messages(&agent.log());
+    let has = |words: &[&str]| said.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    let map =
+        ["EZD1281I TTLS Map", "TYPE: InBound STATUS: Enabled RULE: IN ACTIONS: G_IN E_IN **N/A**", "USERID: ROOT"];
+    assert!(has(&map), "{said:#?}");
+    assert!(has(&["EZD1283I TTLS Event", "RC: 0 Initial Handshake 0x0304 TLS_AES_256_GCM_SHA384"]), "{said:#?}");
+    assert!(has(&["EZD1283I TTLS Event", "RC: 0 Connection Close"]), "{said:#?}");
+    assert!(has(&["EZD1286I TTLS Error", "RULE: IN RC: 5003 Initial Handshake: "]), "{said:#?}");
+    assert!(has(&["EZD1287I TTLS Error RC: 5003 Initial Handshake"]), "{said:#?}");
+    Ok(())
+}

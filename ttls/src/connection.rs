@@ -26,6 +26,7 @@ use crate::registry::{Negotiated, Session, SessionState};
 use crate::relay::{Network, Stop, Ways, abort, relay};
 use crate::secondary::{hold, primary_of};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
+use crate::trace;
 
 /// How a connection came to the engine.
 #[derive(Clone)]
@@ -105,12 +106,14 @@ impl Arrived {
         session.secondary = secondary;
         let captured = !matches!(self.arrival, Arrival::Explicit(_));
         session.primary = rule
+            .clone()
             .zip(environment.clone())
             .filter(|(_, environment)| captured && !secondary && environment.key.parameters.secondary_map);
         session.security = environment.as_ref().map(|found| found.key.parameters.role);
+        session.trace = environment.as_ref().map_or(trace::DEFAULT, |environment| environment.key.parameters.trace);
         match direction {
-            Direction::Outbound => self.outbound(session, environment).await,
-            Direction::Inbound => self.inbound(session, environment).await,
+            Direction::Outbound => self.outbound(session, rule.as_deref(), environment).await,
+            Direction::Inbound => self.inbound(session, rule.as_deref(), environment).await,
         }
     }
 
@@ -167,7 +170,8 @@ impl Arrived {
     }
 
     /// Program first, network second: dial the destination, shake hands there, relay.
-    async fn outbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
+    async fn outbound(self, mut session: Session, rule: Option<&TtlsRule>, environment: Option<Arc<Environment>>) {
+        let controlled = environment.as_ref().is_some_and(|found| found.key.parameters.application_controlled);
         let Self { shared, stream: program, arrival, .. } = self;
         let endpoints = session.endpoints;
         // The program's socket, while it waits for us: its end is that of its own connection.
@@ -177,6 +181,7 @@ impl Arrived {
         };
         session.program = Some(ends);
         session.found(socket::lookup(ends).ok().flatten().filter(|socket| socket.state != State::Listen));
+        trace::map(&session, rule, controlled).await;
         let mut again = false;
         let network = loop {
             let dialled = match &arrival {
@@ -204,7 +209,8 @@ impl Arrived {
 
     /// Network first, program second: shake hands with the peer, then connect to the program: captured, from the peer's
     /// address.
-    async fn inbound(self, mut session: Session, environment: Option<Arc<Environment>>) {
+    async fn inbound(self, mut session: Session, rule: Option<&TtlsRule>, environment: Option<Arc<Environment>>) {
+        let controlled = environment.as_ref().is_some_and(|found| found.key.parameters.application_controlled);
         let Self { shared, stream: network, arrival, .. } = self;
         let endpoints = session.endpoints;
         let program_end = match &arrival {
@@ -216,6 +222,7 @@ impl Arrived {
         let listening = here.then(|| socket::listener(program_end).ok().flatten()).flatten();
         session.uid = listening.map(|socket| socket.uid);
         session.inode = listening.map(|socket| socket.inode);
+        trace::map(&session, rule, controlled).await;
         let network = match secure(network, environment.as_deref(), endpoints.remote, &session).await {
             Ok(network) => network,
             Err(error) => return record_failure(&shared, session, &error),
@@ -336,20 +343,28 @@ async fn carry(
                         continue;
                     }
                     Err(error) => {
-                        report(&session, &error);
+                        trace::error(&session, &error);
                         abort(&program);
                         error
                     }
                 }
             }
-            (Ok(_), _) => break SessionState::Closed,
+            (Ok(_), _) => {
+                if told {
+                    trace::close(&session, None);
+                }
+                break SessionState::Closed;
+            }
             (Err(error @ ConnectionError::NotStarted(_)), _) => {
-                report(&session, &error);
+                trace::error(&session, &error);
                 error
             }
             (Err(error), _) => error,
         };
         debug!(rule = session.rule, remote = %session.endpoints.remote, %error, "connection ended");
+        if told {
+            trace::close(&session, Some(&error));
+        }
         break SessionState::Failed(error.to_string());
     };
     shared.registry.end(&session, state);
@@ -386,14 +401,7 @@ fn established(
         return;
     }
     shared.observer.established(session);
-    debug!(
-        rule = session.rule,
-        local = %session.endpoints.local,
-        remote = %session.endpoints.remote,
-        direction = %session.direction,
-        resumed = negotiated.resumed,
-        "EZD1281I TTLS Map"
-    );
+    trace::handshake(session, negotiated);
     let indicate = environment.is_some_and(|environment| environment.key.parameters.fips_indicate);
     if indicate && !negotiated.fips {
         info!(
@@ -414,24 +422,10 @@ fn fail(shared: &Shared, session: Session, other: &TcpStream, error: &Connection
 
 /// Notes a session whose handshake failed or never began.
 fn record_failure(shared: &Shared, session: Session, error: &ConnectionError) {
-    report(&session, error);
+    trace::error(&session, error);
     let session = shared.registry.begin(session);
     shared.registry.end(&session, SessionState::Failed(error.to_string()));
     if !session.environment.is_empty() {
         shared.observer.failed(&session);
     }
-}
-
-fn report(session: &Session, error: &ConnectionError) {
-    let Endpoints { local, remote } = session.endpoints;
-    info!(
-        "EZD1286I TTLS Error CONNID: {} LOCAL: {}..{} REMOTE: {}..{} RULE: {} RC: {} Initial Handshake: {error}",
-        session.id.map_or_else(|| "00000000".to_owned(), |id| id.to_string()),
-        local.ip(),
-        local.port(),
-        remote.ip(),
-        remote.port(),
-        session.rule,
-        error.return_code(),
-    );
 }

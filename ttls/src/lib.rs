@@ -31,6 +31,7 @@ mod signatures;
 mod sockets;
 mod stapling;
 mod sys;
+mod trace;
 mod verify;
 
 pub use capture::{Observation, Ruleset};

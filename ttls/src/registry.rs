@@ -76,6 +76,9 @@ pub struct Session {
     pub(crate) program: Option<Endpoints>,
     #[serde(serialize_with = "as_negotiated")]
     pub(crate) negotiated: ArcSwapOption<Negotiated>,
+    /// Its rule's `Trace`.
+    #[serde(skip)]
+    pub(crate) trace: u32,
     /// Whether it has the rule of another connection of its program (`SecondaryMap On`).
     pub secondary: bool,
     /// What secondary connections have from it.
@@ -117,6 +120,7 @@ impl Session {
             environment,
             program: None,
             negotiated: ArcSwapOption::empty(),
+            trace: 0,
             secondary: false,
             primary: None,
             security: None,

@@ -58,6 +58,11 @@ impl Resolver<'_> {
                 report(Problem::Refused { parameter: row.name, value, reason }, setting.origin.clone(), None);
             }
         }
+        const UNWRITTEN: u32 = 16 | 32;
+        if parameters.trace & UNWRITTEN != 0 {
+            let reason = "flow and data messages (16, 32) are not written";
+            report(Problem::Idle { directive: "Trace", reason }, coded(&["Trace"]), None);
+        }
         for (parameter, reason) in unsent_names(rule, client) {
             let value = rule.effective(parameter).values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             report(Problem::NoEffect { parameter, value, reason }, coded(&[parameter]), None);

@@ -22,7 +22,6 @@ const NO_LDAP: &str =
 const NO_LDAP_SOURCE: &str = "it steers the search in LDAP servers, which are not asked";
 const NO_SIGNED_REQUEST: &str = "OCSP requests are sent unsigned";
 const NO_TRACE: &str = "there is no packet trace that could show decrypted data";
-const NO_TRACE_BITS: &str = "which messages are written is said by `log` in pagent.toml";
 const NO_EMS_OFF: &str = "the extended master secret (RFC 7627) is always offered and used when the peer has it";
 const NO_SYSPLEX: &str = "session caches are not shared between hosts yet";
 const NO_DHE: &str = "suites with finite-field Diffie-Hellman are never negotiated";
@@ -516,8 +515,7 @@ pub const STATEMENTS: &[Statement] = &[
                 "Which messages are written, a sum of 1 error to the job log, 2 error, 4 info, 8 event, 16 \
                  flow, 32 data to syslog; 0-255, 0 none.",
             )
-            .or("2")
-            .idle(NO_TRACE_BITS),
+            .or("2"),
             row(
                 "FIPS140",
                 Kind::Choice(&["Off", "On", "Level1", "Level2", "Level3"]),
@@ -574,8 +572,7 @@ pub const STATEMENTS: &[Statement] = &[
                 "Trace",
                 Kind::Number(0, 255),
                 "Which messages are written, 0-255; takes the place of the group action's value.",
-            )
-            .idle(NO_TRACE_BITS),
+            ),
             row(
                 "SuiteBProfile",
                 Kind::Choice(&["Off", "128", "128Min", "192", "192Min", "All"]),
@@ -660,8 +657,7 @@ pub const STATEMENTS: &[Statement] = &[
                 Kind::Number(0, 255),
                 "Which messages are written, 0-255; takes the place of the environment action's and the \
                  group action's value.",
-            )
-            .idle(NO_TRACE_BITS),
+            ),
             inline(
                 "TTLSConnectionAdvancedParms",
                 "TLS versions, timeouts, certificate labels and extensions for these connections, written \
