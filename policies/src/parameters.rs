@@ -145,6 +145,10 @@ pub struct SecurityParameters {
     pub server_name_indication: Option<String>,
     /// Seconds until the peer must have begun its handshake, and ten times as many until it is complete; 0: no limit.
     pub handshake_timeout: u32,
+    /// Connections that may be up at a time; 0: no limit.
+    pub max_connections: u32,
+    /// Handshakes that may begin in a second; 0: no limit.
+    pub max_handshakes: u32,
     /// Minutes after which keys of TLS 1.3 are renewed; 0: never.
     pub reset_cipher_timer: u32,
     /// Sessions kept for resumption; 0 turns resumption off.
@@ -363,6 +367,8 @@ impl TtlsRule {
             },
             server_name_indication: sni,
             handshake_timeout: self.number("HandshakeTimeout").unwrap_or(10),
+            max_connections: self.number("MaxConnections").unwrap_or(0),
+            max_handshakes: self.number("MaxHandshakesPerSecond").unwrap_or(0),
             reset_cipher_timer: self.number("ResetCipherTimer").unwrap_or(0),
             // A client without tickets resumes nothing: the engine keeps one store for both kinds of sessions.
             cache_capacity: match role {

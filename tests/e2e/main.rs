@@ -8,6 +8,7 @@ mod fail_closed;
 #[cfg(feature = "fips")]
 mod fips;
 mod handshakes;
+mod limits;
 mod listeners;
 mod network;
 mod peers;

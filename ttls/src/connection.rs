@@ -21,6 +21,7 @@ use crate::engine::{Installed, Shared};
 use crate::environment::Environment;
 use crate::error::ConnectionError;
 use crate::handshake::shake_hands;
+use crate::limits::admit;
 use crate::listener::Listener;
 use crate::registry::{Negotiated, Session, SessionState};
 use crate::relay::{Network, Stop, Ways, abort, relay};
@@ -111,6 +112,10 @@ impl Arrived {
             .filter(|(_, environment)| captured && !secondary && environment.key.parameters.secondary_map);
         session.security = environment.as_ref().map(|found| found.key.parameters.role);
         session.trace = environment.as_ref().map_or(trace::DEFAULT, |environment| environment.key.parameters.trace);
+        let _place = match environment.as_ref().map(admit).transpose() {
+            Ok(place) => place,
+            Err(error) => return fail(&self.shared, session, &self.stream, &error),
+        };
         match direction {
             Direction::Outbound => self.outbound(session, rule.as_deref(), environment).await,
             Direction::Inbound => self.inbound(session, rule.as_deref(), environment).await,

@@ -23,6 +23,7 @@ use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
 use crate::fips;
+use crate::limits::Limits;
 use crate::marks::Marks;
 use crate::revocation::{Lists, Revocation, RevocationError};
 use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
@@ -50,6 +51,7 @@ pub(crate) struct Environment {
     /// Those a server sends.
     served: Vec<Arc<Identity>>,
     begun: AtomicBool,
+    pub(crate) limits: Limits,
     full: AtomicU64,
     resumed: AtomicU64,
 }
@@ -111,6 +113,7 @@ impl Environment {
             own,
             served,
             begun: AtomicBool::new(false),
+            limits: Limits::default(),
             full: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
         })

@@ -61,6 +61,10 @@ pub enum ConnectionError {
     RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
     OwnerUnknown(#[source] stack::StackError),
+    #[error("{0} connections are up already, and MaxConnections allows no more")]
+    TooMany(u32),
+    #[error("more than {0} handshakes in a second, and MaxHandshakesPerSecond allows no more")]
+    TooFast(u32),
     #[error("its secondary connections (SecondaryMap) cannot be captured: {0}")]
     NotHeld(#[source] InstallError),
     #[error("the destination cannot be reached: {0}")]

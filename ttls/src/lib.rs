@@ -19,6 +19,7 @@ mod error;
 mod fips;
 mod handshake;
 mod install;
+mod limits;
 mod listener;
 mod marks;
 mod own;

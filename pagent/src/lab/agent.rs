@@ -162,6 +162,12 @@ impl Agent {
         self.running.as_ref().map(Running::said).unwrap_or_default()
     }
 
+    /// The daemon's process id; 0 while it does not run.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.running.as_ref().map_or(0, Running::pid)
+    }
+
     /// A command of this project on the agent's host, with the agent's configuration.
     #[must_use]
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {

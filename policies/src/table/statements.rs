@@ -175,6 +175,22 @@ const ADVANCED: &[Parameter] = &[
     )
     .or("10"),
     row(
+        "MaxConnections",
+        ANY_NUMBER,
+        "Connections that may be up at a time, of all rules with the same actions; more are reset. 0 means no limit.",
+    )
+    .or("0")
+    .quiet()
+    .ours(),
+    row(
+        "MaxHandshakesPerSecond",
+        ANY_NUMBER,
+        "Handshakes that may begin in a second, of all rules with the same actions; more are reset. 0 means no limit.",
+    )
+    .or("0")
+    .quiet()
+    .ours(),
+    row(
         "ClientAuthType",
         Kind::Choice(&["PassThru", "Full", "Required", "SAFCheck"]),
         "Client certificates under ServerWithClientAuth: PassThru checks none, Full checks one that \
