@@ -69,6 +69,17 @@ pub enum ClientAuth {
     Required,
 }
 
+/// Protocols whose upgrade to TLS is spoken in the program's stead (`Negotiate`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+#[allow(missing_docs, reason = "they are what their names say")]
+pub enum Protocol {
+    Smtp,
+    Imap,
+    Pop3,
+    Postgres,
+    Ldap,
+}
+
 /// `FIPS140` and `FIPSMODE` together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
 pub enum Fips {
@@ -145,6 +156,8 @@ pub struct SecurityParameters {
     pub server_name_indication: Option<String>,
     /// Seconds until the peer must have begun its handshake, and ten times as many until it is complete; 0: no limit.
     pub handshake_timeout: u32,
+    /// `Negotiate`: the upgrade that comes before TLS.
+    pub negotiate: Option<Protocol>,
     /// Connections that may be up at a time; 0: no limit.
     pub max_connections: u32,
     /// Handshakes that may begin in a second; 0: no limit.
@@ -367,6 +380,14 @@ impl TtlsRule {
             },
             server_name_indication: sni,
             handshake_timeout: self.number("HandshakeTimeout").unwrap_or(10),
+            negotiate: match self.choice("Negotiate") {
+                Some("smtp") => Some(Protocol::Smtp),
+                Some("imap") => Some(Protocol::Imap),
+                Some("pop3") => Some(Protocol::Pop3),
+                Some("postgres") => Some(Protocol::Postgres),
+                Some("ldap") => Some(Protocol::Ldap),
+                _ => None,
+            },
             max_connections: self.number("MaxConnections").unwrap_or(0),
             max_handshakes: self.number("MaxHandshakesPerSecond").unwrap_or(0),
             reset_cipher_timer: self.number("ResetCipherTimer").unwrap_or(0),

@@ -10,6 +10,7 @@ mod fips;
 mod handshakes;
 mod limits;
 mod listeners;
+mod negotiate;
 mod network;
 mod peers;
 mod relay;

@@ -20,9 +20,10 @@ use crate::controlled::carry_out;
 use crate::engine::{Installed, Shared};
 use crate::environment::Environment;
 use crate::error::ConnectionError;
-use crate::handshake::shake_hands;
+use crate::handshake::{COMPLETION, shake_hands};
 use crate::limits::admit;
 use crate::listener::Listener;
+use crate::negotiate;
 use crate::registry::{Negotiated, Session, SessionState};
 use crate::relay::{Network, Stop, Ways, abort, relay};
 use crate::secondary::{hold, primary_of};
@@ -188,7 +189,7 @@ impl Arrived {
         session.found(socket::lookup(ends).ok().flatten().filter(|socket| socket.state != State::Listen));
         trace::map(&session, rule, controlled).await;
         let mut again = false;
-        let network = loop {
+        let (network, first) = loop {
             let dialled = match &arrival {
                 Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
                 _ => dial_network(&shared.settings, endpoints).await,
@@ -197,8 +198,13 @@ impl Arrived {
                 Ok(network) => network,
                 Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
             };
+            let mut network = network;
+            let first = match negotiated(environment.as_deref(), &mut network, None).await {
+                Ok(first) => first,
+                Err(error) => return fail(&shared, session, &program, &error),
+            };
             match secure(network, environment.as_deref(), endpoints.remote, &session).await {
-                Ok(network) => break network,
+                Ok(network) => break (network, first),
                 // The server may have a new certificate by now: once, without the old session.
                 Err(ConnectionError::NoLongerGood(_)) if !again => {
                     again = true;
@@ -209,7 +215,7 @@ impl Arrived {
                 Err(error) => return fail(&shared, session, &program, &error),
             }
         };
-        carry(&shared, session, program, network, environment.as_deref()).await;
+        carry(&shared, session, program, network, environment.as_deref(), first).await;
     }
 
     /// Network first, program second: shake hands with the peer, then connect to the program: captured, from the peer's
@@ -228,26 +234,47 @@ impl Arrived {
         session.uid = listening.map(|socket| socket.uid);
         session.inode = listening.map(|socket| socket.inode);
         trace::map(&session, rule, controlled).await;
+        // Where the program speaks first, its greeting comes before TLS.
+        let greets = environment.as_ref().is_some_and(|found| {
+            let parameters = &found.key.parameters;
+            parameters.role != Role::Client && parameters.negotiate.is_some_and(negotiate::greets)
+        });
+        let dial_it = async || {
+            let dialled = match &arrival {
+                Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
+                _ => dial_program(&shared.settings, endpoints).await,
+            };
+            dialled.map_err(ConnectionError::ProgramUnreachable)
+        };
+        let mut network = network;
+        let mut program = None;
+        if greets {
+            match dial_it().await {
+                Ok(early) => program = Some(early),
+                Err(error) => return fail(&shared, session, &network, &error),
+            }
+        }
+        let first = match negotiated(environment.as_deref(), &mut network, program.as_mut()).await {
+            Ok(first) => first,
+            Err(error) => return record_failure(&shared, session, &error),
+        };
         let network = match secure(network, environment.as_deref(), endpoints.remote, &session).await {
             Ok(network) => network,
             Err(error) => return record_failure(&shared, session, &error),
         };
-        let dialled = match &arrival {
-            Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
-            _ => dial_program(&shared.settings, endpoints).await,
-        };
-        let program = match dialled {
-            Ok(program) => program,
-            Err(error) => {
-                return fail(&shared, session, &network.stream, &ConnectionError::ProgramUnreachable(error));
-            }
+        let program = match program {
+            Some(program) => program,
+            None => match dial_it().await {
+                Ok(program) => program,
+                Err(error) => return fail(&shared, session, &network.stream, &error),
+            },
         };
         let ours = program.local_addr().map(canonical);
         let seen_by_program = ours.map(|ours| Endpoints { local: program_end, remote: ours });
         session.program = seen_by_program.as_ref().ok().copied();
         let found = seen_by_program.ok().filter(|_| here).and_then(|ends| socket::lookup(ends).ok().flatten());
         session.id = found.map(|socket| socket.id());
-        carry(&shared, session, program, network, environment.as_deref()).await;
+        carry(&shared, session, program, network, environment.as_deref(), first).await;
     }
 }
 
@@ -297,6 +324,40 @@ async fn secure(
     Ok(network)
 }
 
+/// The upgrade that comes before TLS, where the rule has one. In server roles `program` is the program's side, already
+/// there where its greeting is needed. Gives what the program has to hear first.
+async fn negotiated(
+    environment: Option<&Environment>,
+    network: &mut TcpStream,
+    program: Option<&mut TcpStream>,
+) -> Result<Vec<u8>, ConnectionError> {
+    let Some(environment) = environment else { return Ok(Vec::new()) };
+    let parameters = &environment.key.parameters;
+    let Some(protocol) = parameters.negotiate.filter(|_| !parameters.application_controlled) else {
+        return Ok(Vec::new());
+    };
+    let dialogue = async {
+        if parameters.role == Role::Client {
+            return negotiate::ask(protocol, network).await;
+        }
+        let greeting = match (program, negotiate::greets(protocol)) {
+            (_, false) => Vec::new(),
+            (Some(program), true) => negotiate::greeting(protocol, program).await?,
+            (None, true) => {
+                let reason = "a server's greeting cannot be had on an outbound connection".to_owned();
+                return Err(ConnectionError::NoUpgrade(reason));
+            }
+        };
+        negotiate::answer(protocol, network, &greeting).await.map(|()| Vec::new())
+    };
+    let limit = parameters.handshake_timeout.saturating_mul(COMPLETION);
+    if limit == 0 {
+        return dialogue.await;
+    }
+    let in_time = tokio::time::timeout(Duration::from_secs(limit.into()), dialogue).await;
+    in_time.unwrap_or(Err(ConnectionError::HandshakeTimeout(limit)))
+}
+
 /// How often the keys of a session are renewed: those of TLS 1.3 only.
 fn rekey(environment: Option<&Environment>, session: &Session) -> Option<Duration> {
     const TLS13: u16 = 0x0304;
@@ -312,6 +373,7 @@ async fn carry(
     mut program: TcpStream,
     mut network: Network,
     environment: Option<&Environment>,
+    first: Vec<u8>,
 ) {
     let controlled = environment.filter(|environment| environment.key.parameters.application_controlled);
     let _hold = match session.primary {
@@ -332,7 +394,7 @@ async fn carry(
     });
     let session = shared.registry.begin(session);
     let mut told = false;
-    let mut ways = Ways::default();
+    let mut ways = Ways::beginning_with(first);
     let state = loop {
         if let Some(negotiated) = session.negotiated().filter(|_| !network.is_clear()) {
             established(shared, &session, &negotiated, environment, told);

@@ -65,6 +65,8 @@ pub enum ConnectionError {
     TooMany(u32),
     #[error("more than {0} handshakes in a second, and MaxHandshakesPerSecond allows no more")]
     TooFast(u32),
+    #[error("TLS was not agreed on (Negotiate): {0}")]
+    NoUpgrade(String),
     #[error("its secondary connections (SecondaryMap) cannot be captured: {0}")]
     NotHeld(#[source] InstallError),
     #[error("the destination cannot be reached: {0}")]

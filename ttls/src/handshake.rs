@@ -23,7 +23,7 @@ use crate::revocation::RevocationError;
 use crate::verify::{check_dates, unacceptable};
 
 /// The handshake may take this many times `HandshakeTimeout`, once the peer has begun.
-const COMPLETION: u32 = 10;
+pub(crate) const COMPLETION: u32 = 10;
 
 /// Shakes hands as the environment says. A failed handshake closes the stream, after the alert that says why.
 ///

@@ -22,6 +22,7 @@ mod install;
 mod limits;
 mod listener;
 mod marks;
+mod negotiate;
 mod own;
 mod registry;
 mod relay;

@@ -98,6 +98,13 @@ pub(crate) struct Ways {
     to_program: Way,
 }
 
+impl Ways {
+    /// The program hears this first.
+    pub(crate) fn beginning_with(first: Vec<u8>) -> Self {
+        Self { to_program: Way { left: first, ..Way::default() }, ..Self::default() }
+    }
+}
+
 /// What passed, in payload bytes.
 #[derive(Debug, Default, Serialize)]
 pub struct Traffic {

@@ -58,6 +58,11 @@ impl Resolver<'_> {
                 report(Problem::Refused { parameter: row.name, value, reason }, setting.origin.clone(), None);
             }
         }
+        if parameters.application_controlled && parameters.negotiate.is_some() {
+            let value = rule.effective("Negotiate").values.iter().map(ToString::to_string).collect();
+            let reason = "ApplicationControlled leaves the upgrade to the program";
+            report(Problem::NoEffect { parameter: "Negotiate", value, reason }, coded(&["Negotiate"]), None);
+        }
         const UNWRITTEN: u32 = 16 | 32;
         if parameters.trace & UNWRITTEN != 0 {
             let reason = "flow and data messages (16, 32) are not written";

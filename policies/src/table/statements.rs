@@ -175,6 +175,14 @@ const ADVANCED: &[Parameter] = &[
     )
     .or("10"),
     row(
+        "Negotiate",
+        Kind::Choice(&["smtp", "imap", "pop3", "postgres", "ldap"]),
+        "Protocol whose upgrade to TLS (STARTTLS, STLS, SSLRequest) is spoken in the program's stead, with \
+         clients and with servers; the program goes on in clear text as if there were none.",
+    )
+    .quiet()
+    .ours(),
+    row(
         "MaxConnections",
         ANY_NUMBER,
         "Connections that may be up at a time, of all rules with the same actions; more are reset. 0 means no limit.",
