@@ -85,7 +85,12 @@ static int errno_of(const char *name) {
 static int connected(void) {
     const char *path = secure_getenv("ATTLS_DAEMON");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path ? path : DAEMON);
+    path = path ? path : DAEMON;
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd == -1)
         return -1;
@@ -105,12 +110,26 @@ static int exchange(const char *request, char *answer, size_t size) {
         return -1;
     size_t left = strlen(request), filled = 0;
     ssize_t moved = 0;
-    while (left > 0 && (moved = send(fd, request, left, MSG_NOSIGNAL)) > 0) {
+    /* A signal does not take an order back. */
+    while (left > 0) {
+        moved = send(fd, request, left, MSG_NOSIGNAL);
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved < 0)
+            break;
         request += moved;
         left -= (size_t)moved;
     }
-    while (moved >= 0 && filled + 1 < size && (moved = read(fd, answer + filled, size - filled - 1)) > 0)
+    while (moved >= 0 && filled + 1 < size) {
+        moved = read(fd, answer + filled, size - filled - 1);
+        if (moved < 0 && errno == EINTR) {
+            moved = 0;
+            continue;
+        }
+        if (moved <= 0)
+            break;
         filled += (size_t)moved;
+    }
     int number = errno;
     close(fd);
     answer[filled] = '\0';

@@ -24,8 +24,8 @@ class Data(DTPHandler):
 
     def start(self):
         if self.cmd_channel.protected and not self.started:
-            self.started = True
             attls.control(self.socket, attls.INIT_CONNECTION)
+            self.started = True
 
     def push(self, data):
         self.start()
@@ -59,6 +59,8 @@ class Handler(FTPHandler):
             self.respond("502 Unrecognized encryption type.")
             return
         self.respond("234 AUTH TLS successful.")
+        # What came behind AUTH in clear text could be anybody's.
+        self.ac_in_buffer = b""
         status = attls.control(self.socket, attls.INIT_CONNECTION)
         self.secured = status["connection"] == "Secure"
 

@@ -20,13 +20,10 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether two are one program: the same process, a process and one it was forked from, or two of the same name that
-    /// were forked from the same.
+    /// Whether it is the other's process, or one that was forked from it.
     #[must_use]
-    pub fn is_one_with(&self, other: &Self) -> bool {
-        let (ours, theirs) = (ancestors(self.pid), ancestors(other.pid));
-        let siblings = self.jobname == other.jobname && ours.get(1).is_some() && ours.get(1) == theirs.get(1);
-        self.pid == other.pid || ours.contains(&other.pid) || theirs.contains(&self.pid) || siblings
+    pub fn is_of(&self, other: &Self) -> bool {
+        ancestors(self.pid).contains(&other.pid)
     }
 }
 

@@ -121,6 +121,10 @@ pub struct Socket {
     pub inode: u32,
     /// SO_MARK, shown to CAP_NET_ADMIN only.
     pub mark: u32,
+    /// Bytes its program has not read yet.
+    pub unread: u32,
+    /// Bytes its program sent that the other end has not acknowledged yet.
+    pub unacknowledged: u32,
     /// What it carried.
     pub counters: Counters,
 }
@@ -351,6 +355,8 @@ fn parse(payload: &[u8]) -> Option<Socket> {
         },
         cookie: u64::from(word(44)?) | u64::from(word(48)?) << 32,
         uid: word(64)?,
+        unread: word(56)?,
+        unacknowledged: word(60)?,
         inode: word(68)?,
         mark: 0,
         counters: Counters::default(),
@@ -401,7 +407,9 @@ mod tests {
     fn a_connection_is_found_with_its_owner_and_counters() {
         let (mut client, mut server, endpoints) = pair();
         client.write_all(&[7; 1000]).expect("written");
+        let unread = lookup(endpoints.reversed()).expect("an answer").expect("the socket").unread;
         server.read_exact(&mut [0; 1000]).expect("read");
+        assert_eq!(unread, 1000);
         let found = lookup(endpoints).expect("an answer").expect("the socket");
         assert_eq!((found.state, found.endpoints), (State::Established, endpoints));
         assert_eq!(found.uid, nix::unistd::getuid().as_raw());

@@ -139,6 +139,63 @@ fn a_client_starts_and_stops_tls_on_its_connection() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A server that answers STARTTLS (with more behind it, if told), counts what comes under TLS, and tells when TLS has ended.
+const COUNTING: &str = "
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+listener = socket.create_server(('', 7000))
+while True:
+    connection, _ = listener.accept()
+    try:
+        connection.recv(9)
+        connection.sendall(b'234 go\\n' + sys.argv[2].encode())
+        secured = context.wrap_socket(connection, server_side=True)
+        count = 0
+        while piece := secured.recv(65536):
+            count += len(piece)
+        plain = secured.unwrap()
+        plain.sendall(b'%d under TLS\\n' % count)
+        plain.close()
+    except OSError as error:
+        print(error)
+";
+
+const SENDING: &str = "
+import attls, socket, sys
+connection = socket.create_connection((sys.argv[1], 7000), 10)
+connection.sendall(b'STARTTLS\\n')
+print(connection.recv(7))
+try:
+    attls.control(connection, attls.INIT_CONNECTION)
+    connection.sendall(b'x' * 3000000)
+    attls.control(connection, attls.STOP_CONNECTION)
+    print(connection.recv(100))
+except OSError as error:
+    print(error.errno)
+";
+
+#[test]
+fn what_was_said_before_an_order_goes_before_it_and_what_came_unread_ends_all() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let certificate = network.server_pem()?;
+    let mut agent = network.agent(&network.host)?;
+    agent.install(&controlled("AWARE", "RemotePortRange 7000\nDirection Outbound", "Client", ""))?;
+    let client = || printed(python(&network.host, &agent, &["-c", SENDING, PEER[0]]));
+    {
+        let server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", COUNTING, &certificate, ""])?;
+        for _ in 0..5 {
+            let said = client()?;
+            assert_eq!(said, "b'234 go\\n'\nb'3000000 under TLS\\n'\n", "{}\n{}", agent.log(), server.said());
+        }
+    }
+    // Somebody in between adds an answer: the program must not take it for one that TLS has protected.
+    let _server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", COUNTING, &certificate, "230 ok"])?;
+    assert_eq!(client()?, "b'234 go\\n'\n104\n", "{}", agent.log());
+    assert!(agent.log().contains("RC: 5003 Initial Handshake: clear text came"), "{}", agent.log());
+    Ok(())
+}
+
 const C_CLIENT: &str = r#"
 #include "attls.h"
 #include <arpa/inet.h>

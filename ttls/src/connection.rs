@@ -4,7 +4,7 @@
 //! only.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use policies::parameters::Role;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use crate::control::{Control, Orders};
-use crate::controlled::carry_out;
+use crate::controlled::{carry_out, has_read_all};
 use crate::engine::{Installed, Shared};
 use crate::environment::Environment;
 use crate::error::ConnectionError;
@@ -26,7 +26,7 @@ use crate::listener::Listener;
 use crate::negotiate;
 use crate::registry::{Negotiated, Session, SessionState};
 use crate::relay::{Network, Stop, Ways, abort, relay};
-use crate::secondary::{hold, primary_of};
+use crate::secondary::{hold, primary_of, release};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
 use crate::trace;
 
@@ -107,10 +107,11 @@ impl Arrived {
         );
         session.secondary = secondary;
         let captured = !matches!(self.arrival, Arrival::Explicit(_));
-        session.primary = rule
-            .clone()
-            .zip(environment.clone())
-            .filter(|(_, environment)| captured && !secondary && environment.key.parameters.secondary_map);
+        session.primary = Mutex::new(
+            rule.clone()
+                .zip(environment.clone())
+                .filter(|(_, environment)| captured && !secondary && environment.key.parameters.secondary_map),
+        );
         session.security = environment.as_ref().map(|found| found.key.parameters.role);
         session.trace = environment.as_ref().map_or(trace::DEFAULT, |environment| environment.key.parameters.trace);
         let _place = match environment.as_ref().map(admit).transpose() {
@@ -376,23 +377,21 @@ async fn carry(
     first: Vec<u8>,
 ) {
     let controlled = environment.filter(|environment| environment.key.parameters.application_controlled);
-    let _hold = match session.primary {
-        None => None,
-        Some(_) => match hold(shared, session.endpoints).await {
-            Ok(hold) => Some(hold),
-            // Secondary connections would be in clear text.
-            Err(error) => {
-                abort(&network.stream);
-                return fail(shared, session, &program, &ConnectionError::NotHeld(error));
-            }
-        },
-    };
     let mut control = controlled.map(|environment| {
         let (orders, control) = control_of(environment);
         session.orders = Some(orders);
         control
     });
     let session = shared.registry.begin(session);
+    let primary = session.lends().is_some();
+    if primary && let Err(error) = hold(shared, session.endpoints).await {
+        // Secondary connections would be in clear text.
+        let error = ConnectionError::NotHeld(error);
+        abort(&network.stream);
+        abort(&program);
+        trace::error(&session, &error);
+        return shared.registry.end(&session, SessionState::Failed(error.to_string()));
+    }
     let mut told = false;
     let mut ways = Ways::beginning_with(first);
     let state = loop {
@@ -404,7 +403,12 @@ async fn carry(
         let relayed = relay(&mut program, &mut network, &session.traffic, rekey, &mut ways, control.as_mut()).await;
         let error = match (relayed, controlled) {
             (Ok(Stop::Ordered(order)), Some(environment)) => {
-                match carry_out(order, network, &mut program, environment, &session).await {
+                if let Some(control) = control.as_mut().filter(|_| !has_read_all(&session, &program)) {
+                    tokio::time::sleep(ON_THE_WAY).await;
+                    control.waiting = Some(order);
+                    continue;
+                }
+                match carry_out(order, network, &mut ways, environment, &session).await {
                     Ok(changed) => {
                         network = changed;
                         continue;
@@ -434,11 +438,17 @@ async fn carry(
         }
         break SessionState::Failed(error.to_string());
     };
+    if primary {
+        release(shared, session.endpoints).await;
+    }
     shared.registry.end(&session, state);
     if told {
         shared.observer.ended(&session);
     }
 }
+
+/// How long bytes of a program on this host are waited for before they are looked for again.
+const ON_THE_WAY: Duration = Duration::from_millis(1);
 
 /// The two ends of the way orders come to a connection.
 fn control_of(environment: &Environment) -> (Orders, Control) {
@@ -453,7 +463,7 @@ fn control_of(environment: &Environment) -> (Orders, Control) {
         (Role::Server(_), seconds) => Duration::from_secs(seconds.into()),
     };
     let (sender, orders) = mpsc::channel(WAITING);
-    (sender, Control { orders, patience })
+    (sender, Control { orders, waiting: None, patience })
 }
 
 /// Tells of TLS that has begun: the log, and the observer the first time.

@@ -106,6 +106,8 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) orders: mpsc::Receiver<Order>,
+    /// An order that came too early: the program's bytes before it were still on their way.
+    pub(crate) waiting: Option<Order>,
     /// How long a peer's handshake waits for the program to order its own; 0 where peers do not begin.
     pub(crate) patience: Duration,
 }

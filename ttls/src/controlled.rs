@@ -1,9 +1,11 @@
 //! Orders of programs, carried out: TLS started and stopped under a connection that stays.
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use policies::parameters::Role;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use socket2::SockRef;
+use stack::{Socket, socket};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -12,12 +14,10 @@ use crate::environment::Environment;
 use crate::error::ConnectionError;
 use crate::handshake::shake_hands;
 use crate::registry::Session;
-use crate::relay::Network;
+use crate::relay::{Network, Ways};
 
-/// A TLS record is a header of this many bytes with the length in its last two, and what follows (RFC 8446 section 5.1).
-const HEADER: usize = 5;
-/// Longest record: the largest fragment that encryption may make of 2^14 bytes.
-const LONGEST: usize = (1 << 14) + 2048;
+/// How long a peer may take to answer our close_notify.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why an order was not carried out.
 enum Failure {
@@ -27,16 +27,28 @@ enum Failure {
     Broken(ConnectionError),
 }
 
+/// The program's end of its connection, as it is now.
+fn program_socket(session: &Session) -> Option<Socket> {
+    socket::lookup(session.program?).ok().flatten()
+}
+
+/// Whether everything the program sent before its order has been read here: nothing of it is on the way, and nothing waits.
+pub(crate) fn has_read_all(session: &Session, program: &TcpStream) -> bool {
+    let on_the_way = program_socket(session).is_some_and(|socket| socket.unacknowledged > 0);
+    let waits = SockRef::from(program).peek(&mut [MaybeUninit::uninit(); 1]).is_ok_and(|read| read > 0);
+    !on_the_way && !waits
+}
+
 /// Carries an order out and tells the program. Gives the network's side as it is then; on an error the connection is over.
 pub(crate) async fn carry_out(
     order: Order,
     network: Network,
-    program: &mut TcpStream,
+    ways: &mut Ways,
     environment: &Environment,
     session: &Session,
 ) -> Result<Network, ConnectionError> {
     let Order { requests, reply } = order;
-    let (answer, result) = match apply(requests, network, program, environment, session).await {
+    let (answer, result) = match apply(requests, network, ways, environment, session).await {
         Ok(network) => (Ok(()), Ok(network)),
         Err(Failure::Refused(network, refusal)) => (Err(refusal), Ok(network)),
         Err(Failure::Broken(error)) => {
@@ -52,7 +64,7 @@ pub(crate) async fn carry_out(
 async fn apply(
     requests: Requests,
     mut network: Network,
-    program: &mut TcpStream,
+    ways: &mut Ways,
     environment: &Environment,
     session: &Session,
 ) -> Result<Network, Failure> {
@@ -62,13 +74,19 @@ async fn apply(
         if !network.is_clear() {
             return refused(network, "EALREADY", "JrAlreadyActive", "TLS is active already");
         }
+        // What came in clear text must not be read as if TLS had protected it.
+        let unread = program_socket(session).is_some_and(|socket| socket.unread > 0);
+        if unread || ways.owes_program() {
+            return Err(Failure::Broken(ConnectionError::Unread));
+        }
         return start(network, requests.allow_timeout, environment, session).await;
     }
     if network.is_clear() {
         return refused(network, "EOPNOTSUPP", "", "TLS is not active");
     }
     if requests.stop {
-        let stream = stop(network, program).await.map_err(Failure::Broken)?;
+        let stopped = timeout(PATIENCE, network.stop(ways)).await;
+        let stream = stopped.unwrap_or(Err(ConnectionError::Truncated)).map_err(Failure::Broken)?;
         session.negotiated.store(None);
         return Ok(Network::unchanged(stream));
     }
@@ -99,7 +117,7 @@ async fn start(
     session: &Session,
 ) -> Result<Network, Failure> {
     let parameters = &environment.key.parameters;
-    let (stream, _) = network.into_parts();
+    let stream = network.into_stream();
     if allow_timeout && parameters.role != Role::Client && parameters.handshake_timeout > 0 {
         let seconds = parameters.handshake_timeout;
         if timeout(Duration::from_secs(seconds.into()), stream.readable()).await.is_err() {
@@ -113,41 +131,4 @@ async fn start(
     let (network, negotiated) = shaken.map_err(Failure::Broken)?;
     session.negotiated.store(Some(negotiated.into()));
     Ok(network)
-}
-
-/// Ends TLS on both sides; what the peer sent under it before still reaches the program. The peer has as long as a
-/// handshake may take.
-async fn stop(network: Network, program: &mut TcpStream) -> Result<TcpStream, ConnectionError> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let (mut stream, tls) = network.into_parts();
-    let Some(mut tls) = tls else { return Ok(stream) };
-    tls.send_close_notify();
-    let ending = async {
-        loop {
-            let mut out = Vec::new();
-            while tls.wants_write() {
-                tls.write_tls(&mut out)?;
-            }
-            stream.write_all(&out).await?;
-            // One record at a time: what follows the peer's close_notify is clear text.
-            let mut record = vec![0; HEADER];
-            stream.read_exact(&mut record).await?;
-            let length = record.get(HEADER - 2..).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_be_bytes);
-            let length = usize::from(length);
-            if length > LONGEST {
-                return Err(ConnectionError::Broken(rustls::Error::General("a record that is too long".to_owned())));
-            }
-            record.resize(HEADER + length, 0);
-            stream.read_exact(record.get_mut(HEADER..).unwrap_or_default()).await?;
-            tls.read_tls(&mut record.as_slice())?;
-            let state = tls.process_new_packets().map_err(ConnectionError::Broken)?;
-            let mut plain = vec![0; state.plaintext_bytes_to_read()];
-            std::io::Read::read_exact(&mut tls.reader(), &mut plain)?;
-            program.write_all(&plain).await?;
-            if state.peer_has_closed() {
-                return Ok(stream);
-            }
-        }
-    };
-    timeout(PATIENCE, ending).await.unwrap_or(Err(ConnectionError::Truncated))
 }

@@ -67,6 +67,8 @@ pub enum ConnectionError {
     TooFast(u32),
     #[error("TLS was not agreed on (Negotiate): {0}")]
     NoUpgrade(String),
+    #[error("clear text came that the program did not read before it started TLS; it could be anybody's")]
+    Unread,
     #[error("its secondary connections (SecondaryMap) cannot be captured: {0}")]
     NotHeld(#[source] InstallError),
     #[error("the destination cannot be reached: {0}")]
@@ -110,6 +112,7 @@ impl ConnectionError {
             Self::Broken(error) | Self::NoLongerGood(error) => of_tls(error),
             Self::Revocation(RevocationError::Revoked { .. }) => REVOKED,
             Self::Revocation(_) => 8,
+            Self::Unread => 5003,
             Self::Truncated => 420,
             _ => 406,
         }

@@ -17,6 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use crate::environment::{Environment, Handshake};
 use crate::error::ConnectionError;
 use crate::fips::fips_module;
+use crate::records::Records;
 use crate::registry::Negotiated;
 use crate::relay::Network;
 use crate::revocation::RevocationError;
@@ -34,7 +35,7 @@ pub(crate) async fn shake_hands(
     destination: SocketAddr,
 ) -> Result<(Network, Negotiated), ConnectionError> {
     let heard = Arc::new(AtomicBool::new(false));
-    let stream = Heard { stream, heard: Arc::clone(&heard) };
+    let stream = Heard { stream, heard: Arc::clone(&heard), records: Records::default() };
     let handshake = async {
         match environment.handshake(destination) {
             Handshake::Client(config, name) => {
@@ -53,7 +54,10 @@ pub(crate) async fn shake_hands(
     let resumed = state.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
     let chain = state.peer_certificates().unwrap_or_default();
     if resumed && environment.verifies_peers() {
-        check_dates(chain, UnixTime::now()).map_err(ConnectionError::NoLongerGood)?;
+        check_dates(chain, UnixTime::now()).map_err(|error| {
+            environment.forget(destination);
+            ConnectionError::NoLongerGood(error)
+        })?;
     }
     environment.check_revocation(chain).await.map_err(|reason| {
         // The session with the server is as bad as its certificate.
@@ -88,7 +92,9 @@ pub(crate) async fn shake_hands(
             (stream, rustls::Connection::Server(connection))
         }
     };
-    Ok((Network::tls(heard.stream, connection), negotiated))
+    let network = Network::tls(heard.stream, connection);
+    let stops = environment.key.parameters.application_controlled;
+    Ok((if stops { network.stopping(heard.records) } else { network }, negotiated))
 }
 
 /// Whether a connection uses nothing but what FIPS 140-3 approves. TLS 1.2 without the extended master secret does not, and
@@ -99,7 +105,7 @@ fn is_approved(state: &CommonState, environment: &Environment) -> bool {
         || environment.key.parameters.require_extended_master_secret;
     master_secret
         && state.negotiated_cipher_suite().is_some_and(|suite| suite.fips())
-        && state.negotiated_key_exchange_group().is_none_or(|group| group.fips())
+        && state.negotiated_key_exchange_group().map_or_else(|| environment.is_fips(), |group| group.fips())
 }
 
 /// Runs a handshake within the two intervals; 0 seconds means no limit.
@@ -128,6 +134,7 @@ async fn bounded<T>(
 struct Heard {
     stream: TcpStream,
     heard: Arc<AtomicBool>,
+    records: Records,
 }
 
 impl AsyncRead for Heard {
@@ -138,8 +145,9 @@ impl AsyncRead for Heard {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
+        if let Some(new) = buffer.filled().get(before..).filter(|new| !new.is_empty()) {
             self.heard.store(true, Ordering::Relaxed);
+            self.records.pass(new);
         }
         Poll::Ready(Ok(()))
     }

@@ -24,6 +24,7 @@ mod listener;
 mod marks;
 mod negotiate;
 mod own;
+mod records;
 mod registry;
 mod relay;
 mod revocation;

@@ -21,6 +21,9 @@ use crate::relay::Traffic;
 /// Ended connections that displays still show.
 const REMEMBERED: usize = 1000;
 
+/// A rule and its environment, lent to secondary connections.
+pub(crate) type Lent = (Arc<TtlsRule>, Arc<Environment>);
+
 /// What became of a connection.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub enum SessionState {
@@ -83,7 +86,7 @@ pub struct Session {
     pub secondary: bool,
     /// What secondary connections have from it.
     #[serde(skip)]
-    pub(crate) primary: Option<(Arc<TtlsRule>, Arc<Environment>)>,
+    pub(crate) primary: Mutex<Option<Lent>>,
     /// The role TLS has or would have; none where the rule is off.
     #[serde(skip)]
     pub(crate) security: Option<Role>,
@@ -122,7 +125,7 @@ impl Session {
             negotiated: ArcSwapOption::empty(),
             trace: 0,
             secondary: false,
-            primary: None,
+            primary: Mutex::default(),
             security: None,
             orders: None,
             started,
@@ -136,6 +139,11 @@ impl Session {
         self.id = socket.map(|socket| socket.id());
         self.uid = socket.map(|socket| socket.uid);
         self.inode = socket.map(|socket| socket.inode);
+    }
+
+    /// What secondary connections have from it, where it is a primary one.
+    pub(crate) fn lends(&self) -> Option<Lent> {
+        lock(&self.primary).clone()
     }
 
     /// What was negotiated; none in clear text: a rule that is off or does not match, a program that has not started TLS.
@@ -197,6 +205,8 @@ impl Registry {
     pub(crate) fn end(&self, session: &Arc<Session>, state: SessionState) {
         *lock(&session.state) = state;
         lock(&self.active).remove(&session.number);
+        // It is remembered for displays; keys and caches are not.
+        *lock(&session.primary) = None;
         let mut ended = lock(&self.ended);
         if ended.len() == REMEMBERED {
             ended.pop_front();
@@ -215,7 +225,7 @@ impl Registry {
     /// The active connections between two addresses that lend their rule to others.
     pub(crate) fn primaries(&self, local: IpAddr, remote: IpAddr) -> Vec<Arc<Session>> {
         let active = lock(&self.active);
-        let lends = active.values().filter(|session| session.primary.is_some());
+        let lends = active.values().filter(|session| session.lends().is_some());
         let between =
             |session: &&Arc<Session>| session.endpoints.local.ip() == local && session.endpoints.remote.ip() == remote;
         lends.filter(between).cloned().collect()

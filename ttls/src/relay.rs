@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use socket2::SockRef;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use crate::control::{Control, Order};
 use crate::error::ConnectionError;
+use crate::records::Records;
 
 /// Bytes read at once: four full TLS records.
 const PIECE: usize = 64 * 1024;
@@ -44,6 +45,18 @@ thread_local! {
 pub(crate) struct Network {
     pub(crate) stream: TcpStream,
     tls: Option<Box<rustls::Connection>>,
+    /// Where TLS may end before the connection does: where its records end.
+    stops: Option<Box<Stops>>,
+}
+
+/// What is known of the end of TLS on a connection that goes on.
+#[derive(Default)]
+struct Stops {
+    records: Records,
+    /// The peer has sent its close_notify.
+    closed: bool,
+    /// What was read behind it.
+    behind: Vec<u8>,
 }
 
 impl Network {
@@ -51,11 +64,17 @@ impl Network {
     pub(crate) fn tls(stream: TcpStream, mut connection: rustls::Connection) -> Self {
         // What is encrypted at once is bounded by what is read at once.
         connection.set_buffer_limit(None);
-        Self { stream, tls: Some(Box::new(connection)) }
+        Self { stream, tls: Some(Box::new(connection)), stops: None }
+    }
+
+    /// The same on a connection whose TLS may end before it does: `records` is where in its records the peer is.
+    pub(crate) fn stopping(mut self, records: Records) -> Self {
+        self.stops = Some(Box::new(Stops { records, ..Stops::default() }));
+        self
     }
 
     pub(crate) fn unchanged(stream: TcpStream) -> Self {
-        Self { stream, tls: None }
+        Self { stream, tls: None, stops: None }
     }
 
     /// Whether everything of TLS has been handed to the kernel.
@@ -76,9 +95,43 @@ impl Network {
         }
     }
 
-    /// The stream and its TLS, apart.
-    pub(crate) fn into_parts(self) -> (TcpStream, Option<Box<rustls::Connection>>) {
-        (self.stream, self.tls)
+    /// Ends TLS on both sides: sends close_notify and waits for the peer's. Gives the stream in clear text again; what the
+    /// peer sent before and behind its own comes to the program in this order.
+    pub(crate) async fn stop(self, ways: &mut Ways) -> Result<TcpStream, ConnectionError> {
+        /// Bytes a peer may send before it closes.
+        const MOST: usize = 1 << 20;
+        let Self { mut stream, tls, stops } = self;
+        let (Some(mut tls), Some(mut stops)) = (tls, stops) else { return Ok(stream) };
+        let to_program = &mut ways.to_program.left;
+        tls.send_close_notify();
+        loop {
+            let mut out = Vec::new();
+            while tls.wants_write() {
+                tls.write_tls(&mut out)?;
+            }
+            stream.write_all(&out).await?;
+            if stops.closed {
+                to_program.append(&mut stops.behind);
+                return Ok(stream);
+            }
+            // Never beyond a record: what follows the peer's close_notify is clear text.
+            let missing = match stops.records.missing() {
+                0 => Records::HEADER,
+                missing => missing,
+            };
+            let mut piece = vec![0; missing];
+            stream.read_exact(&mut piece).await?;
+            stops.closed = decrypt(&mut tls, &piece, to_program).map_err(ConnectionError::Broken)?;
+            stops.records.pass(&piece);
+            if to_program.len() > MOST {
+                return Err(ConnectionError::Truncated);
+            }
+        }
+    }
+
+    /// The stream, in clear text.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 }
 
@@ -96,6 +149,13 @@ pub(crate) enum Stop {
 pub(crate) struct Ways {
     to_network: Way,
     to_program: Way,
+}
+
+impl Ways {
+    /// Whether the program has not yet been given all that came.
+    pub(crate) fn owes_program(&self) -> bool {
+        !self.to_program.left.is_empty()
+    }
 }
 
 impl Ways {
@@ -234,10 +294,13 @@ impl Relay<'_> {
 
     fn poll_order(&mut self, context: &mut Context<'_>) {
         let Ordered { control, order, .. } = &mut self.ordered;
-        if let Some(control) = control.as_deref_mut().filter(|_| order.is_none())
+        let Some(control) = control.as_deref_mut().filter(|_| order.is_none()) else { return };
+        *order = control.waiting.take();
+        while order.is_none()
             && let Poll::Ready(Some(new)) = control.orders.poll_recv(context)
         {
-            *order = Some(new);
+            // Whoever gave it up believes that nothing was done.
+            *order = Some(new).filter(|new| !new.reply.is_closed());
         }
     }
 
@@ -277,7 +340,7 @@ impl Relay<'_> {
 
     /// What was decrypted with the end of the handshake.
     fn take_early(&mut self, context: &mut Context<'_>) -> Result<(), ConnectionError> {
-        let Network { stream, tls: Some(tls) } = &mut *self.network else { return Ok(()) };
+        let Network { stream, tls: Some(tls), .. } = &mut *self.network else { return Ok(()) };
         let mut early = Vec::new();
         let closed = decrypt(tls, &[], &mut early);
         self.to_program.left.extend(early);
@@ -292,8 +355,36 @@ impl Relay<'_> {
         Ok(())
     }
 
+    /// Behind the peer's close_notify nothing is read until the program wants clear text, but the end of the connection.
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let Some(stops) = self.network.stops.as_ref().filter(|stops| stops.closed) else {
+            return Poll::Ready(Ok(()));
+        };
+        if !stops.behind.is_empty() || self.to_program.stage != Stage::Open {
+            return if self.to_program.stage == Stage::Open { Poll::Pending } else { Poll::Ready(Ok(())) };
+        }
+        let mut one = [0];
+        let mut peeked = ReadBuf::new(&mut one);
+        ready!(self.network.stream.poll_peek(context, &mut peeked))?;
+        if peeked.filled().is_empty() {
+            self.to_program.stage = Stage::Closing;
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+
     fn poll_to_program(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        // What is there already goes on, whatever is waited for.
+        if self.ordered.control.is_some() && self.to_program.stage == Stage::Open {
+            let Self { program, traffic, to_program, .. } = self;
+            ready!(to_program.poll_left(context, program, Some(&traffic.bytes_in)))?;
+            // A peer's clear text behind the program's order would be taken for what TLS protects.
+            if self.ordered.order.is_some() && self.network.is_clear() {
+                return Poll::Pending;
+            }
+        }
         ready!(self.poll_hold(context))?;
+        ready!(self.poll_closed(context))?;
         let Self { program, network, traffic, to_program: way, more, gone, .. } = self;
         // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
         let mut lost = |way: &mut Way, error: io::Error| {
@@ -326,7 +417,13 @@ impl Relay<'_> {
                     Some(_) if read.is_empty() => return Poll::Ready(Err(ConnectionError::Truncated)),
                     Some(tls) => {
                         plain.clear();
-                        match decrypt(tls, read, plain) {
+                        let decrypted = match &mut network.stops {
+                            None => decrypt(tls, read, plain),
+                            Some(stops) => stops.decrypt(tls, read, plain),
+                        };
+                        match decrypted {
+                            // Clear text may follow, once the program wants it.
+                            Ok(true) if network.stops.is_some() => {}
                             Ok(true) => way.stage = Stage::Closing,
                             Ok(false) => {}
                             Err(error) => {
@@ -445,6 +542,24 @@ fn poll_read<'a>(context: &mut Context<'_>, from: &mut TcpStream, buffer: &'a mu
     ready!(Pin::new(from).poll_read(context, &mut filling))?;
     let length = filling.filled().len();
     Poll::Ready(Ok(buffer.get(..length).unwrap_or_default()))
+}
+
+impl Stops {
+    /// Decrypts what came, record by record, up to the peer's close_notify.
+    fn decrypt(
+        &mut self,
+        tls: &mut rustls::Connection,
+        mut bytes: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<bool, rustls::Error> {
+        while !bytes.is_empty() && !self.closed {
+            let (record, rest) = bytes.split_at(self.records.next(bytes).min(bytes.len()));
+            self.closed = decrypt(tls, record, plain)?;
+            bytes = rest;
+        }
+        self.behind.extend_from_slice(bytes);
+        Ok(self.closed)
+    }
 }
 
 /// Decrypts what came, all of it; tells whether the peer has closed (close_notify).

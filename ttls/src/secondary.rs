@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policies::{Direction, TtlsRule};
-use stack::{Endpoints, StackError, owner, socket};
+use stack::{Endpoints, Socket, StackError, State, owner, socket};
 
 use crate::engine::Shared;
 use crate::environment::Environment;
@@ -27,28 +27,14 @@ pub(crate) struct Pairs {
     changing: tokio::sync::Mutex<()>,
 }
 
-/// A primary connection's hold on its pair; the kernel captures it until the last is dropped.
-pub(crate) struct Hold {
-    shared: Arc<Shared>,
-    pair: Pair,
-}
-
 impl Pairs {
-    fn count(&self, pair: Pair, change: impl FnOnce(&mut usize)) -> usize {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(pair).or_default();
-        change(count);
-        let left = *count;
-        if left == 0 {
-            held.remove(&pair);
-        }
-        left
+    fn held(&self) -> MutexGuard<'_, HashMap<Pair, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The commands that put all pairs into a new table.
     pub(crate) fn elements(&self) -> String {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.keys().fold(String::new(), |mut text, pair| {
+        self.held().keys().fold(String::new(), |mut text, pair| {
             let _ = writeln!(text, "add {}", element(*pair));
             text
         })
@@ -60,30 +46,31 @@ fn element((local, remote): Pair) -> String {
     format!("element inet pagent secondary{family} {{ {local} . {remote} }}")
 }
 
-/// Makes the kernel capture all connections of a primary's pair.
-pub(crate) async fn hold(shared: &Arc<Shared>, endpoints: Endpoints) -> Result<Hold, InstallError> {
+/// Makes the kernel capture all connections of a primary's pair, until [`release`].
+pub(crate) async fn hold(shared: &Shared, endpoints: Endpoints) -> Result<(), InstallError> {
     let pair = (endpoints.local.ip(), endpoints.remote.ip());
-    let _unchanged = shared.installing.read().await;
+    // One waits for the kernel at a time; an installation waits for one at most.
     let _changing = shared.pairs.changing.lock().await;
-    let first = shared.pairs.count(pair, |count| *count += 1) == 1;
-    let hold = Hold { shared: Arc::clone(shared), pair };
-    if first {
+    let _unchanged = shared.installing.read().await;
+    if !shared.pairs.held().contains_key(&pair) {
         run(format!("add {}\n", element(pair))).await?;
     }
-    Ok(hold)
+    *shared.pairs.held().entry(pair).or_default() += 1;
+    Ok(())
 }
 
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let (shared, pair) = (Arc::clone(&self.shared), self.pair);
-        tokio::spawn(async move {
-            let _unchanged = shared.installing.read().await;
-            let _changing = shared.pairs.changing.lock().await;
-            if shared.pairs.count(pair, |count| *count = count.saturating_sub(1)) == 0 {
-                // A table that is gone has no element either.
-                let _ = run(format!("delete {}\n", element(pair))).await;
-            }
-        });
+/// A primary connection ends.
+pub(crate) async fn release(shared: &Shared, endpoints: Endpoints) {
+    let pair = (endpoints.local.ip(), endpoints.remote.ip());
+    let _changing = shared.pairs.changing.lock().await;
+    let _unchanged = shared.installing.read().await;
+    let last = shared.pairs.held().get(&pair) == Some(&1);
+    if last {
+        shared.pairs.held().remove(&pair);
+        // A table that is gone has no element either.
+        let _ = run(format!("delete {}\n", element(pair))).await;
+    } else if let Some(count) = shared.pairs.held().get_mut(&pair) {
+        *count -= 1;
     }
 }
 
@@ -109,21 +96,37 @@ pub(crate) async fn primary_of(
         Direction::Inbound => socket::listener(endpoints.local),
     };
     let own = found.map_err(ConnectionError::OwnerUnknown)?.filter(|socket| socket.inode != 0).ok_or_else(unknown)?;
-    // The program's own socket of each primary: a listener's may be another process's.
-    let theirs: Vec<u32> = candidates
-        .iter()
-        .map(|session| {
-            let socket = session.program.and_then(|ends| socket::lookup(ends).ok().flatten());
-            socket.map_or(0, |socket| socket.inode)
-        })
-        .collect();
-    let inodes: Vec<u32> = theirs.iter().copied().chain([own.inode]).collect();
+    // The program's own socket of each primary: a listener's may be another process's. One that its program has closed is
+    // on its way out and lends nothing.
+    let mut theirs: Vec<(usize, Socket)> = Vec::new();
+    for (at, session) in candidates.iter().enumerate() {
+        let Some(ends) = session.program else { continue };
+        let socket = socket::lookup(ends).map_err(ConnectionError::OwnerUnknown)?;
+        let up = socket.filter(|socket| matches!(socket.state, State::Established | State::CloseWait));
+        theirs.extend(up.map(|socket| (at, socket)));
+    }
+    let inodes: Vec<u32> = theirs.iter().map(|(_, socket)| socket.inode).chain([own.inode]).collect();
     let found = tokio::task::spawn_blocking(move || {
         let owners = owner::of_inodes(&inodes);
         let owner = owners.get(&own.inode)?;
-        let is_one = |inode: &u32| owners.get(inode).is_some_and(|primary| primary.is_one_with(owner));
-        Some(theirs.iter().position(is_one))
+        // A server that is root has sessions that are their users'; nobody else lends his rule to others.
+        let is_one = |primary: &Socket| {
+            let theirs = owners.get(&primary.inode)?;
+            let same_user = primary.uid == own.uid;
+            Some(if same_user {
+                owner.is_of(theirs) || theirs.is_of(owner)
+            } else {
+                primary.uid == 0 && owner.is_of(theirs)
+            })
+        };
+        let verdicts: Vec<(usize, Option<bool>)> = theirs.iter().map(|(at, primary)| (*at, is_one(primary))).collect();
+        match verdicts.iter().find(|(_, verdict)| *verdict == Some(true)) {
+            Some((at, _)) => Some(Some(*at)),
+            // One of them may be the program's: not accepted yet.
+            None if verdicts.iter().any(|(_, verdict)| verdict.is_none()) => None,
+            None => Some(None),
+        }
     });
     let position = found.await.ok().flatten().ok_or_else(unknown)?;
-    Ok(position.and_then(|position| candidates.get(position)?.primary.clone()))
+    Ok(position.and_then(|position| candidates.get(position)?.lends()))
 }
