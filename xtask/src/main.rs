@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 /// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("openssl", "openssl"),
     ("tshark", "tshark"),
     ("dumpcap", "tshark"),
+    ("sslscan", "sslscan"),
     ("newuidmap", "uidmap"),
     ("setpriv", "util-linux"),
     ("g++", "g++"),     // libFuzzer, for the fuzz targets
