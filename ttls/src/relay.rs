@@ -565,18 +565,20 @@ impl Stops {
 /// Decrypts what came, all of it; tells whether the peer has closed (close_notify).
 fn decrypt(tls: &mut rustls::Connection, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
     loop {
-        let state = tls.process_new_packets()?;
-        let mut waiting = state.plaintext_bytes_to_read();
-        while waiting > 0 {
-            let mut reader = tls.reader();
-            let chunk = reader.fill_buf().map_err(|error| rustls::Error::General(error.to_string()))?;
+        let state = tls.process_new_packets();
+        // What came whole before a break is there too.
+        let mut reader = tls.reader();
+        while let Ok(chunk) = reader.fill_buf() {
             let length = chunk.len();
+            if length == 0 {
+                break;
+            }
             for part in chunk.chunks(SMALL_COPY) {
                 plain.extend_from_slice(part);
             }
             reader.consume(length);
-            waiting = waiting.saturating_sub(length.max(1));
         }
+        let state = state?;
         // What follows a close_notify is no data (RFC 8446, section 6.1).
         if state.peer_has_closed() {
             return Ok(true);
@@ -656,6 +658,48 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let near = TcpStream::connect(listener.local_addr()?).await?;
         Ok((near, listener.accept().await?.0))
+    }
+
+    /// Whole records in front of a broken one are data, also when they come with it.
+    #[test]
+    fn what_came_whole_before_a_break_is_kept() -> Result<(), Box<dyn std::error::Error>> {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)?;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(cert.der().clone())?;
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut client = rustls::ClientConnection::new(Arc::new(client), "localhost".try_into()?)?;
+        let mut server = rustls::Connection::Server(rustls::ServerConnection::new(Arc::new(server))?);
+        let mut plain = Vec::new();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut sent = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut sent)?;
+            }
+            decrypt(&mut server, &sent, &mut plain)?;
+            let mut answered = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut answered)?;
+            }
+            client.read_tls(&mut answered.as_slice())?;
+            client.process_new_packets()?;
+        }
+        client.writer().write_all(b"word")?;
+        let mut sent = Vec::new();
+        client.write_tls(&mut sent)?;
+        sent.extend([23, 3, 3, 0, 40]);
+        sent.extend([7; 40]);
+        assert!(decrypt(&mut server, &sent, &mut plain).is_err());
+        assert_eq!(plain, b"word");
+        Ok(())
     }
 
     /// Renewed keys are what a foreign peer sees as KeyUpdate, and data goes on under them.
