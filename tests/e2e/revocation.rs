@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, SystemTime};
 
-use pagent::lab::{Authority, Running, wait_until};
+use anyhow::{Context as _, ensure};
+use pagent::lab::{Agent, Authority, Running, wait_until};
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CustomExtension, KeyIdMethod, RevokedCertParams,
     SerialNumber,
@@ -104,6 +105,20 @@ fn page(network: &Network, port: u16) -> anyhow::Result<Output> {
     network.host.run("curl", &["-sS", "-m", "8", &format!("http://{}:{port}/", PEER[0])])
 }
 
+/// Tries a rule's port: the server is accepted, or refused with these words in the log.
+fn treated(network: &Network, agent: &Agent, rule: &str, port: u16, said: &str) -> anyhow::Result<()> {
+    let output = page(network, port)?;
+    let log = agent.log();
+    if said.is_empty() {
+        ensure!(String::from_utf8_lossy(&output.stdout).contains("TLSv1.3"), "{rule}: {output:?}\n{log}");
+    } else {
+        ensure!(!output.status.success(), "{rule}: {output:?}");
+        let line = log.lines().rfind(|line| line.contains(&format!("RULE: {rule} "))).unwrap_or_default();
+        ensure!(line.contains(said), "{rule}: not `{said}` in\n{log}");
+    }
+    Ok(())
+}
+
 #[test]
 fn responders_are_asked_and_silence_means_what_the_level_says() -> anyhow::Result<()> {
     let network = Network::new()?;
@@ -138,15 +153,7 @@ fn responders_are_asked_and_silence_means_what_the_level_says() -> anyhow::Resul
     for (name, port, ocsp, level, said) in &cases {
         let parameters = format!("RevocationSecurityLevel {level}\nTTLSGskOcspParms\n{{\n{ocsp}}}\n");
         agent.install(&outbound(name, *port, &parameters))?;
-        let output = page(&network, *port)?;
-        let log = agent.log();
-        if said.is_empty() {
-            assert!(String::from_utf8_lossy(&output.stdout).contains("TLSv1.3"), "{name}: {output:?}\n{log}");
-        } else {
-            assert!(!output.status.success(), "{name}: {output:?}");
-            let line = log.lines().rfind(|line| line.contains(&format!("RULE: {name} "))).unwrap_or_default();
-            assert!(line.contains(said), "{name}: not `{said}` in\n{log}\n{}", responder.said());
-        }
+        treated(&network, &agent, name, *port, said).with_context(|| responder.said())?;
     }
     Ok(())
 }
@@ -186,15 +193,7 @@ fn lists_of_distribution_points_count_and_are_asked_again_on_resumption() -> any
     };
     for (name, port, level, said) in cases {
         agent.install(&outbound(name, port, &parameters(level)))?;
-        let output = page(&network, port)?;
-        let log = agent.log();
-        if said.is_empty() {
-            assert!(String::from_utf8_lossy(&output.stdout).contains("TLSv1.3"), "{name}: {output:?}\n{log}");
-        } else {
-            assert!(!output.status.success(), "{name}: {output:?}");
-            let line = log.lines().rfind(|line| line.contains(&format!("RULE: {name} "))).unwrap_or_default();
-            assert!(line.contains(said), "{name}: not `{said}` in\n{log}");
-        }
+        treated(&network, &agent, name, port, said)?;
     }
     // A session made before the revocation does not outlive it.
     agent.install(&outbound("AGAIN", 7001, &parameters("High")))?;

@@ -195,11 +195,10 @@ impl Arrived {
                 Arrival::Explicit(listener) => dial(&shared.settings, listener.target).await,
                 _ => dial_network(&shared.settings, endpoints).await,
             };
-            let network = match dialled {
+            let mut network = match dialled {
                 Ok(network) => network,
                 Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
             };
-            let mut network = network;
             let first = match negotiated(environment.as_deref(), &mut network, None).await {
                 Ok(first) => first,
                 Err(error) => return fail(&shared, session, &program, &error),
@@ -207,12 +206,7 @@ impl Arrived {
             match secure(network, environment.as_deref(), endpoints.remote, &session).await {
                 Ok(network) => break (network, first),
                 // The server may have a new certificate by now: once, without the old session.
-                Err(ConnectionError::NoLongerGood(_)) if !again => {
-                    again = true;
-                    if let Some(environment) = &environment {
-                        environment.forget(endpoints.remote);
-                    }
-                }
+                Err(ConnectionError::NoLongerGood(_)) if !again => again = true,
                 Err(error) => return fail(&shared, session, &program, &error),
             }
         };

@@ -22,7 +22,6 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 
 use crate::error::InstallError;
-use crate::fips;
 use crate::limits::Limits;
 use crate::marks::Marks;
 use crate::revocation::{Lists, Revocation, RevocationError};
@@ -340,16 +339,11 @@ impl Builder<'_> {
         });
         let default = aws_lc_rs::default_provider();
         let engine = default.signature_verification_algorithms;
-        let (mut handshakes, mut certificates) =
-            (self.parameters.signatures.clone(), self.parameters.certificate_signatures.clone());
-        if self.parameters.fips == Fips::Required {
-            handshakes = fips::approved(engine, &handshakes);
-            certificates = fips::approved(engine, &certificates);
-        }
+        let (handshakes, certificates) = (&self.parameters.signatures, &self.parameters.certificate_signatures);
         Arc::new(CryptoProvider {
             cipher_suites: suites.collect(),
             kx_groups: groups.collect(),
-            signature_verification_algorithms: signatures::verification(engine, &handshakes, &certificates),
+            signature_verification_algorithms: signatures::verification(engine, handshakes, certificates),
             ..default
         })
     }

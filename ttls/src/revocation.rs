@@ -89,7 +89,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Revocation lists of a rule's files, and what they are as bytes.
+/// The revocation lists of a rule's files.
 #[derive(Debug, Default)]
 pub(crate) struct Lists(Vec<List>);
 
