@@ -31,31 +31,34 @@ pub(crate) fn post(socket: &Path, path: &str, body: &impl Serialize) -> anyhow::
 
 fn call(socket: &Path, method: Method, path: &str, body: Bytes) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let stream = UnixStream::connect(socket)
-            .await
-            .with_context(|| format!("the daemon does not answer on {}; is `pagent run` running?", socket.display()))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "pagent")
-            .header("content-type", "application/json")
-            .body(Full::new(body))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await?.to_bytes();
-        if status.is_success() {
-            return serde_json::from_slice(&bytes).context("the daemon's answer is not JSON");
+    let (status, bytes) = runtime.block_on(ask(socket, method, path, body))?;
+    if status.is_success() {
+        return serde_json::from_slice(&bytes).context("the daemon's answer is not JSON");
+    }
+    let said: Option<Value> = serde_json::from_slice(&bytes).ok();
+    let message = said.as_ref().and_then(|said| said.get("error")).and_then(Value::as_str);
+    match message {
+        Some(message) => {
+            Err(anyhow!(Refused { forbidden: status == StatusCode::FORBIDDEN, message: message.to_owned() }))
         }
-        let said: Option<Value> = serde_json::from_slice(&bytes).ok();
-        let message = said.as_ref().and_then(|said| said.get("error")).and_then(Value::as_str);
-        match message {
-            Some(message) => {
-                Err(anyhow!(Refused { forbidden: status == StatusCode::FORBIDDEN, message: message.to_owned() }))
-            }
-            None => bail!("the daemon answered {status}: {}", String::from_utf8_lossy(&bytes)),
-        }
-    })
+        None => bail!("the daemon answered {status}: {}", String::from_utf8_lossy(&bytes)),
+    }
+}
+
+/// A request as it is, and its answer.
+pub(crate) async fn ask(socket: &Path, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .with_context(|| format!("the daemon does not answer on {}; is `pagent run` running?", socket.display()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "pagent")
+        .header("content-type", "application/json")
+        .body(Full::new(body))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
 }

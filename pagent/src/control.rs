@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::daemon::Daemon;
 use crate::report;
+use crate::takeover;
 
 /// The caller's uid.
 #[derive(Clone, Copy, Debug)]
@@ -103,14 +105,15 @@ impl IntoResponse for Denied {
 async fn status(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
     let resource = format!("EZB.NETSTAT.{}.{}.CONFIG", daemon.configuration.sysname, daemon.configuration.image);
     let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
-    Ok(Json(daemon.status()))
+    Ok(Json(daemon.status().await))
 }
 
 async fn connections(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
     let resource = format!("EZB.NETSTAT.{}.{}.TTLS", daemon.configuration.sysname, daemon.configuration.image);
     let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
-    let sessions = daemon.engine.sessions();
-    Ok(Json(json!(sessions.iter().map(|session| session.as_ref()).collect::<Vec<_>>())))
+    let mut sessions = takeover::connections(&daemon).await;
+    sessions.extend(daemon.engine.sessions().iter().map(|session| json!(session.as_ref())));
+    Ok(Json(sessions))
 }
 
 async fn policy(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
@@ -136,12 +139,12 @@ fn authorize_pasearch(daemon: &Daemon, peer: Peer) -> Result<(), Denied> {
 }
 
 /// SIOCTTLSCTL. As on z/OS it needs no profile: a program may control its own connections, and no others.
-async fn control(
-    State(daemon): Shared,
-    peer: ConnectInfo<Peer>,
-    Json(request): Json<ControlRequest>,
-) -> Result<impl IntoResponse, Response> {
+async fn control(State(daemon): Shared, peer: ConnectInfo<Peer>, body: Bytes) -> Result<Response, Response> {
+    let request = serde_json::from_slice(&body).map_err(|error| {
+        Denied::new(StatusCode::BAD_REQUEST, format!("the request is not right: {error}")).into_response()
+    })?;
     let ControlRequest { local, remote, requests, certificate } = request;
+    let ends = Endpoints { local, remote };
     let refuse = |refusal: ttls::Refusal| {
         let body = json!({ "error": refusal.message, "errno": refusal.errno, "reason": refusal.reason });
         (StatusCode::CONFLICT, Json(body)).into_response()
@@ -149,8 +152,21 @@ async fn control(
     let Some(uid) = peer.0.0 else {
         return Err(Denied::new(StatusCode::FORBIDDEN, "the caller's user cannot be told").into_response());
     };
-    let answer = daemon.engine.control(Endpoints { local, remote }, uid, &requests, certificate).await;
-    answer.map(Json).map_err(refuse)
+    daemon.engine.may_control(ends, uid).map_err(refuse)?;
+    // It may be one that a daemon carries which this one took over from.
+    let mut theirs = std::pin::pin!(takeover::control(&daemon, body));
+    let theirs = tokio::select! {
+        answer = &mut theirs => answer,
+        carried = daemon.engine.carries(ends) => if carried { None } else { theirs.await },
+    };
+    if let Some(answer) = theirs {
+        return Ok(answer.into_response());
+    }
+    if daemon.engine.is_retired() && !daemon.engine.carries(ends).await {
+        return Err(Denied::new(StatusCode::NOT_FOUND, "the connection is not carried here").into_response());
+    }
+    let answer = daemon.engine.control(ends, &requests, certificate).await;
+    answer.map(|answer| Json(answer).into_response()).map_err(refuse)
 }
 
 async fn refresh(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {

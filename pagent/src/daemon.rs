@@ -1,6 +1,7 @@
 //! `pagent run`: everything started, wired, refreshed and stopped in order.
 
 use std::fs;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 use tracing::{error, info, warn};
-use ttls::{CaptureSettings, Engine, Observation, Observer, Session, Settings};
+use ttls::{CaptureSettings, Engine, Inheritance, Observation, Observer, Session, Settings};
 use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
 
 use crate::configuration::Configuration;
@@ -24,6 +25,7 @@ use crate::history::InstallHistory;
 use crate::logging::LogControl;
 use crate::policy_files::{self, Stamp};
 use crate::smf_file::SmfFile;
+use crate::takeover;
 
 /// How often the capture rules are looked after.
 const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
@@ -38,7 +40,9 @@ pub(crate) struct Daemon {
     smf: SmfFile,
     policy: RwLock<PolicyState>,
     /// Refreshes run one at a time.
-    refreshing: Mutex<()>,
+    pub(crate) refreshing: Mutex<()>,
+    /// Ends the service of the control API.
+    retire_api: Notify,
     /// The capture rules were removed on purpose: nobody puts them back.
     released: AtomicBool,
     log: LogControl,
@@ -85,6 +89,8 @@ pub(crate) struct Status {
     ttls_rules: usize,
     zert_rules: usize,
     active_connections: usize,
+    /// Processes that were taken over from and still carry connections.
+    predecessors: Vec<u32>,
     /// Whether the engine is the FIPS 140-3 module.
     fips_module: bool,
     handshakes: Vec<ttls::EnvironmentStatus>,
@@ -141,8 +147,10 @@ fn wrapped(session: &Session) -> Wrapped {
     }
 }
 
-/// Runs the daemon until it is told to stop.
-pub(crate) async fn run(configuration: Configuration, log: LogControl) -> anyhow::Result<()> {
+/// Runs the daemon until it is told to stop, or another one has taken over and its connections have ended.
+///
+/// `takeover`: in the place of a running one.
+pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover: bool) -> anyhow::Result<()> {
     info!("EZZ8431I PAGENT STARTING");
     fs::create_dir_all(&configuration.state)
         .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
@@ -151,6 +159,110 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl) -> anyhow
     let dump = configuration.smf_dump();
     let smf = SmfFile::open(&dump).with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
     let monitor = start_monitor(&configuration, &smf)?;
+    let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };
+    let control = inheritance.as_mut().and_then(Inheritance::control);
+    let settings = engine_settings(&configuration);
+    let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())), inheritance.as_mut())?;
+    let listener = listen(&configuration.socket, control)?;
+    let control = listener.as_fd().try_clone_to_owned()?;
+    let daemon = Arc::new(Daemon {
+        configuration,
+        engine,
+        monitor,
+        saf,
+        stop: Notify::new(),
+        smf,
+        policy: RwLock::default(),
+        refreshing: Mutex::new(()),
+        retire_api: Notify::new(),
+        released: AtomicBool::new(false),
+        log,
+    });
+    match inheritance {
+        None => {
+            daemon.observe(true).await?;
+            daemon.engine.serve();
+            // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
+            if let Err(message) = daemon.refresh().await {
+                error!("{message}");
+            }
+        }
+        Some(inheritance) => {
+            let pid = inheritance.pid();
+            if let Err(message) = daemon.refresh().await {
+                anyhow::bail!("nothing is taken over: {message}");
+            }
+            daemon
+                .engine
+                .succeed(inheritance)
+                .await
+                .context("the running daemon ended while it was taken over from")?;
+            daemon.engine.serve();
+            if let Err(problem) = daemon.observe(true).await {
+                error!("{problem:#}");
+            }
+            info!(pid, "taken over from the running daemon");
+        }
+    }
+    let mut door = takeover::listen(&daemon.configuration)?;
+    daemon.serve_api(listener);
+    let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    let mut upgrade = signal(SignalKind::user_defined2())?;
+    info!("EZZ8432I PAGENT INITIALIZATION COMPLETE");
+    notify_systemd(&format!("MAINPID={}\nREADY=1", std::process::id()));
+    let mut watch = tokio::time::interval(REPAIR);
+    watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looked = tokio::time::Instant::now();
+    let handed_over = takeover::handed_over(&daemon, &mut door, control);
+    tokio::pin!(handed_over);
+    let successor = loop {
+        tokio::select! {
+            channel = &mut handed_over => break Some(channel),
+            _ = watch.tick() => {
+                daemon.repair().await;
+                if looked.elapsed() >= daemon.refresh_interval() {
+                    daemon.refresh_if_changed().await;
+                    looked = tokio::time::Instant::now();
+                }
+            }
+            _ = hangup.recv() => {
+                // A refresh waits for a take-over that is on its way, and that for this loop.
+                let daemon = Arc::clone(&daemon);
+                tokio::spawn(async move {
+                    if let Err(message) = daemon.refresh().await {
+                        error!("{message}");
+                    }
+                });
+            }
+            _ = upgrade.recv() => start_successor(),
+            _ = terminate.recv() => break None,
+            _ = tokio::signal::ctrl_c() => break None,
+            () = daemon.stop.notified() => break None,
+        }
+    };
+    if let Some(channel) = successor {
+        daemon.retire_api.notify_waiters();
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+                () = daemon.stop.notified() => {}
+            }
+        };
+        takeover::drain(&daemon, channel, stop).await;
+    } else {
+        notify_systemd("STOPPING=1");
+        takeover::stop(&daemon).await;
+        let _ = fs::remove_file(&daemon.configuration.socket);
+    }
+    // The capture rules stay: what the policy protects is refused from now on, not let through.
+    info!(active = daemon.engine.active(), "EZZ8433I PAGENT STOPPING");
+    // The API's last answer is on its way; records are in their writer's hands.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    Ok(())
+}
+
+fn engine_settings(configuration: &Configuration) -> Settings {
     let observation = configuration.zert.enabled.then_some(Observation {
         group: configuration.zert.group,
         packets: configuration.zert.packets,
@@ -164,67 +276,31 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl) -> anyhow
         boot_file: configuration.boot_file(),
         observation,
     });
-    let settings = Settings {
+    Settings {
         capture,
         listeners: configuration.listeners(),
         rings: configuration.rings(),
         ring_owner: configuration.ring_owner.clone(),
-    };
-    let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())))?;
-    let listener = listen(&configuration.socket)?;
-    let daemon = Arc::new(Daemon {
-        configuration,
-        engine,
-        monitor,
-        saf,
-        stop: Notify::new(),
-        smf,
-        policy: RwLock::default(),
-        refreshing: Mutex::new(()),
-        released: AtomicBool::new(false),
-        log,
-    });
-    // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
-    if let Err(message) = daemon.refresh().await {
-        error!("{message}");
     }
-    let api = axum::serve(
-        listener,
-        control::router(Arc::clone(&daemon)).into_make_service_with_connect_info::<control::Peer>(),
-    );
-    let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
-    info!("EZZ8432I PAGENT INITIALIZATION COMPLETE");
-    notify_systemd("READY=1");
-    tokio::spawn(async move { api.await });
-    let mut watch = tokio::time::interval(REPAIR);
-    watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut looked = tokio::time::Instant::now();
-    loop {
-        tokio::select! {
-            _ = watch.tick() => {
-                daemon.repair().await;
-                if looked.elapsed() >= daemon.refresh_interval() {
-                    daemon.refresh_if_changed().await;
-                    looked = tokio::time::Instant::now();
+}
+
+/// Starts the installed program as the one that takes over, in this one's place in the service.
+fn start_successor() {
+    let mut words: Vec<_> = std::env::args_os().collect();
+    if !words.iter().any(|word| word == "--takeover") {
+        words.push("--takeover".into());
+    }
+    let Some((program, words)) = words.split_first() else { return };
+    match tokio::process::Command::new(program).args(words).spawn() {
+        Ok(mut child) => {
+            tokio::spawn(async move {
+                if let Ok(status) = child.wait().await {
+                    warn!(%status, "the daemon that was to take over has ended");
                 }
-            }
-            _ = hangup.recv() => {
-                if let Err(message) = daemon.refresh().await {
-                    error!("{message}");
-                }
-            }
-            _ = terminate.recv() => break,
-            _ = tokio::signal::ctrl_c() => break,
-            () = daemon.stop.notified() => break,
+            });
         }
+        Err(problem) => error!(%problem, "the daemon that is to take over cannot be started"),
     }
-    notify_systemd("STOPPING=1");
-    // The capture rules stay: what the policy protects is refused from now on, not let through.
-    info!(active = daemon.engine.active(), "EZZ8433I PAGENT STOPPING");
-    // The API's last answer is on its way; records are in their writer's hands.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let _ = fs::remove_file(&daemon.configuration.socket);
-    Ok(())
 }
 
 fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result<Option<Monitor>> {
@@ -240,13 +316,31 @@ fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result
     let smf = smf.clone();
     let settings =
         MonitorSettings { group: configuration.zert.group, context, sink: Box::new(move |record| smf.write(&record)) };
-    Monitor::start(settings).map(Some).context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
+    Monitor::start(settings).map(Some).context("zERT cannot hear of the ends of connections; is CAP_NET_ADMIN there?")
 }
 
 impl Daemon {
+    /// Serves the control API until this daemon is stopped or taken over from.
+    pub(crate) fn serve_api(self: &Arc<Self>, listener: UnixListener) {
+        let router = control::router(Arc::clone(self)).into_make_service_with_connect_info::<control::Peer>();
+        let daemon = Arc::clone(self);
+        let api =
+            axum::serve(listener, router).with_graceful_shutdown(async move { daemon.retire_api.notified().await });
+        tokio::spawn(async move { api.await });
+    }
+
+    /// Whether zERT hears of new connections: of two daemons only one can.
+    pub(crate) async fn observe(&self, observe: bool) -> anyhow::Result<()> {
+        let Some(monitor) = &self.monitor else { return Ok(()) };
+        monitor.observe(observe).await.context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
+    }
+
     /// Loads the policy files and puts them in force, or changes nothing and says why.
     pub(crate) async fn refresh(&self) -> Result<Vec<String>, String> {
         let _one_at_a_time = self.refreshing.lock().await;
+        if self.engine.is_retired() {
+            return Err("another daemon has taken over".to_owned());
+        }
         if self.released.load(Ordering::SeqCst) {
             return Err("the capture rules have been released; the daemon is stopping".to_owned());
         }
@@ -382,7 +476,8 @@ impl Daemon {
         Ok(())
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) async fn status(&self) -> Status {
+        let predecessors = self.engine.predecessors().await;
         let policy = self.engine.policy();
         let (smf_written, smf_lost) = self.smf.counts();
         Status {
@@ -394,6 +489,7 @@ impl Daemon {
             ttls_rules: policy.ttls.len(),
             zert_rules: policy.zert.len(),
             active_connections: self.engine.active(),
+            predecessors,
             fips_module: ttls::fips_module(),
             handshakes: self.engine.environments(),
             zert: self.monitor.as_ref().map(Monitor::statistics),
@@ -404,8 +500,16 @@ impl Daemon {
 }
 
 /// The control socket: everybody may connect, SAF decides what they may ask.
-fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+///
+/// `inherited`: the one of the daemon that is taken over from.
+fn listen(path: &Path, inherited: Option<OwnedFd>) -> anyhow::Result<UnixListener> {
     let context = || format!("the control socket {} cannot be made", path.display());
+    if let Some(inherited) = inherited {
+        let inherited = std::os::unix::net::UnixListener::from(inherited);
+        if inherited.local_addr().is_ok_and(|address| address.as_pathname() == Some(path)) {
+            return UnixListener::from_std(inherited).with_context(context);
+        }
+    }
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(context)?;
     }

@@ -14,3 +14,4 @@ mod lsp;
 mod policy_files;
 mod report;
 mod smf_file;
+mod takeover;

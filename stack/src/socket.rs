@@ -65,6 +65,13 @@ impl Endpoints {
     pub fn reversed(self) -> Self {
         Self { local: self.remote, remote: self.local }
     }
+
+    /// IPv4-mapped addresses of a dual-stack socket as IPv4.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+        Self { local: canonical(self.local), remote: canonical(self.remote) }
+    }
 }
 
 /// TCP states, `linux/tcp_states.h`.

@@ -104,7 +104,7 @@ fn a_corrupt_database_is_explained_and_the_running_daemon_goes_on_deciding() -> 
     let bob = agent.command_as(BOB, "pasearch", &["-p", "TTLS"]).output()?;
     assert!(!bob.status.success() && String::from_utf8_lossy(&bob.stderr).contains("ICH408I"));
     agent.kill()?;
-    let said = agent.start_in_vain()?;
+    let said = agent.start_in_vain(&[])?;
     assert!(said.contains("EZZ8434I") && said.contains("saf.db") && said.contains("backup"), "{said}");
     // The kernel goes on refusing.
     let output = network.peer.run("curl", &["-sS", "-m", "3", &format!("http://{}:7000/", HOST[0])])?;
@@ -119,7 +119,7 @@ fn an_occupied_capture_port_is_explained() -> anyhow::Result<()> {
     agent.policy(&good())?;
     let listen = "import socket, time\ns = socket.create_server(('127.0.0.1', 1015))\ntime.sleep(60)";
     let _other = network.host.serve(1015, "/usr/bin/python3", &["-c", listen])?;
-    let said = agent.start_in_vain()?;
+    let said = agent.start_in_vain(&[])?;
     assert!(said.contains("EZZ8434I") && said.contains("the capture port 1015 is taken"), "{said}");
     Ok(())
 }
@@ -130,7 +130,7 @@ fn a_capture_port_that_anybody_could_take_is_refused() -> anyhow::Result<()> {
     let agent = network.agent(&network.host)?;
     agent.policy(&good())?;
     agent.configure("[capture]\noutbound_port = 15001")?;
-    let said = agent.start_in_vain()?;
+    let said = agent.start_in_vain(&[])?;
     assert!(said.contains("15001 is not below net.ipv4.ip_unprivileged_port_start (1024)"), "{said}");
     Ok(())
 }

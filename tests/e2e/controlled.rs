@@ -9,11 +9,11 @@ use pagent::lab::{Agent, Capture, Host, Running};
 use crate::network::{HOST, Network, PEER, rule, with};
 
 /// The folder `api` of the project.
-fn api() -> PathBuf {
+pub(crate) fn api() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../api")
 }
 
-fn controlled(name: &str, conditions: &str, role: &str, more: &str) -> String {
+pub(crate) fn controlled(name: &str, conditions: &str, role: &str, more: &str) -> String {
     let rule = rule(name, conditions, role, "TCPIP/RING");
     let parameters = format!("ApplicationControlled On\n{more}");
     if role == "Client" {
@@ -24,7 +24,7 @@ fn controlled(name: &str, conditions: &str, role: &str, more: &str) -> String {
 }
 
 /// A Python program that can import `attls` and finds the agent.
-fn python(host: &Host, agent: &Agent, arguments: &[&str]) -> Command {
+pub(crate) fn python(host: &Host, agent: &Agent, arguments: &[&str]) -> Command {
     let mut command = host.command("/usr/bin/python3");
     command.arg("-u").args(arguments).env("PYTHONPATH", api()).env("ATTLS_DAEMON", agent.folder().join("pagent.sock"));
     command
@@ -429,9 +429,10 @@ fn an_ftp_server_without_tls_of_its_own_serves_ftps() -> anyhow::Result<()> {
         let output = network.peer.run("/usr/bin/python3", &["-c", &held])?;
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(said, "in clear text\nin clear text\n", "{output:?}\n{}", agent.log());
-        let set = network.host.succeed("nft", &["list", "set", "inet", "pagent", "secondary4"])?;
+        let secondary = format!("secondary4_{}", agent.pid());
+        let set = network.host.succeed("nft", &["list", "set", "inet", "pagent", &secondary])?;
         let emptied =
-            || Ok(!network.host.succeed("nft", &["list", "set", "inet", "pagent", "secondary4"])?.contains("elements"));
+            || Ok(!network.host.succeed("nft", &["list", "set", "inet", "pagent", &secondary])?.contains("elements"));
         pagent::lab::wait_until(&format!("the set is emptied, it was {set}"), emptied)?;
     }
     Ok(())

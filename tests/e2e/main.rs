@@ -18,4 +18,5 @@ mod relay;
 mod revocation;
 mod scan;
 mod stories;
+mod takeover;
 mod wrapping;

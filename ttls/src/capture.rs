@@ -42,9 +42,10 @@ pub struct Ruleset {
 
 impl Ruleset {
     /// The whole table as `nft -f` reads it: one transaction that replaces the table at once. `uid_of` resolves a
-    /// user id to a uid; a user it does not know is left to the engine.
+    /// user id to a uid; a user it does not know is left to the engine. `holders` are the processes that have sets of
+    /// secondary connections in it: this one, and those it took over from.
     #[must_use]
-    pub fn text(&self, policy: &Policy, uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
+    pub fn text(&self, policy: &Policy, holders: &[u32], uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
         let Self { marks, outbound_port, inbound_port, .. } = *self;
         let mask = marks.mask();
         let keep = !mask;
@@ -53,23 +54,24 @@ impl Ruleset {
         let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of);
         let missed_outbound = rules(policy, Direction::Outbound, "goto refused", uid_of);
         let missed_inbound = rules(policy, Direction::Inbound, "goto refused", uid_of);
-        let secondary_outbound = secondary(Direction::Outbound, "goto redirected");
-        let secondary_inbound = secondary(Direction::Inbound, "goto handed_over");
-        let secondary_missed_outbound = secondary(Direction::Outbound, "goto refused");
-        let secondary_missed_inbound = secondary(Direction::Inbound, "goto refused");
+        let sets = holders.iter().fold(String::new(), |mut text, holder| {
+            for (number, family) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
+                let name = secondary_set(number, *holder);
+                let _ = write!(text, "\tset {name} {{\n\t\ttype {family} . {family}\n\t}}\n");
+            }
+            text
+        });
+        let secondary_outbound = secondary(Direction::Outbound, holders, "goto redirected");
+        let secondary_inbound = secondary(Direction::Inbound, holders, "goto handed_over");
+        let secondary_missed_outbound = secondary(Direction::Outbound, holders, "goto refused");
+        let secondary_missed_inbound = secondary(Direction::Inbound, holders, "goto refused");
         let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
         format!(
             "\
 table inet pagent
 delete table inet pagent
 table inet pagent {{
-	set secondary4 {{
-		type ipv4_addr . ipv4_addr
-	}}
-	set secondary6 {{
-		type ipv6_addr . ipv6_addr
-	}}
-	chain refused {{
+{sets}	chain refused {{
 		reject with tcp reset
 	}}
 	chain redirected {{
@@ -206,14 +208,23 @@ fn rules(policy: &Policy, direction: Direction, capture: &str, uid_of: &dyn Fn(&
 }
 
 /// What no rule of the policy is for, between the ends of a primary connection; the sets are filled while there is one.
-fn secondary(direction: Direction, capture: &str) -> String {
+fn secondary(direction: Direction, holders: &[u32], capture: &str) -> String {
     let (local, remote) = match direction {
         Direction::Outbound => ("saddr", "daddr"),
         Direction::Inbound => ("daddr", "saddr"),
     };
-    let of =
-        |family: &str, number: u8| format!("\t\t{family} {local} . {family} {remote} @secondary{number} {capture}\n");
-    of("ip", 4) + &of("ip6", 6)
+    holders.iter().fold(String::new(), |mut text, holder| {
+        for (family, number) in [("ip", 4), ("ip6", 6)] {
+            let set = secondary_set(number, *holder);
+            let _ = writeln!(text, "\t\t{family} {local} . {family} {remote} @{set} {capture}");
+        }
+        text
+    })
+}
+
+/// The set of the address pairs between which a process has primary connections: the process alone changes it.
+pub(crate) fn secondary_set(family: u8, holder: u32) -> String {
+    format!("secondary{family}_{holder}")
 }
 
 /// The user's part of a match, and whether the kernel decides the whole rule.
@@ -372,7 +383,7 @@ TTLSEnvironmentAction E
         let (policy, more) = resolve(&[document], false);
         assert!(!policies::diagnostic::has_errors(&diagnostics) && !policies::diagnostic::has_errors(&more));
         let ruleset = Ruleset { outbound_port: 1015, inbound_port: 1016, marks: Marks::new(16), observation: None };
-        let text = ruleset.text(&policy, &|user| (user == "ALICE").then_some(1001));
+        let text = ruleset.text(&policy, &[1], &|user| (user == "ALICE").then_some(1001));
         let rules = |text: &str| -> Vec<String> {
             text.lines().filter(|line| line.contains("comment")).map(|line| line.trim().to_owned()).collect()
         };

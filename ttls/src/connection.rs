@@ -4,6 +4,7 @@
 //! only.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -20,11 +21,12 @@ use crate::controlled::{carry_out, has_read_all};
 use crate::engine::{Installed, Shared};
 use crate::environment::Environment;
 use crate::error::ConnectionError;
+use crate::handover::Captured;
 use crate::handshake::{COMPLETION, shake_hands};
 use crate::limits::admit;
 use crate::listener::Listener;
 use crate::negotiate;
-use crate::registry::{Negotiated, Session, SessionState};
+use crate::registry::{Lent, Negotiated, Session, SessionState};
 use crate::relay::{Network, Stop, Ways, abort, relay};
 use crate::secondary::{hold, primary_of, release};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
@@ -42,12 +44,11 @@ pub(crate) enum Arrival {
 }
 
 /// Takes connections for as long as the engine runs.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, arrival: Arrival) {
+pub(crate) async fn accept(shared: Arc<Shared>, listener: Arc<TcpListener>, arrival: Arrival) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let arrived =
-                    Arrived { shared: Arc::clone(&shared), stream, peer: canonical(peer), arrival: arrival.clone() };
+                let arrived = Arrived::new(&shared, stream, canonical(peer), arrival.clone());
                 tokio::spawn(arrived.serve());
             }
             Err(error) => {
@@ -60,11 +61,29 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, arrival: 
 }
 
 /// A connection that was accepted.
-struct Arrived {
+pub(crate) struct Arrived {
     shared: Arc<Shared>,
     stream: TcpStream,
     peer: SocketAddr,
     arrival: Arrival,
+    started: SystemTime,
+    underway: Underway,
+}
+
+/// Counts a connection for as long as it is here.
+struct Underway(Arc<Shared>);
+
+impl Underway {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.underway.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.underway.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What is to be done with it.
@@ -78,24 +97,59 @@ struct Treatment {
     secondary: bool,
 }
 
+impl Treatment {
+    fn secondary(endpoints: Endpoints, direction: Direction, (rule, environment): Lent) -> Self {
+        Self { endpoints, direction, rule: Some(rule), environment: Some(environment), secondary: true }
+    }
+}
+
 impl Arrived {
+    pub(crate) fn new(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, arrival: Arrival) -> Self {
+        let (started, underway) = (SystemTime::now(), Underway::new(shared));
+        Self { shared: Arc::clone(shared), stream, peer, arrival, started, underway }
+    }
+
     async fn serve(self) {
-        let started = SystemTime::now();
         let installed = {
             let _unchanged = self.shared.installing.read().await;
             self.shared.installed.load_full()
         };
-        let treatment = match self.treatment(&installed).await {
-            Ok(treatment) => treatment,
-            Err(error @ (ConnectionError::NoPolicy | ConnectionError::NotCaptured)) => {
-                debug!(peer = %self.peer, %error, "connection refused");
-                return abort(&self.stream);
-            }
-            Err(error) => {
-                warn!(peer = %self.peer, %error, "connection refused");
-                return abort(&self.stream);
-            }
+        match self.treatment(&installed).await {
+            Ok(Some(treatment)) => self.treat(treatment).await,
+            Ok(None) => {}
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// Serves it, in a task of its own, if it is a secondary connection; says whether it was or may have been one.
+    pub(crate) async fn serve_secondary(self) -> bool {
+        let secondary = async {
+            let (endpoints, direction) = match &self.arrival {
+                Arrival::Redirected => (self.redirected_endpoints()?, Direction::Outbound),
+                Arrival::HandedOver | Arrival::Explicit(_) => (self.handed_over_endpoints()?, Direction::Inbound),
+            };
+            let found = primary_of(&self.shared, endpoints, direction).await?;
+            Ok(found.map(|lent| Treatment::secondary(endpoints, direction, lent)))
         };
+        match secondary.await {
+            Ok(Some(treatment)) => drop(tokio::spawn(self.treat(treatment))),
+            Ok(None) => return false,
+            Err(error) => self.refuse(&error),
+        }
+        true
+    }
+
+    fn refuse(&self, error: &ConnectionError) {
+        match error {
+            ConnectionError::NoPolicy | ConnectionError::NotCaptured => {
+                debug!(peer = %self.peer, %error, "connection refused");
+            }
+            error => warn!(peer = %self.peer, %error, "connection refused"),
+        }
+        abort(&self.stream);
+    }
+
+    async fn treat(self, treatment: Treatment) {
         let Treatment { endpoints, direction, rule, environment, secondary } = treatment;
         let mut session = Session::new(
             self.shared.registry.number(),
@@ -103,7 +157,7 @@ impl Arrived {
             direction,
             rule.as_ref().map(|rule| rule.name.clone()).unwrap_or_default(),
             environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
-            started,
+            self.started,
         );
         session.secondary = secondary;
         let captured = !matches!(self.arrival, Arrival::Explicit(_));
@@ -124,7 +178,8 @@ impl Arrived {
         }
     }
 
-    async fn treatment(&self, installed: &Installed) -> Result<Treatment, ConnectionError> {
+    /// None: it is a secondary connection of a process that was taken over from, which has it now.
+    async fn treatment(&self, installed: &Installed) -> Result<Option<Treatment>, ConnectionError> {
         if !installed.in_force {
             return Err(ConnectionError::NoPolicy);
         }
@@ -145,18 +200,28 @@ impl Arrived {
                     (Endpoints { local: own, remote: self.peer }, Direction::Inbound)
                 };
                 let rule = Some(Arc::clone(rule));
-                return Ok(Treatment { endpoints, direction, rule, environment, secondary: false });
+                return Ok(Some(Treatment { endpoints, direction, rule, environment, secondary: false }));
             }
         };
         let rule = rule_of(&installed.policy, endpoints, direction).await?;
-        if rule.is_none()
-            && let Some((rule, environment)) = primary_of(&self.shared, endpoints, direction).await?
-        {
-            let (rule, environment) = (Some(rule), Some(environment));
-            return Ok(Treatment { endpoints, direction, rule, environment, secondary: true });
+        if rule.is_none() {
+            if let Some(lent) = primary_of(&self.shared, endpoints, direction).await? {
+                return Ok(Some(Treatment::secondary(endpoints, direction, lent)));
+            }
+            let captured = match direction {
+                Direction::Outbound => Captured::Redirected,
+                Direction::Inbound => Captured::HandedOver,
+            };
+            if self.shared.predecessors.take(&self.stream, captured).await {
+                return Ok(None);
+            }
+            // They can be asked no more, and it may be one of theirs.
+            if self.shared.retired.load(Ordering::SeqCst) {
+                return Err(ConnectionError::Retired);
+            }
         }
         let environment = rule.as_ref().and_then(environment);
-        Ok(Treatment { endpoints, direction, rule, environment, secondary: false })
+        Ok(Some(Treatment { endpoints, direction, rule, environment, secondary: false }))
     }
 
     fn handed_over_endpoints(&self) -> Result<Endpoints, ConnectionError> {
@@ -179,7 +244,7 @@ impl Arrived {
     /// Program first, network second: dial the destination, shake hands there, relay.
     async fn outbound(self, mut session: Session, rule: Option<&TtlsRule>, environment: Option<Arc<Environment>>) {
         let controlled = environment.as_ref().is_some_and(|found| found.key.parameters.application_controlled);
-        let Self { shared, stream: program, arrival, .. } = self;
+        let Self { shared, stream: program, arrival, underway: _underway, .. } = self;
         let endpoints = session.endpoints;
         // The program's socket, while it waits for us: its end is that of its own connection.
         let ends = match (&arrival, program.local_addr()) {
@@ -217,7 +282,7 @@ impl Arrived {
     /// address.
     async fn inbound(self, mut session: Session, rule: Option<&TtlsRule>, environment: Option<Arc<Environment>>) {
         let controlled = environment.as_ref().is_some_and(|found| found.key.parameters.application_controlled);
-        let Self { shared, stream: network, arrival, .. } = self;
+        let Self { shared, stream: network, arrival, underway: _underway, .. } = self;
         let endpoints = session.endpoints;
         let program_end = match &arrival {
             Arrival::Explicit(listener) => listener.target,

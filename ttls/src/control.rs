@@ -4,6 +4,7 @@
 //! keys. An order reaches the connection's relay, which first passes on what the program sent before.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::Shared;
 use crate::registry::Session;
-use crate::sockets::canonical;
 
 /// What a program can order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Deserialize, Serialize)]
@@ -173,16 +173,11 @@ pub enum ConnectionStatus {
 pub(crate) async fn serve(
     shared: &Shared,
     ends: Endpoints,
-    uid: u32,
     requests: &[Request],
     certificate: bool,
 ) -> Result<Answer, Refusal> {
     let requests = Requests::new(requests)?;
-    let ends = Endpoints { local: canonical(ends.local), remote: canonical(ends.remote) };
-    let socket = connected(ends)?;
-    if uid != 0 && uid != socket.uid {
-        return Err(Refusal::new("EACCES", "", "the socket belongs to another user"));
-    }
+    let ends = ends.canonical();
     let session = session_of(shared, ends).await?;
     let rule = session.as_ref().filter(|session| !session.rule.is_empty());
     let Some(session) = rule else {
@@ -222,6 +217,15 @@ pub(crate) async fn serve(
     })
 }
 
+/// A program may control its own connections only; root all.
+pub(crate) fn check_owner(ends: Endpoints, uid: u32) -> Result<(), Refusal> {
+    let socket = connected(ends.canonical())?;
+    if uid != 0 && uid != socket.uid {
+        return Err(Refusal::new("EACCES", "", "the socket belongs to another user"));
+    }
+    Ok(())
+}
+
 fn connected(ends: Endpoints) -> Result<Socket, Refusal> {
     let unknown = || Refusal::new("ENOTCONN", "", format!("there is no connection {} {}", ends.local, ends.remote));
     let socket = socket::lookup(ends).ok().flatten();
@@ -230,7 +234,7 @@ fn connected(ends: Endpoints) -> Result<Socket, Refusal> {
 
 /// The session of a connection. For a program `connect()` is over before its connection has come here, and before a rule
 /// that starts TLS at once has done so: where a rule may be for it, this waits for as long as the connection is there.
-async fn session_of(shared: &Shared, ends: Endpoints) -> Result<Option<Arc<Session>>, Refusal> {
+pub(crate) async fn session_of(shared: &Shared, ends: Endpoints) -> Result<Option<Arc<Session>>, Refusal> {
     /// How often a connection that does not come is looked for.
     const AGAIN: Duration = Duration::from_millis(200);
     /// Ends of this host that no rule captured after all are not waited for.
@@ -253,6 +257,10 @@ async fn session_of(shared: &Shared, ends: Endpoints) -> Result<Option<Arc<Sessi
 fn may_be_carried(shared: &Shared, ends: Endpoints) -> bool {
     if !shared.registry.primaries(ends.local.ip(), ends.remote.ip()).is_empty() {
         return true;
+    }
+    if shared.retired.load(Ordering::SeqCst) {
+        // Nothing comes any more but what is on its way.
+        return shared.underway.load(Ordering::SeqCst) > shared.registry.active();
     }
     let installed = shared.installed.load();
     let now = chrono::Local::now().fixed_offset();

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
@@ -11,6 +12,7 @@ use policies::parameters::{Fips, Password, SecurityParameters};
 use policies::{Policy, TtlsRule};
 use serde::Serialize;
 use stack::Endpoints;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
 
 use crate::capture::{Observation, Ruleset};
@@ -18,14 +20,15 @@ use crate::connection::{Arrival, accept};
 use crate::control::{self, Answer, Refusal, Request};
 use crate::environment::{Environment, Key};
 use crate::error::InstallError;
+use crate::handover::{Inheritance, Listening, Predecessors, Purpose};
 use crate::install::{Kernel, has_table};
 use crate::listener::Listener;
 use crate::marks::Marks;
 use crate::own;
 use crate::registry::{Observer, Registry, Session};
 use crate::revocation::Lists;
-use crate::secondary::Pairs;
-use crate::sockets::{check_port_protection, explicit_listener, inbound_listener, outbound_listeners};
+use crate::secondary::{self, Pairs};
+use crate::sockets::{Marking, check_port_protection, inbound_address, listen, outbound_addresses};
 
 /// How the engine is set up; fixed while it runs.
 #[derive(Clone, Debug)]
@@ -67,16 +70,23 @@ impl CaptureSettings {
         }
     }
 
-    fn kernel(&self) -> Kernel {
+    pub(crate) fn kernel(&self) -> Kernel {
         Kernel { boot_file: self.boot_file.clone(), route_table: self.route_table, marks: self.marks }
     }
 }
 
 /// The data plane.
 #[derive(Clone)]
-#[allow(missing_debug_implementations, reason = "an observer need not have it")]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    /// Where connections arrive, until they are served.
+    arriving: Arc<Mutex<Vec<(TcpListener, Arrival, Purpose)>>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
 }
 
 pub(crate) struct Shared {
@@ -89,6 +99,13 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     /// Told when another policy is installed.
     pub(crate) changed: Notify,
+    /// The sockets that connections arrive at, once they are served.
+    pub(crate) listening: Mutex<Vec<Listening>>,
+    pub(crate) predecessors: Predecessors,
+    /// Another process has taken over: what is here goes on to its end, nothing new begins.
+    pub(crate) retired: AtomicBool,
+    /// Connections from their acceptance to their end.
+    pub(crate) underway: AtomicUsize,
 }
 
 /// A policy with its environments.
@@ -97,8 +114,6 @@ pub(crate) struct Installed {
     /// Whether it was ever installed. Before, the kernel may hold the rules of an earlier run: what they capture is
     /// refused, not relayed.
     pub(crate) in_force: bool,
-    /// The capture table that belongs to it.
-    ruleset: String,
     pub(crate) policy: Arc<Policy>,
     /// The environments by the names of their rules.
     pub(crate) environments: HashMap<String, Arc<Environment>>,
@@ -129,26 +144,41 @@ pub struct EnvironmentStatus {
 }
 
 impl Engine {
-    /// Opens its ports and prepares the kernel; captures nothing until a policy is installed.
+    /// Opens its ports, or takes those of a running daemon, and prepares the kernel; takes no connection until
+    /// [`Engine::serve`], and captures nothing until a policy is installed.
     ///
     /// # Errors
     ///
     /// When a port is taken or unprotected, or the kernel cannot be prepared.
-    pub fn start(settings: Settings, observer: Arc<dyn Observer>) -> Result<Self, InstallError> {
-        let mut sockets = Vec::new();
+    pub fn start(
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+        mut inheritance: Option<&mut Inheritance>,
+    ) -> Result<Self, InstallError> {
+        let mut arriving = Vec::new();
+        let predecessors = inheritance.as_ref().map(|inheritance| inheritance.pids()).unwrap_or_default();
+        let mut inherited = |purpose| inheritance.as_mut().and_then(|inheritance| inheritance.take(purpose));
         if let Some(capture) = &settings.capture {
             let taken = |port| move |source| InstallError::PortTaken { port, source };
             check_port_protection(capture.outbound_port)?;
-            let outbound = outbound_listeners(capture.outbound_port).map_err(taken(capture.outbound_port))?;
-            sockets.extend(outbound.into_iter().map(|socket| (socket, Arrival::Redirected)));
-            let inbound = inbound_listener(capture).map_err(taken(capture.inbound_port))?;
-            sockets.push((inbound, Arrival::HandedOver));
+            for address in outbound_addresses(capture.outbound_port) {
+                let purpose = Purpose::Redirected(address);
+                let socket = listen(address, Marking::None, inherited(purpose));
+                arriving.push((socket.map_err(taken(capture.outbound_port))?, Arrival::Redirected, purpose));
+            }
+            let address = inbound_address(capture.inbound_port);
+            let purpose = Purpose::HandedOver(address);
+            let socket = listen(address, Marking::Transparent(capture.marks), inherited(purpose));
+            arriving.push((socket.map_err(taken(capture.inbound_port))?, Arrival::HandedOver, purpose));
         }
+        // Beside a capture, what the connections of explicit listeners send is marked as ours.
+        let marking = settings.capture.as_ref().map_or(Marking::None, |capture| Marking::Ours(capture.marks));
         for listener in &settings.listeners {
-            let socket = explicit_listener(listener.address, settings.capture.as_ref());
             let address = listener.address;
+            let purpose = Purpose::Explicit(address);
+            let socket = listen(address, marking, inherited(purpose));
             let socket = socket.map_err(|source| InstallError::ListenerTaken { address, source })?;
-            sockets.push((socket, Arrival::Explicit(Arc::new(listener.clone()))));
+            arriving.push((socket, Arrival::Explicit(Arc::new(listener.clone())), purpose));
         }
         if let Some(capture) = &settings.capture {
             capture.kernel().prepare(&capture.ruleset().hold())?;
@@ -162,12 +192,24 @@ impl Engine {
             pairs: Pairs::default(),
             observer,
             changed: Notify::new(),
+            listening: Mutex::default(),
+            predecessors: Predecessors::new(predecessors),
+            retired: AtomicBool::new(false),
+            underway: AtomicUsize::new(0),
         });
         tokio::spawn(own::watch(Arc::clone(&shared)));
-        for (socket, arrival) in sockets {
-            tokio::spawn(accept(Arc::clone(&shared), socket, arrival));
+        Ok(Self { shared, arriving: Arc::new(Mutex::new(arriving)) })
+    }
+
+    /// Begins to take connections.
+    pub fn serve(&self) {
+        let arriving = std::mem::take(&mut *self.arriving.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut listening = self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        for (socket, arrival, purpose) in arriving {
+            let socket = Arc::new(socket);
+            let task = tokio::spawn(accept(Arc::clone(&self.shared), Arc::clone(&socket), arrival)).abort_handle();
+            listening.push(Listening { purpose, socket, task });
         }
-        Ok(Self { shared })
     }
 
     /// Reads the rings of a policy and makes its configurations. Environments whose parameters and ring are unchanged
@@ -208,13 +250,7 @@ impl Engine {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let uid_of = |userid: &str| {
-            let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
-            Some(user.uid.as_raw())
-        };
-        let ruleset = settings.capture.as_ref().map(|capture| capture.ruleset().text(&policy, &uid_of));
-        let ruleset = ruleset.unwrap_or_default();
-        Ok(Prepared { installed: Installed { in_force: true, ruleset, policy, environments } })
+        Ok(Prepared { installed: Installed { in_force: true, policy, environments } })
     }
 
     /// Puts a prepared policy in force, in the engine and in the kernel.
@@ -227,13 +263,10 @@ impl Engine {
     ///
     /// On a thread that runs asynchronous tasks: it waits for nft.
     pub fn install(&self, prepared: Prepared) -> Result<(), InstallError> {
-        let Shared { settings, installed, installing, changed, pairs, .. } = self.shared.as_ref();
+        let Shared { installed, installing, changed, .. } = self.shared.as_ref();
         // Connections accepted meanwhile wait: engine and kernel change together or not at all.
         let _waiting = installing.blocking_write();
-        if let Some(capture) = &settings.capture {
-            let text = prepared.installed.ruleset.clone() + &pairs.elements();
-            capture.kernel().replace(&text, &capture.ruleset().hold())?;
-        }
+        self.load(&prepared.installed.policy)?;
         for (rule, environment) in &prepared.installed.environments {
             environment.begin(rule);
         }
@@ -242,13 +275,42 @@ impl Engine {
         Ok(())
     }
 
+    /// Loads the capture table of a policy into the kernel.
+    fn load(&self, policy: &Policy) -> Result<(), InstallError> {
+        let Shared { settings, pairs, predecessors, .. } = self.shared.as_ref();
+        let Some(capture) = &settings.capture else { return Ok(()) };
+        let uid_of = |userid: &str| {
+            let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
+            Some(user.uid.as_raw())
+        };
+        let predecessors = predecessors.pids();
+        let holders = [&[std::process::id()], predecessors.as_slice()].concat();
+        let text = capture.ruleset().text(policy, &holders, &uid_of) + &pairs.elements();
+        capture.kernel().replace(&text, &capture.ruleset().hold(), &predecessors)
+    }
+
+    /// Puts the installed policy's capture rules in place of what another process loaded.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not take them.
+    ///
+    /// # Panics
+    ///
+    /// As [`Engine::install`].
+    pub fn reload(&self) -> Result<(), InstallError> {
+        let _waiting = self.shared.installing.blocking_write();
+        let current = self.shared.installed.load_full();
+        if current.in_force { self.load(&current.policy) } else { Ok(()) }
+    }
+
     /// Puts the capture rules back if somebody removed them; says whether they were gone.
     ///
     /// # Errors
     ///
     /// When the kernel cannot be asked or does not take them.
     pub fn repair(&self) -> Result<bool, InstallError> {
-        let Shared { settings, installed, pairs, .. } = self.shared.as_ref();
+        let Shared { settings, installed, .. } = self.shared.as_ref();
         let Some(capture) = &settings.capture else { return Ok(false) };
         let current = installed.load_full();
         if !current.in_force {
@@ -257,9 +319,8 @@ impl Engine {
         if has_table("pagent")? {
             return Ok(false);
         }
-        let hold = capture.ruleset().hold();
-        capture.kernel().prepare(&hold)?;
-        capture.kernel().replace(&(current.ruleset.clone() + &pairs.elements()), &hold)?;
+        capture.kernel().prepare(&capture.ruleset().hold())?;
+        self.load(&current.policy)?;
         Ok(true)
     }
 
@@ -284,26 +345,57 @@ impl Engine {
         self.shared.registry.sessions()
     }
 
-    /// What a program asks of its own connection, which has these ends for it: `uid` must own the socket, or be root.
-    /// Without requests it is told how its connection stands.
+    /// Whether a user may control the connection that has these ends for its program: he must own the socket, or be root.
+    ///
+    /// # Errors
+    ///
+    /// With z/OS's errno, when he may not, or there is no such connection.
+    pub fn may_control(&self, ends: Endpoints, uid: u32) -> Result<(), Refusal> {
+        control::check_owner(ends, uid)
+    }
+
+    /// Whether the connection that has these ends for its program is carried here. Waits while it may be about to be.
+    pub async fn carries(&self, ends: Endpoints) -> bool {
+        control::session_of(&self.shared, ends.canonical()).await.is_ok_and(|session| session.is_some())
+    }
+
+    /// What a program asks of its own connection, which has these ends for it. Without requests it is told how its
+    /// connection stands.
     ///
     /// # Errors
     ///
     /// With z/OS's errno, when it cannot be told or done.
-    pub async fn control(
-        &self,
-        ends: Endpoints,
-        uid: u32,
-        requests: &[Request],
-        certificate: bool,
-    ) -> Result<Answer, Refusal> {
-        control::serve(&self.shared, ends, uid, requests, certificate).await
+    pub async fn control(&self, ends: Endpoints, requests: &[Request], certificate: bool) -> Result<Answer, Refusal> {
+        control::serve(&self.shared, ends, requests, certificate).await
     }
 
     /// How many connections are being relayed.
     #[must_use]
     pub fn active(&self) -> usize {
         self.shared.registry.active()
+    }
+
+    /// How many connections have been accepted and not ended.
+    #[must_use]
+    pub fn underway(&self) -> usize {
+        self.shared.underway.load(Ordering::SeqCst)
+    }
+
+    /// Whether another process has taken over.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.shared.retired.load(Ordering::SeqCst)
+    }
+
+    /// Makes sure that the kernel captures secondary connections, whoever loaded its table meanwhile.
+    pub async fn hold_again(&self) {
+        secondary::hold_again(&self.shared).await;
+    }
+
+    /// Whether connections are up that lend their rule to secondary ones (`SecondaryMap On`).
+    #[must_use]
+    pub fn has_primaries(&self) -> bool {
+        self.shared.pairs.any()
     }
 
     /// Handshakes by rule.

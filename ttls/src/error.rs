@@ -61,6 +61,8 @@ pub enum ConnectionError {
     RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
     OwnerUnknown(#[source] stack::StackError),
+    #[error("another daemon has taken over, and no rule is for it here")]
+    Retired,
     #[error("{0} connections are up already, and MaxConnections allows no more")]
     TooMany(u32),
     #[error("more than {0} handshakes in a second, and MaxHandshakesPerSecond allows no more")]

@@ -1,26 +1,32 @@
 //! Bringing the capture rules into the kernel, and taking them out on purpose.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde::Deserialize;
+
+use crate::capture::secondary_set;
 use crate::error::InstallError;
 use crate::marks::Marks;
 
 /// The kernel's side of the engine in this network namespace.
 #[derive(Clone, Debug)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// Where the last ruleset is kept for the boot unit.
-    pub boot_file: PathBuf,
+    pub(crate) boot_file: PathBuf,
     /// The routing table that delivers marked packets locally.
-    pub route_table: u32,
+    pub(crate) route_table: u32,
     /// The engine's marks.
-    pub marks: Marks,
+    pub(crate) marks: Marks,
 }
 
 impl Kernel {
-    /// Replaces the capture table in one transaction and keeps the text for the next boot.
+    /// Replaces the capture table in one transaction and keeps the text for the next boot. What the sets of `holders` have
+    /// in the table that goes they have in the one that comes.
     ///
     /// The file is written first: if the machine stops between the two, the next boot captures what is about to be
     /// captured, not less.
@@ -28,7 +34,15 @@ impl Kernel {
     /// # Errors
     ///
     /// When nft is missing or refuses, or the file cannot be written; the table in the kernel is then unchanged.
-    pub fn replace(&self, text: &str, hold: &str) -> Result<(), InstallError> {
+    pub(crate) fn replace(&self, text: &str, hold: &str, holders: &[u32]) -> Result<(), InstallError> {
+        let _locked = self.lock()?;
+        let mut text = text.to_owned();
+        for name in holders.iter().flat_map(|holder| [4, 6].map(|family| secondary_set(family, *holder))) {
+            for (local, remote) in pairs_in(&name)? {
+                let _ = writeln!(text, "add element inet pagent {name} {{ {local} . {remote} }}");
+            }
+        }
+        let text = text.as_str();
         let file = |source| InstallError::File { path: self.boot_file.clone(), source };
         let previous = fs::read(&self.boot_file).ok();
         let temporary = self.boot_file.with_extension("nft.new");
@@ -46,6 +60,23 @@ impl Kernel {
                 None => fs::remove_file(&self.boot_file),
             };
         })
+    }
+
+    /// Changes the capture table's sets.
+    ///
+    /// # Errors
+    ///
+    /// When nft is missing or refuses.
+    pub(crate) fn change(&self, commands: &str) -> Result<(), InstallError> {
+        let _locked = self.lock()?;
+        nft(commands)
+    }
+
+    /// Held while the capture table changes: a daemon that takes over shares it with the one before.
+    fn lock(&self) -> Result<fs::File, InstallError> {
+        let path = self.boot_file.with_extension("lock");
+        let locked = fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|source| InstallError::File { path, source })
     }
 
     /// Loads the last run's rules if the kernel has none: what a policy protected is refused until one is installed.
@@ -77,7 +108,7 @@ impl Kernel {
     /// # Errors
     ///
     /// When `ip` or `nft` is missing or refuses.
-    pub fn prepare(&self, hold: &str) -> Result<(), InstallError> {
+    pub(crate) fn prepare(&self, hold: &str) -> Result<(), InstallError> {
         nft(hold)?;
         let table = self.route_table.to_string();
         for family in ["-4", "-6"] {
@@ -123,7 +154,37 @@ pub(crate) fn has_table(name: &str) -> Result<bool, InstallError> {
     Ok(tables.lines().any(|line| line.trim() == format!("table inet {name}")))
 }
 
-pub(crate) fn nft(text: &str) -> Result<(), InstallError> {
+/// The address pairs in a set of the capture table; none when there is no such set.
+fn pairs_in(set: &str) -> Result<Vec<(IpAddr, IpAddr)>, InstallError> {
+    #[derive(Deserialize)]
+    struct Listing {
+        nftables: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        set: Option<Set>,
+    }
+    #[derive(Deserialize)]
+    struct Set {
+        #[serde(default)]
+        elem: Vec<Element>,
+    }
+    #[derive(Deserialize)]
+    struct Element {
+        concat: (IpAddr, IpAddr),
+    }
+    let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
+    let output = Command::new("nft").args(["-j", "list", "set", "inet", "pagent", set]).output().map_err(missing)?;
+    if !output.status.success() {
+        return Ok(Vec::new());
+    }
+    let listing: Listing = serde_json::from_slice(&output.stdout)
+        .map_err(|error| InstallError::Rejected { stderr: format!("the set {set} cannot be read: {error}") })?;
+    let elements = listing.nftables.into_iter().filter_map(|item| item.set).flat_map(|set| set.elem);
+    Ok(elements.map(|element| element.concat).collect())
+}
+
+fn nft(text: &str) -> Result<(), InstallError> {
     let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
     let mut child = Command::new("nft")
         .args(["-f", "-"])

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policies::{Direction, TtlsRule};
 use stack::{Endpoints, Socket, StackError, State, owner, socket};
+use tracing::warn;
 
-use crate::engine::Shared;
+use crate::capture::secondary_set;
+use crate::engine::{CaptureSettings, Shared};
 use crate::environment::Environment;
 use crate::error::{ConnectionError, InstallError};
-use crate::install::nft;
 
 /// Local and remote address.
 type Pair = (IpAddr, IpAddr);
@@ -32,18 +33,23 @@ impl Pairs {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The commands that put all pairs into a new table.
+    /// The commands that put all pairs into a table.
     pub(crate) fn elements(&self) -> String {
         self.held().keys().fold(String::new(), |mut text, pair| {
             let _ = writeln!(text, "add {}", element(*pair));
             text
         })
     }
+
+    /// Whether a primary connection is up.
+    pub(crate) fn any(&self) -> bool {
+        !self.held().is_empty()
+    }
 }
 
 fn element((local, remote): Pair) -> String {
-    let family = if local.is_ipv4() { 4 } else { 6 };
-    format!("element inet pagent secondary{family} {{ {local} . {remote} }}")
+    let set = secondary_set(if local.is_ipv4() { 4 } else { 6 }, std::process::id());
+    format!("element inet pagent {set} {{ {local} . {remote} }}")
 }
 
 /// Makes the kernel capture all connections of a primary's pair, until [`release`].
@@ -53,7 +59,7 @@ pub(crate) async fn hold(shared: &Shared, endpoints: Endpoints) -> Result<(), In
     let _changing = shared.pairs.changing.lock().await;
     let _unchanged = shared.installing.read().await;
     if !shared.pairs.held().contains_key(&pair) {
-        run(format!("add {}\n", element(pair))).await?;
+        run(shared, format!("add {}\n", element(pair))).await?;
     }
     *shared.pairs.held().entry(pair).or_default() += 1;
     Ok(())
@@ -68,14 +74,27 @@ pub(crate) async fn release(shared: &Shared, endpoints: Endpoints) {
     if last {
         shared.pairs.held().remove(&pair);
         // A table that is gone has no element either.
-        let _ = run(format!("delete {}\n", element(pair))).await;
+        let _ = run(shared, format!("delete {}\n", element(pair))).await;
     } else if let Some(count) = shared.pairs.held().get_mut(&pair) {
         *count -= 1;
     }
 }
 
-async fn run(command: String) -> Result<(), InstallError> {
-    let done = tokio::task::spawn_blocking(move || nft(&command)).await;
+/// Puts all pairs into the kernel's table again.
+pub(crate) async fn hold_again(shared: &Shared) {
+    let _changing = shared.pairs.changing.lock().await;
+    let elements = shared.pairs.elements();
+    if !elements.is_empty()
+        && let Err(error) = run(shared, elements).await
+    {
+        warn!(%error, "secondary connections are not captured");
+    }
+}
+
+async fn run(shared: &Shared, command: String) -> Result<(), InstallError> {
+    // Only captured connections are primary ones.
+    let Some(kernel) = shared.settings.capture.as_ref().map(CaptureSettings::kernel) else { return Ok(()) };
+    let done = tokio::task::spawn_blocking(move || kernel.change(&command)).await;
     done.unwrap_or_else(|error| Err(InstallError::Rejected { stderr: error.to_string() }))
 }
 

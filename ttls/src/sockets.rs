@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use stack::Endpoints;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::engine::{CaptureSettings, Settings};
+use crate::engine::Settings;
 use crate::error::InstallError;
 use crate::marks::Marks;
 use crate::sys;
@@ -29,51 +29,61 @@ pub(crate) fn check_port_protection(port: u16) -> Result<(), InstallError> {
 }
 
 /// nftables redirects to the loopback address of each family.
-pub(crate) fn outbound_listeners(port: u16) -> io::Result<Vec<TcpListener>> {
-    let mut listeners = vec![listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), None)?];
-    if Path::new("/proc/net/if_inet6").exists() {
-        listeners.push(listen(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), None)?);
+pub(crate) fn outbound_addresses(port: u16) -> Vec<SocketAddr> {
+    let mut addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+    if has_ipv6() {
+        addresses.push(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
     }
-    Ok(listeners)
+    addresses
 }
 
-/// One transparent listener for both families.
-pub(crate) fn inbound_listener(settings: &CaptureSettings) -> io::Result<TcpListener> {
-    let port = settings.inbound_port;
-    let any: SocketAddr = if Path::new("/proc/net/if_inet6").exists() {
-        (Ipv6Addr::UNSPECIFIED, port).into()
-    } else {
-        (Ipv4Addr::UNSPECIFIED, port).into()
+/// One transparent listener is for both families.
+pub(crate) fn inbound_address(port: u16) -> SocketAddr {
+    if has_ipv6() { (Ipv6Addr::UNSPECIFIED, port).into() } else { (Ipv4Addr::UNSPECIFIED, port).into() }
+}
+
+fn has_ipv6() -> bool {
+    Path::new("/proc/net/if_inet6").exists()
+}
+
+/// How a listener's packets, and those of what it accepts, are marked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Marking {
+    None,
+    /// As the engine's network leg.
+    Ours(Marks),
+    /// The same, and it takes connections for all addresses.
+    Transparent(Marks),
+}
+
+/// A listener: the one that is inherited, or a new one.
+pub(crate) fn listen(address: SocketAddr, marking: Marking, inherited: Option<OwnedFd>) -> io::Result<TcpListener> {
+    let socket = match inherited {
+        Some(inherited) => Socket::from(inherited),
+        None => open(address, marking)?,
     };
-    listen(any, Some(settings.marks))
-}
-
-/// A listener at an address of this host. Beside a capture, what its connections send is marked as ours.
-pub(crate) fn explicit_listener(address: SocketAddr, capture: Option<&CaptureSettings>) -> io::Result<TcpListener> {
-    let listener = listen(address, None)?;
-    if let Some(capture) = capture {
-        SockRef::from(&listener).set_mark(capture.marks.network())?;
+    if let Marking::Ours(marks) | Marking::Transparent(marks) = marking {
+        socket.set_mark(marks.network())?;
     }
-    Ok(listener)
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
-/// A listener; a transparent one marks what its connections send as ours.
-fn listen(address: SocketAddr, transparent: Option<Marks>) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, marking: Marking) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     // What it accepts inherits these two.
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
+    let transparent = matches!(marking, Marking::Transparent(_));
     if address.is_ipv6() {
-        socket.set_only_v6(transparent.is_none())?;
+        socket.set_only_v6(!transparent)?;
     }
-    if let Some(marks) = transparent {
+    if transparent {
         set_transparent(&SockRef::from(&socket), address)?;
-        socket.set_mark(marks.network())?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 fn set_transparent(socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {

@@ -18,7 +18,7 @@ use smf::ConnectionDetail;
 use smf::detail::{Enforcement, Event as RecordEvent};
 use stack::socket::{self, Ends, Socket, State};
 use stack::{ConnectionId, Counters, Endpoints, StackError, owner};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use crate::flow::{Event, FlowKey, Flows};
@@ -102,16 +102,16 @@ pub struct Wrapped {
 enum Report {
     Established(Box<Wrapped>),
     Ended { number: u64, bytes_in: u64, bytes_out: u64 },
+    Observe { observe: bool, done: oneshot::Sender<std::io::Result<()>> },
 }
 
 impl Monitor {
-    /// Starts watching.
+    /// Starts watching the ends of connections, and what the engine tells; [`Monitor::observe`] for their beginnings.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses the subscriptions.
+    /// When the kernel refuses the subscription.
     pub fn start(settings: MonitorSettings) -> Result<Self, StackError> {
-        let packets = Packets::subscribe(settings.group)?;
         let ends = Ends::subscribe()?;
         let shared = Arc::new(Shared {
             settings,
@@ -132,8 +132,20 @@ impl Monitor {
             jobs: HashMap::new(),
             resolver,
         };
-        tokio::spawn(watch.run(packets, ends, receiver, resolved));
+        tokio::spawn(watch.run(ends, receiver, resolved));
         Ok(Self { shared, wrapped: sender })
+    }
+
+    /// Begins to look at the packets of new connections, or ends it: one process at a time can.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the subscription.
+    pub async fn observe(&self, observe: bool) -> std::io::Result<()> {
+        let (done, outcome) = oneshot::channel();
+        // The task ends only with the process.
+        let _ = self.wrapped.send(Report::Observe { observe, done });
+        outcome.await.unwrap_or_else(|_| Err(std::io::Error::other("the observer has ended")))
     }
 
     /// Puts the enforcement rules of a policy in force for connections whose protection is determined from now on.
@@ -220,13 +232,19 @@ fn start_resolver() -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<Hash
 impl Watch {
     async fn run(
         mut self,
-        packets: Packets,
         mut ends: Ends,
         mut reports: mpsc::UnboundedReceiver<Report>,
         mut resolved: mpsc::UnboundedReceiver<HashMap<u32, owner::Owner>>,
     ) {
         let mut tick = tokio::time::interval(TICK);
+        let mut packets: Option<Packets> = None;
         loop {
+            let next_packets = async {
+                match &packets {
+                    Some(packets) => packets.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 // What comes seldom first; packets before ends: a connection's FIN is read before its socket's end.
                 biased;
@@ -234,12 +252,18 @@ impl Watch {
                 report = reports.recv() => match report {
                     Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
                     Some(Report::Ended { number, bytes_in, bytes_out }) => self.wrapped_ended(number, bytes_in, bytes_out),
+                    Some(Report::Observe { observe, done }) => {
+                        packets = None;
+                        let subscribed = if observe { Packets::subscribe(self.shared.settings.group).map(Some) } else { Ok(None) };
+                        // Nobody waits for it any more: whoever asked has ended.
+                        let _ = done.send(subscribed.map(|subscribed| packets = subscribed));
+                    }
                     None => return,
                 },
                 Some(found) = resolved.recv() => {
                     self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
                 }
-                found = packets.next() => match found {
+                found = next_packets => match found {
                     Ok(found) => found.iter().for_each(|packet| self.packet(packet)),
                     Err(error) => self.count_loss("packets", &error),
                 },

@@ -30,7 +30,11 @@ struct Flags {
 #[derive(Subcommand)]
 enum Verb {
     /// Runs the daemon in the foreground
-    Run,
+    Run {
+        /// Take over from the running daemon, which carries its connections to their end: an upgrade without a gap
+        #[arg(long)]
+        takeover: bool,
+    },
     /// Checks policy files
     Check(CheckFlags),
     /// Says which rule a connection falls to, and why
@@ -89,7 +93,7 @@ pub fn main() -> ExitCode {
 fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let common = &flags.common;
     match flags.verb {
-        Verb::Run => run_daemon(common),
+        Verb::Run { takeover } => run_daemon(common, takeover),
         Verb::Check(flags) => author::check(common, &flags),
         Verb::Explain(flags) => author::explain(common, &flags),
         Verb::Diff(flags) => author::diff(common, &flags),
@@ -115,11 +119,11 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn run_daemon(common: &Common) -> anyhow::Result<ExitCode> {
+fn run_daemon(common: &Common, takeover: bool) -> anyhow::Result<ExitCode> {
     let configuration = common.configuration()?;
     let log = logging::start(configuration.log.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match runtime.block_on(daemon::run(configuration, log)) {
+    match runtime.block_on(daemon::run(configuration, log, takeover)) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             tracing::error!("EZZ8434I PAGENT EXITING ABNORMALLY: {error:#}");
@@ -160,6 +164,11 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
     );
     let files = status.pointer("/policy/files").and_then(serde_json::Value::as_array).into_iter().flatten();
     let files: Vec<&str> = files.filter_map(|file| file.get("path").and_then(serde_json::Value::as_str)).collect();
+    let predecessors = || {
+        let pids = status.pointer("/predecessors").and_then(serde_json::Value::as_array).into_iter().flatten();
+        let pids: Vec<String> = pids.map(|pid| format!("pid {pid}")).collect();
+        if pids.is_empty() { "none".to_owned() } else { pids.join(", ") }
+    };
     let mut lines = vec![
         format!(
             "pagent {} pid {}  system {}  stack {}",
@@ -171,6 +180,7 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
         format!("policy installed {installed}: {} TTLS rules, {} zERT rules", text("/ttls_rules"), text("/zert_rules")),
         format!("files {}, looked at every {} seconds", files.join(", "), text("/policy/refresh_interval")),
         format!("connections carried now: {}", text("/active_connections")),
+        format!("taken over from, still with connections: {}", predecessors()),
         format!(
             "FIPS 140-3 module: {}",
             if text("/fips_module") == "true" { "AWS-LC FIPS, in use" } else { "not in this program" }

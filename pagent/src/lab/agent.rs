@@ -93,18 +93,30 @@ impl Agent {
         Ok(())
     }
 
-    /// Starts the daemon where it must not come up, and gives its log.
+    /// Starts the daemon, with these words more, where it must not come up, and gives its log.
     ///
     /// # Errors
     ///
     /// When it comes up or does not end.
-    pub fn start_in_vain(&self) -> anyhow::Result<String> {
-        let mut running = self.host.start_command("pagent", self.command("pagent", &["run"]))?;
+    pub fn start_in_vain(&self, words: &[&str]) -> anyhow::Result<String> {
+        let words = [&["run"], words].concat();
+        let mut running = self.host.start_command("pagent", self.command("pagent", &words))?;
         let status = running.wait()?;
         if status.success() {
             bail!("the daemon ended without an error:\n{}", running.said());
         }
         Ok(running.said())
+    }
+
+    /// Has a new daemon take over from the running one, and gives the old one.
+    ///
+    /// # Errors
+    ///
+    /// When the new one does not come up, with its log.
+    pub fn take_over(&mut self) -> anyhow::Result<Running> {
+        let mut new = self.host.start_command("pagent", self.command("pagent", &["run", "--takeover"]))?;
+        new.wait_for("EZZ8432I PAGENT INITIALIZATION COMPLETE")?;
+        self.running.replace(new).context("the daemon was not running")
     }
 
     /// Reads the policy again.
