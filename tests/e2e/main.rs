@@ -14,6 +14,7 @@ mod negotiate;
 mod network;
 mod odd;
 mod peers;
+mod postgres;
 mod relay;
 mod revocation;
 mod scan;
