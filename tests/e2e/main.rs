@@ -7,6 +7,7 @@ mod enforcement;
 mod fail_closed;
 #[cfg(feature = "fips")]
 mod fips;
+mod gnutls;
 mod handshakes;
 mod limits;
 mod listeners;

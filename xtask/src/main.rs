@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 /// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("tshark", "tshark"),
     ("dumpcap", "tshark"),
     ("sslscan", "sslscan"),
+    ("gnutls-cli", "gnutls-bin"), // with gnutls-serv
     ("psql", "postgresql-client"),
     ("pgbench", "postgresql"), // with the server
     ("newuidmap", "uidmap"),
