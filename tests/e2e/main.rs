@@ -2,6 +2,7 @@
 
 mod author;
 mod broken;
+mod chromium;
 mod controlled;
 mod enforcement;
 mod fail_closed;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 /// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -18,6 +18,8 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("tshark", "tshark"),
     ("dumpcap", "tshark"),
     ("sslscan", "sslscan"),
+    ("chromium", "chromium"),
+    ("certutil", "libnss3-tools"),
     ("gnutls-cli", "gnutls-bin"), // with gnutls-serv
     ("psql", "postgresql-client"),
     ("pgbench", "postgresql"), // with the server
