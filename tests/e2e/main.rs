@@ -2,11 +2,13 @@
 
 mod author;
 mod broken;
+mod chromium;
 mod controlled;
 mod enforcement;
 mod fail_closed;
 #[cfg(feature = "fips")]
 mod fips;
+mod gnutls;
 mod handshakes;
 mod limits;
 mod listeners;
@@ -14,6 +16,7 @@ mod negotiate;
 mod network;
 mod odd;
 mod peers;
+mod postgres;
 mod relay;
 mod revocation;
 mod scan;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 /// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -18,6 +18,11 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("tshark", "tshark"),
     ("dumpcap", "tshark"),
     ("sslscan", "sslscan"),
+    ("chromium", "chromium"),
+    ("certutil", "libnss3-tools"),
+    ("gnutls-cli", "gnutls-bin"), // with gnutls-serv
+    ("psql", "postgresql-client"),
+    ("pgbench", "postgresql"), // with the server
     ("newuidmap", "uidmap"),
     ("setpriv", "util-linux"),
     ("g++", "g++"),     // libFuzzer, for the fuzz targets
@@ -244,6 +249,9 @@ fn install_what_is_missing() -> anyhow::Result<()> {
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    // Debian keeps PostgreSQL's programs apart, by version.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = folders.chain(versions.map(|version| version.path().join("bin")));
     folders.map(|folder| folder.join(program)).any(|file| file.is_file())
 }
 
