@@ -73,6 +73,7 @@ pub enum ClientAuth {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
 #[allow(missing_docs, reason = "they are what their names say")]
 pub enum Protocol {
+    Ftp,
     Smtp,
     Imap,
     Pop3,
@@ -381,6 +382,7 @@ impl TtlsRule {
             server_name_indication: sni,
             handshake_timeout: self.number("HandshakeTimeout").unwrap_or(10),
             negotiate: match self.choice("Negotiate") {
+                Some("ftp") => Some(Protocol::Ftp),
                 Some("smtp") => Some(Protocol::Smtp),
                 Some("imap") => Some(Protocol::Imap),
                 Some("pop3") => Some(Protocol::Pop3),

@@ -8,6 +8,7 @@ mod enforcement;
 mod fail_closed;
 #[cfg(feature = "fips")]
 mod fips;
+mod ftp;
 mod gnutls;
 mod handshakes;
 mod limits;

@@ -132,7 +132,7 @@ fn a_postgresql_without_tls_is_reached_by_clients_that_verify_it() -> anyhow::Re
 #[test]
 fn clients_without_tls_reach_a_postgresql_that_demands_it() -> anyhow::Result<()> {
     let network = Network::new()?;
-    let server = Server::start(&network, &network.peer, "ssl=on", "hostssl all all 10.1.0.1/32 password\n")?;
+    let server = Server::start(&network, &network.peer, "ssl=on", "hostssl all all 10.1.0.1/32 scram-sha-256\n")?;
     let connection = format!("host={} user=postgres sslmode=disable", PEER[0]);
     let output = psql(&network.host, &connection, "select 1")?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -26,8 +26,9 @@ use crate::handshake::{COMPLETION, shake_hands};
 use crate::limits::admit;
 use crate::listener::Listener;
 use crate::negotiate;
+use crate::network::Network;
 use crate::registry::{Lent, Negotiated, Session, SessionState};
-use crate::relay::{Network, Stop, Ways, abort, relay};
+use crate::relay::{Stop, Ways, abort, relay};
 use crate::secondary::{hold, primary_of, release};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
 use crate::trace;
@@ -93,13 +94,14 @@ struct Treatment {
     direction: Direction,
     rule: Option<Arc<TtlsRule>>,
     environment: Option<Arc<Environment>>,
-    /// Whether it has both from a primary connection.
-    secondary: bool,
+    /// The peer of the primary connection that it has both from.
+    primary_peer: Option<SocketAddr>,
 }
 
 impl Treatment {
-    fn secondary(endpoints: Endpoints, direction: Direction, (rule, environment): Lent) -> Self {
-        Self { endpoints, direction, rule: Some(rule), environment: Some(environment), secondary: true }
+    fn secondary(endpoints: Endpoints, direction: Direction, lent: Lent) -> Self {
+        let Lent { rule, environment, peer } = lent;
+        Self { endpoints, direction, rule: Some(rule), environment: Some(environment), primary_peer: Some(peer) }
     }
 }
 
@@ -150,7 +152,7 @@ impl Arrived {
     }
 
     async fn treat(self, treatment: Treatment) {
-        let Treatment { endpoints, direction, rule, environment, secondary } = treatment;
+        let Treatment { endpoints, direction, rule, environment, primary_peer } = treatment;
         let mut session = Session::new(
             self.shared.registry.number(),
             endpoints,
@@ -159,13 +161,15 @@ impl Arrived {
             environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
             self.started,
         );
-        session.secondary = secondary;
+        session.secondary = primary_peer.is_some();
+        session.primary_peer = primary_peer;
         let captured = !matches!(self.arrival, Arrival::Explicit(_));
-        session.primary = Mutex::new(
-            rule.clone()
-                .zip(environment.clone())
-                .filter(|(_, environment)| captured && !secondary && environment.key.parameters.secondary_map),
-        );
+        session.primary = Mutex::new(match (&rule, &environment) {
+            (Some(rule), Some(environment)) if captured && !session.secondary && environment.lends() => {
+                Some(Lent { rule: Arc::clone(rule), environment: Arc::clone(environment), peer: endpoints.remote })
+            }
+            _ => None,
+        });
         session.security = environment.as_ref().map(|found| found.key.parameters.role);
         session.trace = environment.as_ref().map_or(trace::DEFAULT, |environment| environment.key.parameters.trace);
         let _place = match environment.as_ref().map(admit).transpose() {
@@ -200,7 +204,7 @@ impl Arrived {
                     (Endpoints { local: own, remote: self.peer }, Direction::Inbound)
                 };
                 let rule = Some(Arc::clone(rule));
-                return Ok(Some(Treatment { endpoints, direction, rule, environment, secondary: false }));
+                return Ok(Some(Treatment { endpoints, direction, rule, environment, primary_peer: None }));
             }
         };
         let rule = rule_of(&installed.policy, endpoints, direction).await?;
@@ -221,7 +225,7 @@ impl Arrived {
             }
         }
         let environment = rule.as_ref().and_then(environment);
-        Ok(Some(Treatment { endpoints, direction, rule, environment, secondary: false }))
+        Ok(Some(Treatment { endpoints, direction, rule, environment, primary_peer: None }))
     }
 
     fn handed_over_endpoints(&self) -> Result<Endpoints, ConnectionError> {
@@ -264,11 +268,11 @@ impl Arrived {
                 Ok(network) => network,
                 Err(error) => return fail(&shared, session, &program, &ConnectionError::Unreachable(error)),
             };
-            let first = match negotiated(environment.as_deref(), &mut network, None).await {
+            let first = match negotiated(environment.as_deref(), &mut network, None, &session).await {
                 Ok(first) => first,
                 Err(error) => return fail(&shared, session, &program, &error),
             };
-            match secure(network, environment.as_deref(), endpoints.remote, &session).await {
+            match secure(network, environment.as_deref(), &session).await {
                 Ok(network) => break (network, first),
                 // The server may have a new certificate by now: once, without the old session.
                 Err(ConnectionError::NoLongerGood(_)) if !again => again = true,
@@ -294,10 +298,12 @@ impl Arrived {
         session.uid = listening.map(|socket| socket.uid);
         session.inode = listening.map(|socket| socket.inode);
         trace::map(&session, rule, controlled).await;
-        // Where the program speaks first, its greeting comes before TLS.
+        // Where the program speaks first, its greeting comes before TLS. A client of FTP begins TLS on a data connection when the
+        // server's reply says that the program has it.
         let greets = environment.as_ref().is_some_and(|found| {
             let parameters = &found.key.parameters;
-            parameters.role != Role::Client && parameters.negotiate.is_some_and(negotiate::greets)
+            session.secondary
+                || (parameters.role != Role::Client && parameters.negotiate.is_some_and(negotiate::greets))
         });
         let dial_it = async || {
             let dialled = match &arrival {
@@ -314,13 +320,18 @@ impl Arrived {
                 Err(error) => return fail(&shared, session, &network, &error),
             }
         }
-        let first = match negotiated(environment.as_deref(), &mut network, program.as_mut()).await {
+        let first = match negotiated(environment.as_deref(), &mut network, program.as_mut(), &session).await {
             Ok(first) => first,
             Err(error) => return record_failure(&shared, session, &error),
         };
-        let network = match secure(network, environment.as_deref(), endpoints.remote, &session).await {
+        let network = match secure(network, environment.as_deref(), &session).await {
             Ok(network) => network,
-            Err(error) => return record_failure(&shared, session, &error),
+            Err(error) => {
+                if let Some(program) = &program {
+                    abort(program);
+                }
+                return record_failure(&shared, session, &error);
+            }
         };
         let program = match program {
             Some(program) => program,
@@ -372,12 +383,13 @@ async fn rule_of(
 async fn secure(
     stream: TcpStream,
     environment: Option<&Environment>,
-    destination: SocketAddr,
     session: &Session,
 ) -> Result<Network, ConnectionError> {
     let Some(environment) = environment.filter(|environment| !environment.key.parameters.application_controlled) else {
         return Ok(Network::unchanged(stream));
     };
+    // Servers of FTP want the control connection's session on a data connection.
+    let destination = session.primary_peer.unwrap_or(session.endpoints.remote);
     // Boxed, so that its memory goes when it is over: a connection lives much longer.
     let (network, negotiated) = Box::pin(shake_hands(stream, environment, destination)).await?;
     session.negotiated.store(Some(negotiated.into()));
@@ -390,8 +402,9 @@ async fn negotiated(
     environment: Option<&Environment>,
     network: &mut TcpStream,
     program: Option<&mut TcpStream>,
+    session: &Session,
 ) -> Result<Vec<u8>, ConnectionError> {
-    let Some(environment) = environment else { return Ok(Vec::new()) };
+    let Some(environment) = environment.filter(|_| !session.secondary) else { return Ok(Vec::new()) };
     let parameters = &environment.key.parameters;
     let Some(protocol) = parameters.negotiate.filter(|_| !parameters.application_controlled) else {
         return Ok(Vec::new());
@@ -452,11 +465,30 @@ async fn carry(
         return shared.registry.end(&session, SessionState::Failed(error.to_string()));
     }
     let mut told = false;
-    let mut ways = Ways::beginning_with(first);
+    let mut dialogue = environment.filter(|_| !session.secondary).and_then(|environment| {
+        let parameters = &environment.key.parameters;
+        negotiate::dialogue(parameters.negotiate?, parameters.role, session.endpoints)
+    });
+    let (to_dialogue, to_relay) = if dialogue.is_some() { (first, Vec::new()) } else { (Vec::new(), first) };
+    let mut ways = Ways::beginning_with(to_relay);
     let state = loop {
         if let Some(negotiated) = session.negotiated().filter(|_| !network.is_clear()) {
             established(shared, &session, &negotiated, environment, told);
             told = true;
+        }
+        if let Some(mut dialogue) = dialogue.take() {
+            let conversing =
+                negotiate::converse(dialogue.as_mut(), &mut program, &mut network, &session.traffic, &to_dialogue);
+            if let Err(error) = Box::pin(conversing).await {
+                abort(&program);
+                // An alert must not be overtaken.
+                if !matches!(error, ConnectionError::Broken(_)) {
+                    abort(&network.stream);
+                }
+                trace::error(&session, &error);
+                trace::close(&session, Some(&error));
+                break SessionState::Failed(error.to_string());
+            }
         }
         let rekey = rekey(environment, &session);
         let relayed = relay(&mut program, &mut network, &session.traffic, rekey, &mut ways, control.as_mut()).await;

@@ -13,8 +13,9 @@ use crate::control::{Order, Refusal, Requests};
 use crate::environment::Environment;
 use crate::error::ConnectionError;
 use crate::handshake::shake_hands;
+use crate::network::Network;
 use crate::registry::Session;
-use crate::relay::{Network, Ways};
+use crate::relay::Ways;
 
 /// How long a peer may take to answer our close_notify.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,7 +86,7 @@ async fn apply(
         return refused(network, "EOPNOTSUPP", "", "TLS is not active");
     }
     if requests.stop {
-        let stopped = timeout(PATIENCE, network.stop(ways)).await;
+        let stopped = timeout(PATIENCE, network.stop(ways.for_program())).await;
         let stream = stopped.unwrap_or(Err(ConnectionError::Truncated)).map_err(Failure::Broken)?;
         session.negotiated.store(None);
         return Ok(Network::unchanged(stream));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
 use nix::unistd::User;
-use policies::parameters::{Fips, Password, SecurityParameters};
+use policies::parameters::{Fips, Password, Protocol, SecurityParameters};
 use policies::{Policy, TtlsRule};
 use serde::Serialize;
 use stack::Endpoints;
@@ -228,9 +228,15 @@ impl Engine {
         let mut made: HashMap<*const SecurityParameters, Arc<Environment>> = HashMap::new();
         let mut errors = Vec::new();
         for listener in &settings.listeners {
-            if !policy.ttls.iter().any(|rule| rule.name == listener.rule) {
-                let (address, rule) = (listener.address, listener.rule.clone());
-                errors.push(InstallError::ListenerRule { address, rule });
+            let (address, name) = (listener.address, listener.rule.clone());
+            match policy.ttls.iter().find(|rule| rule.name == name) {
+                None => errors.push(InstallError::ListenerRule { address, rule: name }),
+                Some(rule) => {
+                    let negotiate = rule.security.as_ref().and_then(|parameters| parameters.negotiate);
+                    if negotiate == Some(Protocol::Ftp) {
+                        errors.push(InstallError::ListenerFtp { address, rule: name });
+                    }
+                }
             }
         }
         for rule in &policy.ttls {

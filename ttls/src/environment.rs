@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use keyrings::{Ring, RingLocation};
 use policies::TtlsRule;
-use policies::parameters::{ClientAuth, Fips, Role, SecurityParameters};
+use policies::parameters::{ClientAuth, Fips, Protocol, Role, SecurityParameters};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
@@ -145,6 +145,11 @@ impl Environment {
             Side::Client { config, .. } => config.fips(),
             Side::Server(config) => config.fips(),
         }
+    }
+
+    /// Whether its connections lend their rule to secondary ones.
+    pub(crate) fn lends(&self) -> bool {
+        self.key.parameters.secondary_map || self.key.parameters.negotiate == Some(Protocol::Ftp)
     }
 
     /// Whether the certificates of peers are looked at.

@@ -41,6 +41,11 @@ pub enum InstallError {
     #[error("the listener {address} of pagent.toml names the rule `{rule}`, which the policy has not")]
     ListenerRule { address: SocketAddr, rule: String },
     #[error(
+        "the listener {address} of pagent.toml names the rule `{rule}`, which says `Negotiate ftp`: data connections do not come \
+         to the listener and would not be protected; let the kernel capture the connections by the rule's conditions"
+    )]
+    ListenerFtp { address: SocketAddr, rule: String },
+    #[error(
         "the capture port {port} is not below net.ipv4.ip_unprivileged_port_start ({start}): without the daemon any \
          user could take it and read clear text; choose a lower port in pagent.toml or raise the limit"
     )]

@@ -17,9 +17,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use crate::environment::{Environment, Handshake};
 use crate::error::ConnectionError;
 use crate::fips::fips_module;
+use crate::network::Network;
 use crate::records::Records;
 use crate::registry::Negotiated;
-use crate::relay::Network;
 use crate::revocation::RevocationError;
 use crate::verify::{check_dates, unacceptable};
 

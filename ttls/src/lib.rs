@@ -24,6 +24,7 @@ mod limits;
 mod listener;
 mod marks;
 mod negotiate;
+mod network;
 mod own;
 mod records;
 mod registry;

@@ -1,16 +1,23 @@
 //! The upgrade to TLS that a protocol asks for (`Negotiate`), spoken in the program's stead, so that neither it nor its peer
 //! need know: STARTTLS of SMTP (RFC 3207), IMAP (RFC 9051 section 6.2.1) and LDAP (RFC 4511 section 4.14), STLS of POP3
-//! (RFC 2595), and PostgreSQL's SSLRequest.
+//! (RFC 2595), AUTH TLS of FTP (RFC 4217), and PostgreSQL's SSLRequest. What FTP and PostgreSQL have to say about TLS behind
+//! that is in [`dialogue`].
 //!
 //! Nothing is read beyond the upgrade: what a peer sends behind it in clear text is taken for TLS, and fails.
 
+mod dialogue;
+mod ftp;
+mod postgres;
+
 use std::io;
 
-use policies::parameters::Protocol;
+use policies::parameters::{Protocol, Role};
+use stack::Endpoints;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::error::ConnectionError;
+pub(crate) use dialogue::{Dialogue, converse};
 
 /// Longest line, and most lines of an answer or commands before the upgrade.
 const LINE: usize = 4096;
@@ -27,7 +34,17 @@ const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
 /// Whether the server speaks first.
 pub(crate) fn greets(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Smtp | Protocol::Imap | Protocol::Pop3)
+    matches!(protocol, Protocol::Smtp | Protocol::Imap | Protocol::Pop3 | Protocol::Ftp)
+}
+
+/// What is to be said behind the upgrade, on a connection with these ends.
+pub(crate) fn dialogue(protocol: Protocol, role: Role, ends: Endpoints) -> Option<Box<dyn Dialogue>> {
+    match (protocol, role) {
+        (Protocol::Ftp, Role::Client) => Some(Box::new(ftp::Client::new(ends.local.ip(), ends.remote.ip()))),
+        (Protocol::Ftp, Role::Server(_)) => Some(Box::new(ftp::Server::new(ends.remote.ip()))),
+        (Protocol::Postgres, Role::Client) => Some(Box::new(postgres::Client::default())),
+        _ => None,
+    }
 }
 
 /// The client's part, on the way to a server. Gives what the program has to hear first: the server's greeting.
@@ -47,6 +64,12 @@ pub(crate) async fn ask(protocol: Protocol, network: &mut TcpStream) -> Result<V
             }
             network.write_all(b"STARTTLS\r\n").await?;
             reply(network, "220").await?;
+            Ok(greeting)
+        }
+        Protocol::Ftp => {
+            let greeting = reply(network, "220").await?;
+            network.write_all(b"AUTH TLS\r\n").await?;
+            reply(network, "234").await?;
             Ok(greeting)
         }
         Protocol::Imap => {
@@ -107,7 +130,7 @@ pub(crate) async fn answer(
     greeting: &[u8],
 ) -> Result<(), ConnectionError> {
     match protocol {
-        Protocol::Smtp | Protocol::Imap | Protocol::Pop3 => {
+        Protocol::Smtp | Protocol::Imap | Protocol::Pop3 | Protocol::Ftp => {
             let greeting = if protocol == Protocol::Imap { without_capability(greeting) } else { greeting.to_vec() };
             network.write_all(&greeting).await?;
             for _ in 0..LINES {
@@ -116,6 +139,7 @@ pub(crate) async fn answer(
                 let (answer, upgrade) = match protocol {
                     Protocol::Smtp => smtp(&command),
                     Protocol::Imap => imap(&command),
+                    Protocol::Ftp => ftp::before(&command),
                     _ => pop3(&command),
                 };
                 network.write_all(answer.as_bytes()).await?;
@@ -164,7 +188,7 @@ pub(crate) async fn answer(
 
 /// The program's greeting, where its protocol has one.
 pub(crate) async fn greeting(protocol: Protocol, program: &mut TcpStream) -> Result<Vec<u8>, ConnectionError> {
-    if protocol == Protocol::Smtp { reply(program, "220").await } else { line(program).await }
+    if matches!(protocol, Protocol::Smtp | Protocol::Ftp) { reply(program, "220").await } else { line(program).await }
 }
 
 fn smtp(command: &str) -> (String, bool) {
@@ -229,7 +253,7 @@ async fn line(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectionError> {
     Ok(line)
 }
 
-/// An SMTP reply, all its lines, with this code.
+/// A reply of SMTP or FTP, all its lines, with this code.
 async fn reply(stream: &mut TcpStream, code: &str) -> Result<Vec<u8>, ConnectionError> {
     let mut all = Vec::new();
     for _ in 0..LINES {

@@ -1,7 +1,7 @@
 //! The connections the engine carries, for displays and records.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -21,8 +21,14 @@ use crate::relay::Traffic;
 /// Ended connections that displays still show.
 const REMEMBERED: usize = 1000;
 
-/// A rule and its environment, lent to secondary connections.
-pub(crate) type Lent = (Arc<TtlsRule>, Arc<Environment>);
+/// What secondary connections have from a primary one.
+#[derive(Clone, Debug)]
+pub(crate) struct Lent {
+    pub(crate) rule: Arc<TtlsRule>,
+    pub(crate) environment: Arc<Environment>,
+    /// The peer's end: a client resumes the primary's session.
+    pub(crate) peer: SocketAddr,
+}
 
 /// What became of a connection.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -87,6 +93,9 @@ pub struct Session {
     /// What secondary connections have from it.
     #[serde(skip)]
     pub(crate) primary: Mutex<Option<Lent>>,
+    /// The primary one's peer, where it is a secondary one.
+    #[serde(skip)]
+    pub(crate) primary_peer: Option<SocketAddr>,
     /// The role TLS has or would have; none where the rule is off.
     #[serde(skip)]
     pub(crate) security: Option<Role>,
@@ -126,6 +135,7 @@ impl Session {
             trace: 0,
             secondary: false,
             primary: Mutex::default(),
+            primary_peer: None,
             security: None,
             orders: None,
             started,

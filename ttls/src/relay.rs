@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use socket2::SockRef;
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use crate::control::{Control, Order};
 use crate::error::ConnectionError;
-use crate::records::Records;
+use crate::network::{Network, decrypt, poll_encrypted};
 
 /// Bytes read at once: four full TLS records.
 const PIECE: usize = 64 * 1024;
@@ -32,107 +32,9 @@ const TURNS: usize = 4;
 /// What a ClientHello begins with (RFC 8446 section 5.1): a handshake record, major version 3.
 const HELLO: [u8; 2] = [0x16, 3];
 
-/// Copies up to this size are made with vector registers. Beyond 2 KiB glibc uses `rep movsb`, which some AMD processors
-/// do at a third of the speed where the two places lie badly to each other (glibc bug 30994).
-const SMALL_COPY: usize = 1024;
-
 thread_local! {
     /// Bytes as they are read, and what was decrypted of them.
     static BUFFERS: RefCell<(Box<[u8]>, Vec<u8>)> = RefCell::new((vec![0; PIECE].into(), Vec::new()));
-}
-
-/// The network's side: TLS, or as it is for connections that pass unchanged.
-pub(crate) struct Network {
-    pub(crate) stream: TcpStream,
-    tls: Option<Box<rustls::Connection>>,
-    /// Where TLS may end before the connection does: where its records end.
-    stops: Option<Box<Stops>>,
-}
-
-/// What is known of the end of TLS on a connection that goes on.
-#[derive(Default)]
-struct Stops {
-    records: Records,
-    /// The peer has sent its close_notify.
-    closed: bool,
-    /// What was read behind it.
-    behind: Vec<u8>,
-}
-
-impl Network {
-    /// After its handshake.
-    pub(crate) fn tls(stream: TcpStream, mut connection: rustls::Connection) -> Self {
-        // What is encrypted at once is bounded by what is read at once.
-        connection.set_buffer_limit(None);
-        Self { stream, tls: Some(Box::new(connection)), stops: None }
-    }
-
-    /// The same on a connection whose TLS may end before it does: `records` is where in its records the peer is.
-    pub(crate) fn stopping(mut self, records: Records) -> Self {
-        self.stops = Some(Box::new(Stops { records, ..Stops::default() }));
-        self
-    }
-
-    pub(crate) fn unchanged(stream: TcpStream) -> Self {
-        Self { stream, tls: None, stops: None }
-    }
-
-    /// Whether everything of TLS has been handed to the kernel.
-    fn has_sent(&self) -> bool {
-        self.tls.as_ref().is_none_or(|tls| !tls.wants_write())
-    }
-
-    /// Whether it is in clear text.
-    pub(crate) fn is_clear(&self) -> bool {
-        self.tls.is_none()
-    }
-
-    /// New keys for what is sent, and a request to the peer for its own (TLS 1.3).
-    pub(crate) fn renew_keys(&mut self) -> Result<(), rustls::Error> {
-        match &mut self.tls {
-            Some(tls) => tls.refresh_traffic_keys(),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends TLS on both sides: sends close_notify and waits for the peer's. Gives the stream in clear text again; what the
-    /// peer sent before and behind its own comes to the program in this order.
-    pub(crate) async fn stop(self, ways: &mut Ways) -> Result<TcpStream, ConnectionError> {
-        /// Bytes a peer may send before it closes.
-        const MOST: usize = 1 << 20;
-        let Self { mut stream, tls, stops } = self;
-        let (Some(mut tls), Some(mut stops)) = (tls, stops) else { return Ok(stream) };
-        let to_program = &mut ways.to_program.left;
-        tls.send_close_notify();
-        loop {
-            let mut out = Vec::new();
-            while tls.wants_write() {
-                tls.write_tls(&mut out)?;
-            }
-            stream.write_all(&out).await?;
-            if stops.closed {
-                to_program.append(&mut stops.behind);
-                return Ok(stream);
-            }
-            // Never beyond a record: what follows the peer's close_notify is clear text.
-            let missing = match stops.records.missing() {
-                0 => Records::HEADER,
-                missing => missing,
-            };
-            let mut piece = vec![0; missing];
-            stream.read_exact(&mut piece).await?;
-            stops.closed = decrypt(&mut tls, &piece, to_program).map_err(ConnectionError::Broken)?;
-            stops.records.pass(&piece);
-            if to_program.len() > MOST {
-                return Err(ConnectionError::Truncated);
-            }
-        }
-    }
-
-    /// The stream, in clear text.
-    pub(crate) fn into_stream(self) -> TcpStream {
-        self.stream
-    }
 }
 
 /// How a relay stopped without an error.
@@ -156,9 +58,12 @@ impl Ways {
     pub(crate) fn owes_program(&self) -> bool {
         !self.to_program.left.is_empty()
     }
-}
 
-impl Ways {
+    /// What the program has still to be given.
+    pub(crate) fn for_program(&mut self) -> &mut Vec<u8> {
+        &mut self.to_program.left
+    }
+
     /// The program hears this first.
     pub(crate) fn beginning_with(first: Vec<u8>) -> Self {
         Self { to_program: Way { left: first, ..Way::default() }, ..Self::default() }
@@ -542,94 +447,6 @@ fn poll_read<'a>(context: &mut Context<'_>, from: &mut TcpStream, buffer: &'a mu
     ready!(Pin::new(from).poll_read(context, &mut filling))?;
     let length = filling.filled().len();
     Poll::Ready(Ok(buffer.get(..length).unwrap_or_default()))
-}
-
-impl Stops {
-    /// Decrypts what came, record by record, up to the peer's close_notify.
-    fn decrypt(
-        &mut self,
-        tls: &mut rustls::Connection,
-        mut bytes: &[u8],
-        plain: &mut Vec<u8>,
-    ) -> Result<bool, rustls::Error> {
-        while !bytes.is_empty() && !self.closed {
-            let (record, rest) = bytes.split_at(self.records.next(bytes).min(bytes.len()));
-            self.closed = decrypt(tls, record, plain)?;
-            bytes = rest;
-        }
-        self.behind.extend_from_slice(bytes);
-        Ok(self.closed)
-    }
-}
-
-/// Decrypts what came, all of it; tells whether the peer has closed (close_notify).
-fn decrypt(tls: &mut rustls::Connection, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
-    loop {
-        let state = tls.process_new_packets();
-        // What came whole before a break is there too.
-        let mut reader = tls.reader();
-        while let Ok(chunk) = reader.fill_buf() {
-            let length = chunk.len();
-            if length == 0 {
-                break;
-            }
-            for part in chunk.chunks(SMALL_COPY) {
-                plain.extend_from_slice(part);
-            }
-            reader.consume(length);
-        }
-        let state = state?;
-        // What follows a close_notify is no data (RFC 8446, section 6.1).
-        if state.peer_has_closed() {
-            return Ok(true);
-        }
-        if bytes.is_empty() {
-            return Ok(false);
-        }
-        tls.read_tls(&mut bytes).map_err(|error| rustls::Error::General(error.to_string()))?;
-    }
-}
-
-/// Writes what TLS has to send.
-fn poll_encrypted(
-    context: &mut Context<'_>,
-    stream: &mut TcpStream,
-    tls: &mut rustls::Connection,
-) -> Poll<io::Result<()>> {
-    while tls.wants_write() {
-        match tls.write_tls(&mut Sink { context, stream }) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-            result => result?,
-        };
-    }
-    Poll::Ready(Ok(()))
-}
-
-/// A stream as rustls writes to it.
-struct Sink<'a, 'b> {
-    context: &'a mut Context<'b>,
-    stream: &'a mut TcpStream,
-}
-
-impl io::Write for Sink<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        now(Pin::new(&mut *self.stream).poll_write(self.context, bytes))
-    }
-
-    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        now(Pin::new(&mut *self.stream).poll_write_vectored(self.context, pieces))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn now<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
 }
 
 /// Passes a close on; a side that is gone already needs none.

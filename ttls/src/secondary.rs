@@ -6,16 +6,16 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use policies::{Direction, TtlsRule};
+use policies::Direction;
 use stack::{Endpoints, Socket, StackError, State, owner, socket};
 use tracing::warn;
 
 use crate::capture::secondary_set;
 use crate::engine::{CaptureSettings, Shared};
-use crate::environment::Environment;
 use crate::error::{ConnectionError, InstallError};
+use crate::registry::Lent;
 
 /// Local and remote address.
 type Pair = (IpAddr, IpAddr);
@@ -103,7 +103,7 @@ pub(crate) async fn primary_of(
     shared: &Shared,
     endpoints: Endpoints,
     direction: Direction,
-) -> Result<Option<(Arc<TtlsRule>, Arc<Environment>)>, ConnectionError> {
+) -> Result<Option<Lent>, ConnectionError> {
     let candidates = shared.registry.primaries(endpoints.local.ip(), endpoints.remote.ip());
     if candidates.is_empty() {
         return Ok(None);

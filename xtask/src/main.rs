@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
-/// Programs the laboratory and the demonstration use, and their Debian packages.
-const PROGRAMS: [(&str, &str); 18] = [
+/// Programs the demonstration uses, and their Debian packages.
+const PROGRAMS: [(&str, &str); 9] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("ss", "iproute2"),
@@ -17,14 +17,18 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("openssl", "openssl"),
     ("tshark", "tshark"),
     ("dumpcap", "tshark"),
+    ("newuidmap", "uidmap"),
+    ("setpriv", "util-linux"),
+];
+/// What the tests use beside them.
+const TEST_PROGRAMS: [(&str, &str); 10] = [
     ("sslscan", "sslscan"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
     ("gnutls-cli", "gnutls-bin"), // with gnutls-serv
     ("psql", "postgresql-client"),
     ("pgbench", "postgresql"), // with the server
-    ("newuidmap", "uidmap"),
-    ("setpriv", "util-linux"),
+    ("vsftpd", "vsftpd"),
     ("g++", "g++"),     // libFuzzer, for the fuzz targets
     ("cmake", "cmake"), // the FIPS 140-3 module
     ("go", "golang-go"),
@@ -74,18 +78,18 @@ fn main() -> anyhow::Result<()> {
         Task::Reference => reference(true),
         Task::Fuzz { target, seconds } => fuzz(&target, seconds),
         Task::E2e { words } => {
-            install_what_is_missing()?;
+            install_for_tests()?;
             e2e(&words)
         }
         Task::Fips => {
-            install_what_is_missing()?;
+            install_for_tests()?;
             fips()
         }
     }
 }
 
 fn quickstart() -> anyhow::Result<()> {
-    install_what_is_missing()?;
+    install_what_is_missing(&PROGRAMS)?;
     step("build");
     cargo(&["build", "--package", "pagent"])?;
     step("the demonstration");
@@ -93,7 +97,7 @@ fn quickstart() -> anyhow::Result<()> {
 }
 
 fn test() -> anyhow::Result<()> {
-    install_what_is_missing()?;
+    install_for_tests()?;
     step("formatting");
     cargo(&["fmt", "--all", "--check"])?;
     step("build");
@@ -154,7 +158,7 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
     const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
          -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
          -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
-    install_what_is_missing()?;
+    install_for_tests()?;
     let corpus = format!("target/fuzz/corpus/{target}");
     std::fs::create_dir_all(&corpus)?;
     std::fs::create_dir_all("target/fuzz/artifacts")?;
@@ -224,9 +228,14 @@ fn tidy() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn install_what_is_missing() -> anyhow::Result<()> {
+fn install_for_tests() -> anyhow::Result<()> {
+    install_what_is_missing(&[&PROGRAMS[..], &TEST_PROGRAMS].concat())
+}
+
+/// Installs the packages of programs, and Python's modules.
+fn install_what_is_missing(programs: &[(&str, &'static str)]) -> anyhow::Result<()> {
     let mut packages: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
+        programs.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
     let imports = Command::new("/usr/bin/python3").args(["-c", PYTHON]).output();
     if !imports.is_ok_and(|output| output.status.success()) {
         packages.extend(PYTHON_PACKAGES);

@@ -176,9 +176,10 @@ const ADVANCED: &[Parameter] = &[
     .or("10"),
     row(
         "Negotiate",
-        Kind::Choice(&["smtp", "imap", "pop3", "postgres", "ldap"]),
-        "Protocol whose upgrade to TLS (STARTTLS, STLS, SSLRequest) is spoken in the program's stead, with \
-         clients and with servers; the program goes on in clear text as if there were none.",
+        Kind::Choice(&["ftp", "smtp", "imap", "pop3", "postgres", "ldap"]),
+        "Protocol whose upgrade to TLS (AUTH TLS, STARTTLS, STLS, SSLRequest) is spoken in the program's stead, with \
+         clients and with servers; the program goes on in clear text as if there were none. With ftp, data connections \
+         are secondary ones as under SecondaryMap, and protected.",
     )
     .quiet()
     .ours(),

@@ -1,0 +1,197 @@
+//! `Negotiate ftp`: FTPS spoken in the stead of programs that know FTP only, with vsftpd, pyftpdlib and curl on both sides.
+
+use std::fs;
+use std::path::PathBuf;
+
+use pagent::lab::{Agent, Capture, Host, Running, wait_until};
+
+use crate::network::{HOST, Network, PEER, rule, with};
+
+/// A file that is too long for one record, and text that would be seen on the wire.
+fn content() -> Vec<u8> {
+    (0..400_000).flat_map(|line: u32| format!("PAYLOAD {line:08}\n").into_bytes()).collect()
+}
+
+/// The folder that a server serves, with a folder `up` to write to.
+fn served(network: &Network) -> anyhow::Result<PathBuf> {
+    let folder = network.lab.folder().join("ftp");
+    fs::create_dir_all(folder.join("up"))?;
+    fs::write(folder.join("file"), content())?;
+    Ok(folder)
+}
+
+/// vsftpd on port 21 for everybody, with these settings more.
+fn vsftpd(network: &Network, host: &Host, more: &str) -> anyhow::Result<Running> {
+    let folder = served(network)?;
+    let (file, empty) = (network.lab.folder().join("vsftpd.conf"), network.lab.folder().join("empty"));
+    fs::create_dir_all(&empty)?;
+    let settings = format!(
+        "listen=NO\nlisten_ipv6=YES\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\nanonymous_enable=YES\n\
+         no_anon_password=YES\nwrite_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\n\
+         allow_writeable_chroot=YES\nlocal_enable=NO\nconnect_from_port_20=NO\npasv_min_port=50000\npasv_max_port=50099\n\
+         anon_root={}\nsecure_chroot_dir={}\n{more}\n",
+        folder.display(),
+        empty.display()
+    );
+    fs::write(&file, settings)?;
+    host.serve(21, "/usr/sbin/vsftpd", &[&file.to_string_lossy()])
+}
+
+struct Curl<'a> {
+    network: &'a Network,
+    host: &'a Host,
+    words: Vec<String>,
+}
+
+impl Curl<'_> {
+    fn run(&self, url: &str, more: &[&str]) -> anyhow::Result<std::process::Output> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        self.host.run("curl", &[&["-sS", "-m", "20"], &words[..], &[&format!("ftp://server.example/{url}")]].concat())
+    }
+
+    /// Fetches the file and puts it back, and compares.
+    fn both_ways(&self, more: &[&str], said: &dyn Fn() -> String) -> anyhow::Result<()> {
+        let folder = self.network.lab.folder();
+        let (got, put) = (folder.join("got"), folder.join("ftp/up/put"));
+        let _ = (fs::remove_file(&got), fs::remove_file(&put));
+        let local = got.to_string_lossy();
+        let fetched = self.run("file", &[more, &["-o", &local]].concat())?;
+        assert!(fetched.status.success(), "{more:?} {fetched:?}\n{}", said());
+        assert!(fs::read(&got)? == content(), "{more:?}");
+        let stored = self.run("up/put", &[more, &["-T", &local]].concat())?;
+        assert!(stored.status.success(), "{more:?} {stored:?}\n{}", said());
+        wait_until("the file is whole", || Ok(fs::read(&put).is_ok_and(|put| put == content())))?;
+        let listed = self.run("", more)?;
+        assert!(String::from_utf8_lossy(&listed.stdout).contains("file"), "{more:?} {listed:?}\n{}", said());
+        Ok(())
+    }
+}
+
+/// Data connections that carried a file, as the daemon shows them.
+fn data_connections(agent: &Agent) -> anyhow::Result<Vec<serde_json::Value>> {
+    let sessions: Vec<serde_json::Value> = serde_json::from_str(&agent.succeed("pagent", &["connections", "--json"])?)?;
+    let long = u64::try_from(content().len())?;
+    let carried = |session: &serde_json::Value| {
+        session["bytes_in"].as_u64() >= Some(long) || session["bytes_out"].as_u64() >= Some(long)
+    };
+    Ok(sessions.into_iter().filter(carried).collect())
+}
+
+/// A client of FTPS in active mode.
+const ACTIVE: &str = "
+import ftplib, ssl, sys
+class Client(ftplib.FTP_TLS):
+    def ntransfercmd(self, cmd, rest=None):
+        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        return self.context.wrap_socket(connection, server_hostname='server.example'), size
+ftp = Client(context=ssl.create_default_context(cafile=sys.argv[2]))
+ftp.connect(sys.argv[1], 21)
+ftp.host = 'server.example'
+ftp.login()
+ftp.prot_p()
+ftp.set_pasv(False)
+with open(sys.argv[3], 'wb') as file:
+    ftp.retrbinary('RETR file', file.write)
+ftp.quit()
+";
+
+/// A client that asks for data without their protection.
+const UNPROTECTED: &str = "
+import ftplib, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+context.check_hostname = False
+ftp = ftplib.FTP_TLS(context=context)
+ftp.connect(sys.argv[1], 21)
+ftp.login()
+try:
+    ftp.retrbinary('RETR file', print)
+except ftplib.error_perm as error:
+    print(error)
+";
+
+#[test]
+fn a_server_that_knows_no_tls_serves_ftps() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = network.agent(&network.host)?;
+    let inbound = rule("FTP", "LocalPortRange 21\nDirection Inbound", "Server", "TCPIP/RING");
+    agent.install(&with(&inbound, "TTLSEnvironmentAdvancedParms", "Negotiate ftp"))?;
+    let server = vsftpd(&network, &network.host, "")?;
+    let said = || format!("{}\n{}", server.said(), agent.log());
+    let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
+    let ca = network.authority_file()?;
+    for address in HOST {
+        let words = ["--cacert", &ca, "--resolve", &format!("server.example:21:{address}")].map(str::to_owned).to_vec();
+        let curl = Curl { network: &network, host: &network.peer, words };
+        curl.both_ways(&["--ssl-reqd", "--tls-max", "1.2"], &said)?;
+        curl.both_ways(&["--ssl-reqd", "--tlsv1.3"], &said)?;
+        // Active: the server opens the data connection, and is the server of its TLS. (curl 7.88 cannot do that in TLS.)
+        let got = network.lab.folder().join("active");
+        let output = network.peer.run("/usr/bin/python3", &["-c", ACTIVE, address, &ca, &got.to_string_lossy()])?;
+        assert!(output.status.success(), "{output:?}\n{}", said());
+        assert!(fs::read(&got)? == content());
+        // Without TLS there is no login; without protection of the data there are none.
+        let plain = curl.run("file", &[])?;
+        assert!(!plain.status.success());
+        let output = network.peer.run("/usr/bin/python3", &["-c", UNPROTECTED, address, &ca])?;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "521 PROT P first\n", "{output:?}");
+    }
+    wire.stop()?;
+    assert_eq!(wire.packets_with("PAYLOAD")?, 0);
+    assert_eq!(wire.packets_with("USER anonymous")?, 2, "the two attempts without TLS");
+    assert!(wire.packets_with("AUTH")? >= 8);
+    let data = data_connections(&agent)?;
+    assert_eq!(data.len(), 10, "{data:?}");
+    assert!(data.iter().all(|session| session["secondary"] == true && !session["negotiated"].is_null()), "{data:?}");
+    Ok(())
+}
+
+/// pyftpdlib with TLS 1.3, which demands it for control and data.
+const PYFTPDLIB: &str = "
+import sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import TLS_FTPHandler
+from pyftpdlib.servers import ThreadedFTPServer
+authorizer = DummyAuthorizer()
+authorizer.add_anonymous(sys.argv[2], perm='elrw')
+TLS_FTPHandler.authorizer, TLS_FTPHandler.certfile = authorizer, sys.argv[1]
+TLS_FTPHandler.tls_control_required = TLS_FTPHandler.tls_data_required = True
+ThreadedFTPServer(('::', 21), TLS_FTPHandler).serve_forever()
+";
+
+#[test]
+fn clients_that_know_no_tls_reach_servers_that_demand_ftps() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = network.agent(&network.host)?;
+    let outbound = rule("FTP", "RemotePortRange 21\nDirection Outbound", "Client", "TCPIP/RING");
+    agent.install(&outbound.replace("HostReferenceIdDNS", "Negotiate ftp\nHostReferenceIdDNS"))?;
+    let pem = network.server_pem()?;
+    let secured = format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=YES\n\
+         ssl_ciphers=HIGH\nrsa_cert_file={pem}\nrsa_private_key_file={pem}"
+    );
+    let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
+    for which in ["vsftpd", "pyftpdlib"] {
+        let server = if which == "vsftpd" {
+            vsftpd(&network, &network.peer, &secured)?
+        } else {
+            let folder = served(&network)?.to_string_lossy().into_owned();
+            network.peer.serve(21, "/usr/bin/python3", &["-u", "-c", PYFTPDLIB, &pem, &folder])?
+        };
+        let said = || format!("{which}: {}\n{}", server.said(), agent.log());
+        for address in PEER {
+            let words = ["--resolve", &format!("server.example:21:{address}")].map(str::to_owned).to_vec();
+            let curl = Curl { network: &network, host: &network.host, words };
+            curl.both_ways(&[], &said)?;
+            curl.both_ways(&["-P", "-"], &said)?;
+        }
+    }
+    wire.stop()?;
+    assert_eq!(wire.packets_with("PAYLOAD")?, 0);
+    assert_eq!(wire.packets_with("USER")?, 0);
+    let data = data_connections(&agent)?;
+    assert_eq!(data.len(), 16, "{data:?}");
+    assert!(data.iter().all(|session| session["secondary"] == true && !session["negotiated"].is_null()), "{data:?}");
+    // vsftpd takes no data connection that does not resume the control connection's session.
+    assert!(data.iter().filter(|session| session["negotiated"]["resumed"] == true).count() >= 8, "{data:?}");
+    Ok(())
+}
