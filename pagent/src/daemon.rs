@@ -45,6 +45,7 @@ pub(crate) struct Daemon {
     retire_api: Notify,
     /// The capture rules were removed on purpose: nobody puts them back.
     released: AtomicBool,
+    stopping: AtomicBool,
     log: LogControl,
 }
 
@@ -176,6 +177,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
         refreshing: Mutex::new(()),
         retire_api: Notify::new(),
         released: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
         log,
     });
     match inheritance {
@@ -210,6 +212,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let mut upgrade = signal(SignalKind::user_defined2())?;
     info!("EZZ8432I PAGENT INITIALIZATION COMPLETE");
     notify_systemd(&format!("MAINPID={}\nREADY=1", std::process::id()));
+    tokio::spawn(Arc::clone(&daemon).stay_alive());
     let mut watch = tokio::time::interval(REPAIR);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looked = tokio::time::Instant::now();
@@ -253,6 +256,8 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     } else {
         notify_systemd("STOPPING=1");
         takeover::stop(&daemon).await;
+        daemon.stopping.store(true, Ordering::SeqCst);
+        daemon.tell_alive(false).await;
         let _ = fs::remove_file(&daemon.configuration.socket);
     }
     // The capture rules stay: what the policy protects is refused from now on, not let through.
@@ -463,6 +468,25 @@ impl Daemon {
             Ok(Ok(false)) => {}
             Ok(Err(problem)) => error!(%problem, "the capture rules are gone and cannot be put back"),
             Err(problem) => error!(%problem, "the capture rules could not be checked"),
+        }
+    }
+
+    /// Tells rules with `FailMode Open` that the daemon is there, until it is not: it stops, or another one takes over. Not
+    /// where refreshes are waited for.
+    async fn stay_alive(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(REPAIR);
+        while !self.engine.is_retired() && !self.stopping.load(Ordering::SeqCst) {
+            ticks.tick().await;
+            self.tell_alive(true).await;
+        }
+    }
+
+    async fn tell_alive(&self, alive: bool) {
+        let engine = self.engine.clone();
+        if let Ok(Err(problem)) = tokio::task::spawn_blocking(move || engine.tell_alive(alive)).await
+            && !self.released.load(Ordering::SeqCst)
+        {
+            warn!(%problem, "rules with FailMode Open cannot be told whether the daemon is there");
         }
     }
 

@@ -159,6 +159,8 @@ pub struct SecurityParameters {
     pub handshake_timeout: u32,
     /// `Negotiate`: the upgrade that comes before TLS.
     pub negotiate: Option<Protocol>,
+    /// Longest record in bytes that is sent; none: 16 KiB.
+    pub fragment: Option<u16>,
     /// Connections that may be up at a time; 0: no limit.
     pub max_connections: u32,
     /// Handshakes that may begin in a second; 0: no limit.
@@ -390,6 +392,12 @@ impl TtlsRule {
                 Some("ldap") => Some(Protocol::Ldap),
                 _ => None,
             },
+            fragment: match role {
+                Role::Client if self.choice("ClientMaxSSLFragment") == Some("Optional") => {
+                    self.choice("ClientMaxSSLFragmentLength").and_then(|length| length.parse().ok())
+                }
+                _ => None,
+            },
             max_connections: self.number("MaxConnections").unwrap_or(0),
             max_handshakes: self.number("MaxHandshakesPerSecond").unwrap_or(0),
             reset_cipher_timer: self.number("ResetCipherTimer").unwrap_or(0),
@@ -499,6 +507,12 @@ impl TtlsRule {
             Some("Off") | None => mode,
             Some(_) => Fips::Required,
         }
+    }
+
+    /// Whether its connections pass in clear text while the daemon is not there (`FailMode Open`).
+    #[must_use]
+    pub fn fails_open(&self) -> bool {
+        self.choice("FailMode") == Some("Open")
     }
 
     fn on(&self, name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pagent::lab::{Agent, BOB, Capture, Running};
+use pagent::lab::{Agent, BOB, Capture, Running, wait_until};
 
 use crate::network::{HOST, Network, PEER, rule};
 
@@ -269,5 +269,51 @@ print(connection.recv(100).decode(), flush=True)
     let said = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
     assert_eq!(wire.packets_with("late-but-secret")?, 0, "the late answer left in clear");
     assert!(said.contains("late-but-secret"), "the late answer did not arrive:\n{said}");
+    Ok(())
+}
+
+/// What a group asks for by `FailMode Open`, and no other gets.
+#[test]
+fn only_rules_that_fail_open_let_clear_text_pass_without_the_daemon() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = network.agent(&network.host)?;
+    let pem = network.server_pem()?;
+    let open = |rule: String| rule.replace("TTLSEnabled On", "TTLSEnabled On\nFailMode Open");
+    agent.install(
+        &(open(rule("OPEN_IN", "Priority 2\nLocalPortRange 8081\nDirection Inbound", "Server", "TCPIP/RING"))
+            + &open(rule("OPEN_OUT", "Priority 2\nRemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))
+            + &rule("IN", "LocalPortRange 8080-8089\nDirection Inbound", "Server", "TCPIP/RING")
+            + &rule("OUT", "RemotePortRange 8440-8449\nDirection Outbound", "Client", "TCPIP/RING")),
+    )?;
+    let _closed = network.web(&network.host, 8080, "the page")?;
+    let _open = network.web(&network.host, 8081, "the page")?;
+    let _plain = network.web(&network.peer, 8444, "the page")?;
+    let tls = |port: &str| {
+        network.peer.serve(port.parse()?, "openssl", &["s_server", "-accept", port, "-cert", &pem, "-www", "-quiet"])
+    };
+    let get = |from_host: bool, url: String| -> anyhow::Result<String> {
+        let host = if from_host { &network.host } else { &network.peer };
+        let output = host.run("curl", &["-sS", "-m", "5", &url])?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let inbound = |port: u16| get(false, format!("http://{}:{port}/", HOST[0]));
+    let outbound = |port: u16| get(true, format!("http://{}:{port}/", PEER[0]));
+    {
+        let _server = tls("8443")?;
+        assert!(outbound(8443)?.contains("TLSv1.3"));
+    }
+    let _server = network.web(&network.peer, 8443, "the page")?;
+    let all =
+        || -> anyhow::Result<[String; 4]> { Ok([inbound(8080)?, inbound(8081)?, outbound(8444)?, outbound(8443)?]) };
+    let (nothing, page) = (String::new(), "the page".to_owned());
+    let refused = [nothing.clone(), nothing.clone(), nothing.clone(), nothing.clone()];
+    assert_eq!(all()?, refused, "with the daemon all are closed to clear text");
+    let opened = [nothing.clone(), page.clone(), nothing, page];
+    agent.kill()?;
+    wait_until("the two are open after a crash", || Ok(all()? == opened))?;
+    agent.start()?;
+    assert_eq!(all()?, refused);
+    agent.stop()?;
+    assert_eq!(all()?, opened, "they are open at once when the daemon is stopped");
     Ok(())
 }

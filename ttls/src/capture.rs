@@ -40,6 +40,21 @@ pub struct Ruleset {
     pub observation: Option<Observation>,
 }
 
+/// The set that holds TCP's number while the daemon is there: what rules with `FailMode Open` look at.
+const ALIVE: &str = "alive";
+/// How long the daemon counts as there after each [`alive`].
+const ALIVE_SECONDS: u32 = 5;
+
+/// The commands that tell the kernel that the daemon is there, for some seconds.
+pub(crate) fn alive() -> String {
+    format!("flush set inet pagent {ALIVE}\nadd element inet pagent {ALIVE} {{ tcp timeout {ALIVE_SECONDS}s }}\n")
+}
+
+/// The command that tells it that the daemon is about to go.
+pub(crate) fn gone() -> String {
+    format!("flush set inet pagent {ALIVE}\n")
+}
+
 impl Ruleset {
     /// The whole table as `nft -f` reads it: one transaction that replaces the table at once. `uid_of` resolves a
     /// user id to a uid; a user it does not know is left to the engine. `holders` are the processes that have sets of
@@ -71,6 +86,10 @@ impl Ruleset {
 table inet pagent
 delete table inet pagent
 table inet pagent {{
+	set {ALIVE} {{
+		type inet_proto
+		flags timeout
+	}}
 {sets}	chain refused {{
 		reject with tcp reset
 	}}
@@ -195,13 +214,23 @@ fn rules(policy: &Policy, direction: Direction, capture: &str, uid_of: &dyn Fn(&
     let for_direction = |rule: &&std::sync::Arc<TtlsRule>| rule.conditions.direction.is_none_or(|own| own == direction);
     for rule in policy.ttls.iter().filter(for_direction) {
         let (user, exact) = user_match(&rule.conditions, direction, uid_of);
-        let verdict = match (rule.enabled(), exact) {
-            (true, _) => capture,
-            (false, true) => "accept",
-            (false, false) => continue,
+        let ends = |verdict: &str| {
+            address_matches(&rule.conditions, direction).into_iter().fold(String::new(), |mut text, family| {
+                let _ = writeln!(text, "\t\t{family}{user}{verdict} comment \"{}\"", comment(&rule.name));
+                text
+            })
         };
-        for family in address_matches(&rule.conditions, direction) {
-            let _ = writeln!(text, "\t\t{family}{user}{verdict} comment \"{}\"", comment(&rule.name));
+        match (rule.enabled(), rule.fails_open()) {
+            (true, false) => text += &ends(capture),
+            (true, true) => {
+                text += &ends(&format!("meta l4proto @{ALIVE} {capture}"));
+                // Without the daemon the search ends here, but where another rule may be the connection's.
+                if exact {
+                    text += &ends("accept");
+                }
+            }
+            (false, _) if exact => text += &ends("accept"),
+            (false, _) => {}
         }
     }
     text
@@ -424,6 +453,30 @@ TTLSEnvironmentAction E
             "ip daddr { 10.1.1.1 } accept comment \"BYPASS\"\n\
              meta skuid 1001 accept comment \"BYUSER\"\n\
              tcp dport { 1-65535 } goto redirected comment \"ALL\""
+        );
+    }
+
+    #[test]
+    fn a_rule_that_fails_open_asks_whether_the_daemon_is_there() {
+        let open = |conditions: &str| {
+            let group = "TTLSGroupAction OPEN\n{\nTTLSEnabled On\nFailMode Open\n}\n";
+            ruleset(
+                &(rule("R", conditions, "OPEN", 9)
+                    + &rule("S", "RemotePortRange 1-99\nDirection Outbound", "ON", 1)
+                    + group),
+            )
+        };
+        assert_eq!(
+            open("RemotePortRange 21\nDirection Outbound"),
+            "tcp dport { 21 } meta l4proto @alive goto redirected comment \"R\"\n\
+             tcp dport { 21 } accept comment \"R\"\n\
+             tcp dport { 1-99 } goto redirected comment \"S\""
+        );
+        // Whose the connection is the kernel cannot tell: without the daemon it may be the next rule's.
+        assert_eq!(
+            open("RemotePortRange 21\nJobname X\nDirection Outbound"),
+            "tcp dport { 21 } meta l4proto @alive goto redirected comment \"R\"\n\
+             tcp dport { 1-99 } goto redirected comment \"S\""
         );
     }
 

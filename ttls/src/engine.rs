@@ -15,7 +15,7 @@ use stack::Endpoints;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
 
-use crate::capture::{Observation, Ruleset};
+use crate::capture::{self, Observation, Ruleset};
 use crate::connection::{Arrival, accept};
 use crate::control::{self, Answer, Refusal, Request};
 use crate::environment::{Environment, Key};
@@ -291,8 +291,24 @@ impl Engine {
         };
         let predecessors = predecessors.pids();
         let holders = [&[std::process::id()], predecessors.as_slice()].concat();
-        let text = capture.ruleset().text(policy, &holders, &uid_of) + &pairs.elements();
-        capture.kernel().replace(&text, &capture.ruleset().hold(), &predecessors)
+        let text = capture.ruleset().text(policy, &holders, &uid_of);
+        let live = pairs.elements() + &capture::alive();
+        capture.kernel().replace(&text, &live, &capture.ruleset().hold(), &predecessors)
+    }
+
+    /// Tells the kernel that the daemon is there, or about to go, where rules with `FailMode Open` want to know. It has to be
+    /// told every second.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be told; connections of these rules then pass in clear text.
+    pub fn tell_alive(&self, alive: bool) -> Result<(), InstallError> {
+        let Shared { settings, installed, .. } = self.shared.as_ref();
+        let Some(capture) = &settings.capture else { return Ok(()) };
+        if !installed.load().policy.ttls.iter().any(|rule| rule.fails_open()) {
+            return Ok(());
+        }
+        capture.kernel().change(&if alive { capture::alive() } else { capture::gone() })
     }
 
     /// Puts the installed policy's capture rules in place of what another process loaded.

@@ -247,6 +247,7 @@ impl Builder<'_> {
             },
         };
         config.require_ems = self.parameters.require_extended_master_secret || demanded;
+        config.max_fragment_size = self.parameters.fragment.map(usize::from);
         config.enable_sni = self.parameters.server_name_indication.is_some();
         config.resumption = Resumption::disabled();
         self.check_fips(config.fips())?;

@@ -25,8 +25,8 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Replaces the capture table in one transaction and keeps the text for the next boot. What the sets of `holders` have
-    /// in the table that goes they have in the one that comes.
+    /// Replaces the capture table in one transaction and keeps the text for the next boot; `live` is what the table has beside
+    /// while this process runs. What the sets of `holders` have in the table that goes they have in the one that comes.
     ///
     /// The file is written first: if the machine stops between the two, the next boot captures what is about to be
     /// captured, not less.
@@ -34,15 +34,14 @@ impl Kernel {
     /// # Errors
     ///
     /// When nft is missing or refuses, or the file cannot be written; the table in the kernel is then unchanged.
-    pub(crate) fn replace(&self, text: &str, hold: &str, holders: &[u32]) -> Result<(), InstallError> {
+    pub(crate) fn replace(&self, text: &str, live: &str, hold: &str, holders: &[u32]) -> Result<(), InstallError> {
         let _locked = self.lock()?;
-        let mut text = text.to_owned();
+        let mut live = live.to_owned();
         for name in holders.iter().flat_map(|holder| [4, 6].map(|family| secondary_set(family, *holder))) {
             for (local, remote) in pairs_in(&name)? {
-                let _ = writeln!(text, "add element inet pagent {name} {{ {local} . {remote} }}");
+                let _ = writeln!(live, "add element inet pagent {name} {{ {local} . {remote} }}");
             }
         }
-        let text = text.as_str();
         let file = |source| InstallError::File { path: self.boot_file.clone(), source };
         let previous = fs::read(&self.boot_file).ok();
         let temporary = self.boot_file.with_extension("nft.new");
@@ -54,7 +53,7 @@ impl Kernel {
             fs::rename(&temporary, &self.boot_file)
         };
         write().map_err(file)?;
-        nft(text).inspect_err(|_| {
+        nft(&(text.to_owned() + &live)).inspect_err(|_| {
             let _ = match &previous {
                 Some(previous) => fs::write(&self.boot_file, previous),
                 None => fs::remove_file(&self.boot_file),
@@ -62,7 +61,7 @@ impl Kernel {
         })
     }
 
-    /// Changes the capture table's sets.
+    /// Changes sets of the capture table.
     ///
     /// # Errors
     ///

@@ -109,6 +109,8 @@ pub enum Problem {
         "rule `{rule}` refuses every client that sends a name: ServerHandshakeSNIMatch is Required, no ServerHandshakeSNIList is coded"
     )]
     RefusesNames { rule: String },
+    #[error("rule `{rule}` leaves its connections in clear text while the daemon is not there: FailMode is Open")]
+    FailsOpen { rule: String },
     #[error("the comment speaks of {said}, the codes are {coded}")]
     CommentContradicts { said: String, coded: String },
     #[error("`{word}` in a `pagent: allow` comment is no warning's code")]
@@ -191,6 +193,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0231", "a rule whose time never comes"),
     ("PAG0232", "a list that looks like a range"),
     ("PAG0233", "a server rule that refuses every client that sends a name"),
+    ("PAG0234", "a rule that lets connections pass in clear text while the daemon is not there"),
     ("PAG0301", "a directive that steers what this agent does not have"),
     ("PAG0302", "a rule codes no TLS version"),
 ];
@@ -255,6 +258,7 @@ impl Problem {
             Self::NeverActive { .. } => "PAG0231",
             Self::LooksLikeRange { .. } => "PAG0232",
             Self::RefusesNames { .. } => "PAG0233",
+            Self::FailsOpen { .. } => "PAG0234",
             Self::Idle { .. } => "PAG0301",
             Self::UncodedVersions { .. } => "PAG0302",
         }

@@ -63,6 +63,13 @@ impl Resolver<'_> {
             let reason = "ApplicationControlled leaves the upgrade to the program";
             report(Problem::NoEffect { parameter: "Negotiate", value, reason }, coded(&["Negotiate"]), None);
         }
+        if rule.fails_open() {
+            report(Problem::FailsOpen { rule: name() }, coded(&["FailMode"]), None);
+        }
+        if client && rule.effective("ClientMaxSSLFragment").values == [Value::Choice("Optional")] {
+            let reason = "records sent are no longer, but the peer is not asked to do the same (RFC 6066)";
+            report(Problem::Idle { directive: "ClientMaxSSLFragment", reason }, coded(&["ClientMaxSSLFragment"]), None);
+        }
         const UNWRITTEN: u32 = 16 | 32;
         if parameters.trace & UNWRITTEN != 0 {
             let reason = "flow and data messages (16, 32) are not written";

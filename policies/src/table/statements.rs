@@ -263,14 +263,13 @@ const ADVANCED: &[Parameter] = &[
          Required, where the handshake fails when the server declines.",
     )
     .or("Off")
-    .values(&[("Optional", Differs(NO_FRAGMENT)), ("Required", Refused(NO_FRAGMENT))]),
+    .values(&[("Required", Refused(NO_FRAGMENT))]),
     row(
         "ClientMaxSSLFragmentLength",
         Kind::Choice(&["512", "1024", "2048", "4096"]),
         "Longest record in bytes that a client asks for: 512, 1024, 2048 or 4096. Needed unless \
          ClientMaxSSLFragment is Off.",
-    )
-    .idle(NO_FRAGMENT),
+    ),
     row(
         "ServerHandshakeSNI",
         REQUIRED_OPTIONAL_OFF,
@@ -554,6 +553,15 @@ pub const STATEMENTS: &[Statement] = &[
                 "FIPS 140-3, written 140-3 [INDICATE] [FAIL ON|OFF]: INDICATE reports what is not approved, \
                  FAIL ON (assumed) refuses it, FAIL OFF goes on.",
             )
+            .ours(),
+            row(
+                "FailMode",
+                Kind::Choice(&["Closed", "Open"]),
+                "What becomes of connections while the daemon is not there: Closed refuses them, Open lets them pass in \
+                 clear text, as z/OS does.",
+            )
+            .or("Closed")
+            .quiet()
             .ours(),
             inline(
                 "TTLSGroupAdvancedParms",
