@@ -1,11 +1,12 @@
 //! `pagent.toml`: where things are. What connections get is the policy's business, not this file's.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use ttls::{Listener, Marks};
+use ttls::{Listener, Marks, TicketSecret};
 
 /// The file that is read when none is named.
 pub(crate) const DEFAULT_PATH: &str = "/etc/pagent/pagent.toml";
@@ -28,6 +29,9 @@ pub(crate) struct Configuration {
     pub(crate) saf: Option<String>,
     /// The owner of key rings that policies name without one.
     pub(crate) ring_owner: String,
+    /// A file of 32 bytes or more that daemons share, on several hosts or one after the other, so that each resumes the others'
+    /// TLS sessions. Without it the keys of session tickets are the process's own.
+    pub(crate) ticket_secret: Option<PathBuf>,
     /// What is logged: `error`, `warn`, `info`, `debug`, or tracing's filter syntax. Without it the policy's LogLevel
     /// counts, and `info` without that.
     pub(crate) log: Option<String>,
@@ -92,6 +96,7 @@ impl Default for Configuration {
             image: "TCPIP".to_owned(),
             saf: None,
             ring_owner: "TCPIP".to_owned(),
+            ticket_secret: None,
             log: None,
             capture: Capture::default(),
             listen: Vec::new(),
@@ -167,6 +172,29 @@ impl Configuration {
         let listener =
             |listen: &Listen| Listener { address: listen.address, target: listen.target, rule: listen.rule.clone() };
         self.listen.iter().map(listener).collect()
+    }
+
+    /// The secret of session tickets, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// When its file cannot be read, others can read it too, or it is too short.
+    pub(crate) fn read_ticket_secret(&self) -> anyhow::Result<Option<TicketSecret>> {
+        let Some(path) = &self.ticket_secret else { return Ok(None) };
+        let context = || format!("ticket_secret {} cannot be read", path.display());
+        let mode = std::fs::metadata(path).with_context(context)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            bail!("ticket_secret {} can be read by others: chmod 600", path.display());
+        }
+        let bytes = std::fs::read(path).with_context(context)?;
+        let Some(secret) = TicketSecret::new(&bytes) else {
+            let (found, shortest) = (bytes.len(), TicketSecret::SHORTEST);
+            bail!(
+                "ticket_secret {} has {found} bytes; expected {shortest} or more: `openssl rand -out FILE 64`",
+                path.display()
+            );
+        };
+        Ok(Some(secret))
     }
 
     /// The SAF database's URL.

@@ -162,7 +162,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let monitor = start_monitor(&configuration, &smf)?;
     let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };
     let control = inheritance.as_mut().and_then(Inheritance::control);
-    let settings = engine_settings(&configuration);
+    let settings = engine_settings(&configuration)?;
     let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())), inheritance.as_mut())?;
     let listener = listen(&configuration.socket, control)?;
     let control = listener.as_fd().try_clone_to_owned()?;
@@ -267,7 +267,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     Ok(())
 }
 
-fn engine_settings(configuration: &Configuration) -> Settings {
+fn engine_settings(configuration: &Configuration) -> anyhow::Result<Settings> {
     let observation = configuration.zert.enabled.then_some(Observation {
         group: configuration.zert.group,
         packets: configuration.zert.packets,
@@ -281,12 +281,13 @@ fn engine_settings(configuration: &Configuration) -> Settings {
         boot_file: configuration.boot_file(),
         observation,
     });
-    Settings {
+    Ok(Settings {
         capture,
         listeners: configuration.listeners(),
         rings: configuration.rings(),
         ring_owner: configuration.ring_owner.clone(),
-    }
+        ticket_secret: configuration.read_ticket_secret()?,
+    })
 }
 
 /// Starts the installed program as the one that takes over, in this one's place in the service.

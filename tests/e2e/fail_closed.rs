@@ -212,7 +212,7 @@ fn an_orderly_stop_refuses_and_only_release_opens() -> anyhow::Result<()> {
 fn capture_rules_that_somebody_removes_come_back() -> anyhow::Result<()> {
     let stage = Stage::set()?;
     stage.network.host.succeed("nft", &["flush", "ruleset"])?;
-    pagent::lab::wait_until("the table is back", || {
+    wait_until("the table is back", || {
         Ok(stage.network.host.succeed("nft", &["list", "tables"])?.contains("table inet pagent\n"))
     })?;
     assert_eq!(stage.peer_connects(4)?.0, 0, "clear text is refused again");

@@ -1,6 +1,7 @@
 //! A daemon that takes over from a running one (`pagent run --takeover`).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use pagent::lab::{Capture, Running, wait_until};
 
@@ -138,6 +139,57 @@ fn a_daemon_that_cannot_take_over_changes_nothing() -> anyhow::Result<()> {
     agent.records_when("the connection in clear text is recorded by the new daemon", |records| {
         records.iter().any(|record| record["local"]["port"] == 8081 || record.to_string().contains("8081"))
     })?;
+    Ok(())
+}
+
+/// A session of one daemon is resumed by the next where both know the secret.
+#[test]
+fn daemons_that_share_a_secret_resume_each_other_s_sessions() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = network.agent(&network.host)?;
+    let _program = network.web(&network.host, 8080, "the page")?;
+    let secret = network.lab.folder().join("secret");
+    let configured = format!("ticket_secret = \"{}\"", secret.display());
+    let handshake = |how: &str, version: &str| -> anyhow::Result<String> {
+        let session = network.lab.folder().join(version);
+        let script = format!(
+            "(printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 0.3) | openssl s_client -connect {}:8080 -{version} {how} {} -ign_eof 2>&1 \
+             | grep -oE '^(New|Reused)'",
+            HOST[0],
+            session.display()
+        );
+        Ok(String::from_utf8_lossy(&network.peer.run("sh", &["-c", &script])?.stdout).trim().to_owned())
+    };
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    for shared in [false, true] {
+        if shared {
+            fs::write(&secret, [7; 31])?;
+            agent.configure(&configured)?;
+            let said = agent.start_in_vain(&[])?;
+            assert!(said.contains("can be read by others: chmod 600"), "{said}");
+            fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
+            let said = agent.start_in_vain(&[])?;
+            assert!(said.contains("has 31 bytes; expected 32 or more"), "{said}");
+            fs::write(&secret, [7; 32])?;
+        }
+        agent.install(&policy)?;
+        for version in ["tls1_2", "tls1_3"] {
+            assert_eq!(handshake("-sess_out", version)?, "New");
+            assert_eq!(handshake("-sess_in", version)?, "Reused", "{version}");
+        }
+        let status = agent.succeed("pagent", &["status"])?;
+        assert!(status.contains("rule IN: 2 full handshakes, 2 resumed (50 %)"), "{status}");
+        let mut old = agent.take_over()?;
+        assert!(old.wait()?.success());
+        for version in ["tls1_2", "tls1_3"] {
+            assert_eq!(handshake("-sess_in", version)?, if shared { "Reused" } else { "New" }, "{version}");
+        }
+        agent.stop()?;
+    }
+    // Another certificate is another environment.
+    network.authority.write_ring(&agent.ring("TCPIP", "RING"), Some("server.example"))?;
+    agent.start()?;
+    assert_eq!(handshake("-sess_in", "tls1_3")?, "New");
     Ok(())
 }
 

@@ -54,6 +54,16 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         (now.duration_since(made) <= self.timeout).then_some(value)
     }
 
+    /// Everything that is kept, expired or not.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.entries.values().map(|(_, value)| value)
+    }
+
+    /// The ages of the entries that have not expired.
+    pub(crate) fn ages(&self, now: Instant) -> impl Iterator<Item = Duration> {
+        self.entries.values().map(move |(made, _)| now.duration_since(*made)).filter(|age| *age <= self.timeout)
+    }
+
     /// Keeps the entries of some keys only.
     pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.entries.retain(|key, _| keep(key));

@@ -28,7 +28,9 @@ use crate::own;
 use crate::registry::{Observer, Registry, Session};
 use crate::revocation::Lists;
 use crate::secondary::{self, Pairs};
+use crate::sessions::Kept;
 use crate::sockets::{Marking, check_port_protection, inbound_address, listen, outbound_addresses};
+use crate::tickets::TicketSecret;
 
 /// How the engine is set up; fixed while it runs.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub rings: PathBuf,
     /// The owner of rings named without one.
     pub ring_owner: String,
+    /// What ticket keys are made from, where several daemons share them.
+    pub ticket_secret: Option<TicketSecret>,
 }
 
 /// The kernel's share in the capture of connections.
@@ -137,6 +141,11 @@ pub struct EnvironmentStatus {
     pub full: u64,
     /// Resumed handshakes.
     pub resumed: u64,
+    /// The sessions that are kept for resumption.
+    #[serde(flatten)]
+    pub kept: Kept,
+    /// Seconds since the ticket key in use was made, where tickets are sent.
+    pub ticket_key_age: Option<u64>,
     /// Whether the rule asks for FIPS 140-3.
     pub fips_asked: bool,
     /// Whether everything it may negotiate is approved and comes from the module.
@@ -434,6 +443,8 @@ impl Engine {
                     environment: environment.key.parameters.environment.clone(),
                     full,
                     resumed,
+                    kept: environment.kept(),
+                    ticket_key_age: environment.ticket_key_age(),
                     fips_asked: environment.key.parameters.fips != Fips::Off,
                     fips: environment.is_fips(),
                 }
@@ -471,7 +482,8 @@ fn environment(
         return Ok(Arc::clone(found));
     }
     let marks = settings.capture.as_ref().map(|capture| capture.marks);
-    let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring, lists, marks)?);
+    let made =
+        Arc::new(Environment::new(rule, key.clone(), &location, &ring, lists, marks, settings.ticket_secret.as_ref())?);
     known.insert(key, Arc::clone(&made));
     Ok(made)
 }

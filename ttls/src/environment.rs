@@ -15,7 +15,10 @@ use policies::parameters::{ClientAuth, Fips, Protocol, Role, SecurityParameters}
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, StoresServerSessions,
+    WebPkiClientVerifier,
+};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -25,9 +28,10 @@ use crate::error::InstallError;
 use crate::limits::Limits;
 use crate::marks::Marks;
 use crate::revocation::{Lists, Revocation, RevocationError};
-use crate::sessions::{ClientSessions, ServerSessions, TicketKeys};
+use crate::sessions::{ClientSessions, Kept, ServerSessions};
 use crate::signatures;
 use crate::stapling::{self, Identity};
+use crate::tickets::{TicketKeys, TicketSecret};
 use crate::verify::{ClientVerifier, ServerVerifier, matches};
 
 /// What makes two environments the same.
@@ -58,7 +62,7 @@ pub(crate) struct Environment {
 #[derive(Debug)]
 enum Side {
     Client { config: Arc<ClientConfig>, sessions: Arc<ClientSessions> },
-    Server(Arc<ServerConfig>),
+    Server { config: Arc<ServerConfig>, sessions: Option<Arc<ServerSessions>>, tickets: Option<Arc<TicketKeys>> },
 }
 
 /// How a connection shakes hands.
@@ -76,11 +80,14 @@ impl Environment {
         ring: &Ring,
         lists: Lists,
         marks: Option<Marks>,
+        ticket_secret: Option<&TicketSecret>,
     ) -> Result<Self, InstallError> {
         let parameters = &key.parameters;
         let mut builder = Builder {
             rule: &rule.name,
+            key: &key,
             parameters,
+            ticket_secret,
             location,
             ring,
             revocation: None,
@@ -121,7 +128,7 @@ impl Environment {
     /// What a connection to `destination` does; for a server the destination plays no part.
     pub(crate) fn handshake(&self, destination: SocketAddr) -> Handshake {
         match &self.side {
-            Side::Server(config) => Handshake::Server(Arc::clone(config)),
+            Side::Server { config, .. } => Handshake::Server(Arc::clone(config)),
             Side::Client { config, sessions } => {
                 let mut config = ClientConfig::clone(config);
                 if self.key.parameters.cache_capacity > 0 && self.key.parameters.tickets {
@@ -143,7 +150,7 @@ impl Environment {
     pub(crate) fn is_fips(&self) -> bool {
         match &self.side {
             Side::Client { config, .. } => config.fips(),
-            Side::Server(config) => config.fips(),
+            Side::Server { config, .. } => config.fips(),
         }
     }
 
@@ -204,6 +211,22 @@ impl Environment {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The sessions that are kept for resumption.
+    pub(crate) fn kept(&self) -> Kept {
+        match &self.side {
+            Side::Client { sessions, .. } => sessions.kept(),
+            Side::Server { sessions, .. } => sessions.as_ref().map(|sessions| sessions.kept()).unwrap_or_default(),
+        }
+    }
+
+    /// Seconds since the ticket key in use was made, where tickets are sent.
+    pub(crate) fn ticket_key_age(&self) -> Option<u64> {
+        match &self.side {
+            Side::Client { .. } => None,
+            Side::Server { tickets, .. } => tickets.as_ref().map(|tickets| tickets.age()),
+        }
+    }
+
     /// Full and resumed handshakes so far.
     pub(crate) fn handshakes(&self) -> (u64, u64) {
         (self.full.load(Ordering::Relaxed), self.resumed.load(Ordering::Relaxed))
@@ -212,7 +235,9 @@ impl Environment {
 
 struct Builder<'a> {
     rule: &'a str,
+    key: &'a Key,
     parameters: &'a SecurityParameters,
+    ticket_secret: Option<&'a TicketSecret>,
     location: &'a RingLocation,
     ring: &'a Ring,
     revocation: Option<Arc<Revocation>>,
@@ -298,21 +323,29 @@ impl Builder<'_> {
         config.ignore_client_order = true; // the policy's order counts
         config.require_ems = self.parameters.require_extended_master_secret || demanded;
         let parameters = self.parameters;
+        let (mut sessions, mut tickets) = (None, None);
         if parameters.cache_capacity == 0 {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         } else {
             let timeout = Duration::from_secs(parameters.cache_timeout.into());
-            config.session_storage = ServerSessions::new(parameters.cache_capacity as usize, timeout);
+            let store = ServerSessions::new(parameters.cache_capacity as usize, timeout);
+            config.session_storage = Arc::clone(&store) as Arc<dyn StoresServerSessions>;
+            sessions = Some(store);
             config.send_tls13_tickets = parameters.ticket_count as usize;
             if parameters.tickets {
                 let refresh = Duration::from_secs(parameters.ticket_key_refresh.into());
                 let timeout = Duration::from_secs(parameters.ticket_timeout.into());
-                config.ticketer = TicketKeys::new(refresh, timeout).map_err(|error| self.tls(error))?;
+                let keys = match self.ticket_secret {
+                    Some(secret) => TicketKeys::shared(refresh, timeout, secret, self.key),
+                    None => TicketKeys::own(refresh, timeout).map_err(|error| self.tls(error))?,
+                };
+                config.ticketer = Arc::clone(&keys) as Arc<dyn ProducesTickets>;
+                tickets = Some(keys);
             }
         }
         self.check_fips(config.fips())?;
-        Ok(Side::Server(Arc::new(config)))
+        Ok(Side::Server { config: Arc::new(config), sessions, tickets })
     }
 
     /// A configuration for a rule that demands FIPS 140-3 is one that the module approves as a whole.

@@ -36,6 +36,7 @@ mod signatures;
 mod sockets;
 mod stapling;
 mod sys;
+mod tickets;
 mod trace;
 mod verify;
 
@@ -51,3 +52,5 @@ pub use marks::Marks;
 pub use registry::{Negotiated, Observer, Session, SessionState};
 pub use relay::Traffic;
 pub use revocation::{Moment, RevocationError};
+pub use sessions::Kept;
+pub use tickets::TicketSecret;

@@ -1,4 +1,4 @@
-//! The handshake caches: sessions and tickets kept for resumption, bounded in number and time.
+//! The handshake caches: sessions kept for resumption, bounded in number and time.
 //!
 //! Each environment has its own, so a session made under one action or key ring is never resumed under another.
 
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
-use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{ProducesTickets, StoresServerSessions};
+use rustls::server::StoresServerSessions;
 use rustls_pki_types::ServerName;
+use serde::Serialize;
 
 use crate::cache::Cache;
 
@@ -49,9 +49,37 @@ impl ClientSessions {
         lock(&self.servers).retain(|(known, _)| *known != server);
     }
 
+    /// How many sessions are kept, and for how long the oldest.
+    pub(crate) fn kept(&self) -> Kept {
+        let servers = lock(&self.servers);
+        let made = servers.values().flat_map(|remembered| {
+            let tls12 = remembered.tls12.iter().map(|(made, _)| *made);
+            tls12.chain(remembered.tls13.iter().map(|(made, _)| *made))
+        });
+        Kept::of(made.map(|made| made.elapsed()).filter(|age| *age <= self.timeout))
+    }
+
     /// The store a connection to `server` uses.
     pub(crate) fn of(self: &Arc<Self>, server: SocketAddr) -> Arc<dyn ClientSessionStore> {
         Arc::new(OneServer { sessions: Arc::clone(self), server })
+    }
+}
+
+/// The sessions that a cache holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Kept {
+    /// How many.
+    pub sessions: usize,
+    /// Seconds since the oldest was made.
+    pub oldest: Option<u64>,
+}
+
+impl Kept {
+    fn of(ages: impl Iterator<Item = Duration>) -> Self {
+        ages.fold(Self::default(), |kept, age| Self {
+            sessions: kept.sessions + 1,
+            oldest: kept.oldest.max(Some(age.as_secs())),
+        })
     }
 }
 
@@ -131,6 +159,11 @@ impl ServerSessions {
     pub(crate) fn new(capacity: usize, timeout: Duration) -> Arc<Self> {
         Arc::new(Self { sessions: Mutex::new(Cache::new(capacity, timeout)) })
     }
+
+    /// How many sessions are kept, and for how long the oldest.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept::of(lock(&self.sessions).ages(Instant::now()))
+    }
 }
 
 impl StoresServerSessions for ServerSessions {
@@ -158,52 +191,6 @@ impl StoresServerSessions for ServerSessions {
     }
 }
 
-/// Ticket keys: a new one every `refresh`; a key seals no ticket after that and opens none after `timeout` more.
-#[derive(Debug)]
-pub(crate) struct TicketKeys {
-    refresh: Duration,
-    timeout: Duration,
-    keys: Mutex<VecDeque<(Instant, Arc<dyn ProducesTickets>)>>,
-}
-
-impl TicketKeys {
-    pub(crate) fn new(refresh: Duration, timeout: Duration) -> Result<Arc<Self>, rustls::Error> {
-        let first = (Instant::now(), Ticketer::new()?);
-        Ok(Arc::new(Self { refresh, timeout, keys: Mutex::new(VecDeque::from([first])) }))
-    }
-
-    /// The keys in use, the newest last.
-    fn keys(&self, now: Instant) -> Vec<Arc<dyn ProducesTickets>> {
-        let mut keys = lock(&self.keys);
-        let newest = keys.back().map(|(made, _)| *made);
-        if newest.is_none_or(|made| now.duration_since(made) > self.refresh)
-            && let Ok(key) = Ticketer::new()
-        {
-            keys.push_back((now, key));
-        }
-        keys.retain(|(made, _)| now.duration_since(*made) <= self.refresh + self.timeout);
-        keys.iter().map(|(_, key)| Arc::clone(key)).collect()
-    }
-}
-
-impl ProducesTickets for TicketKeys {
-    fn enabled(&self) -> bool {
-        true
-    }
-
-    fn lifetime(&self) -> u32 {
-        u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX)
-    }
-
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.keys(Instant::now()).last()?.encrypt(plain)
-    }
-
-    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.keys(Instant::now()).iter().rev().find_map(|key| key.decrypt(cipher))
-    }
-}
-
 /// A poisoned cache is still a cache: its entries are whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -218,17 +205,5 @@ mod tests {
         let sessions = ServerSessions::new(0, Duration::from_secs(600));
         assert!(!sessions.put(vec![1], vec![2]));
         assert_eq!(sessions.get(&[1]), None);
-    }
-
-    #[test]
-    fn a_ticket_is_opened_by_its_key_until_the_key_is_too_old() {
-        let keys = TicketKeys::new(Duration::from_secs(300), Duration::from_secs(600)).expect("keys");
-        let ticket = keys.encrypt(b"session").expect("a ticket");
-        let open = |keys: &TicketKeys, after: u64| {
-            let now = Instant::now() + Duration::from_secs(after);
-            keys.keys(now).iter().find_map(|key| key.decrypt(&ticket))
-        };
-        assert_eq!(open(&keys, 301).as_deref(), Some(b"session".as_slice()));
-        assert_eq!(open(&keys, 901), None);
     }
 }

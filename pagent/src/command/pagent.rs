@@ -202,11 +202,18 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
             (true, true) => ", FIPS 140-3",
             (true, false) => ", FIPS 140-3 asked for, not all approved",
         };
+        let (full, resumed) = (number("full"), number("resumed"));
+        let ratio = (100 * resumed).checked_div(full + resumed).unwrap_or(0);
+        let mut kept = format!("{} sessions kept", number("sessions"));
+        if let Some(oldest) = rule.get("oldest").and_then(serde_json::Value::as_u64) {
+            kept += &format!(", the oldest for {oldest} s");
+        }
+        if let Some(age) = rule.get("ticket_key_age").and_then(serde_json::Value::as_u64) {
+            kept += &format!("; ticket key {age} s old");
+        }
         lines.push(format!(
-            "rule {}: {} full handshakes, {} resumed{fips}",
+            "rule {}: {full} full handshakes, {resumed} resumed ({ratio} %); {kept}{fips}",
             rule.get("rule").and_then(serde_json::Value::as_str).unwrap_or_default(),
-            number("full"),
-            number("resumed")
         ));
     }
     if let Some(refused) = status.pointer("/policy/refused").and_then(serde_json::Value::as_str) {
