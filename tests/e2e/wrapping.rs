@@ -134,3 +134,39 @@ print(connection.recv(100).decode(), flush=True)
     running.wait_for("after")?;
     Ok(())
 }
+
+/// The kernel has one set for rules that stand side by side: what one of them says of addresses and another of ports must
+/// not be mixed. A web server in clear text gives its page only where nothing is captured.
+#[test]
+fn rules_side_by_side_capture_exactly_what_they_say() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let servers: Vec<_> = [7001, 7002, 7003]
+        .into_iter()
+        .flat_map(|port| [network.web(&network.peer, port, "clear"), network.web(&network.host, port, "clear")])
+        .collect::<anyhow::Result<_>>()?;
+    let mut agent = network.agent(&network.host)?;
+    let mut policy = String::new();
+    let captured = [(0, 7001), (1, 7002), (0, 7003), (1, 7003)];
+    for (family, port) in captured {
+        let name = format!("{family}_{port}");
+        let outbound = format!("RemoteAddr {}\nRemotePortRange {port}\nDirection Outbound", PEER[family]);
+        policy += &rule(&format!("OUT_{name}"), &outbound, "Client", "TCPIP/RING");
+        let inbound = format!(
+            "LocalAddr {}\nRemoteAddr {}\nLocalPortRange {port}\nDirection Inbound",
+            HOST[family], PEER[family]
+        );
+        policy += &rule(&format!("IN_{name}"), &inbound, "Server", "TCPIP/RING");
+    }
+    agent.install(&policy)?;
+    let table = network.host.succeed("nft", &["list", "table", "inet", "pagent"])?;
+    assert!(table.contains("@rules0 goto redirected"), "{table}");
+    for (family, port) in [0, 1].into_iter().flat_map(|family| [7001, 7002, 7003].map(|port| (family, port))) {
+        let outbound = network.host.run("curl", &["-sS", "-m", "5", &url("http", PEER[family], port)])?;
+        let inbound = network.peer.run("curl", &["-sS", "-m", "5", &url("http", HOST[family], port)])?;
+        let clear = !captured.contains(&(family, port));
+        assert_eq!(outbound.stdout == b"clear", clear, "outbound {family} {port}\n{table}");
+        assert_eq!(inbound.stdout == b"clear", clear, "inbound {family} {port}\n{table}");
+    }
+    drop(servers);
+    Ok(())
+}

@@ -7,13 +7,14 @@
 //! Rules are written in the order the policy is searched; a disabled rule whose conditions the kernel can decide ends
 //! the search, one it cannot decide is left to the engine, which then relays the connection unchanged.
 
+mod matches;
+
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
-use policies::address::{AddressRange, PortRange};
 use policies::model::Conditions;
-use policies::{Direction, Policy, TtlsRule};
+use policies::{Direction, Policy};
 
+use self::matches::{Match, Sets};
 use crate::marks::Marks;
 
 /// What the zERT observer wants copied.
@@ -65,11 +66,12 @@ impl Ruleset {
         let mask = marks.mask();
         let keep = !mask;
         let (inbound, plain, network, outbound) = (marks.inbound(), marks.plain(), marks.network(), marks.outbound());
-        let outbound_rules = rules(policy, Direction::Outbound, "goto redirected", uid_of);
-        let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of);
-        let missed_outbound = rules(policy, Direction::Outbound, "goto refused", uid_of);
-        let missed_inbound = rules(policy, Direction::Inbound, "goto refused", uid_of);
-        let sets = holders.iter().fold(String::new(), |mut text, holder| {
+        let mut sets = Sets::default();
+        let outbound_rules = rules(policy, Direction::Outbound, "goto redirected", uid_of, &mut sets);
+        let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of, &mut sets);
+        let missed_outbound = rules(policy, Direction::Outbound, "goto refused", uid_of, &mut sets);
+        let missed_inbound = rules(policy, Direction::Inbound, "goto refused", uid_of, &mut sets);
+        let secondary_sets = holders.iter().fold(String::new(), |mut text, holder| {
             for (number, family) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
                 let name = secondary_set(number, *holder);
                 let _ = write!(text, "\tset {name} {{\n\t\ttype {family} . {family}\n\t}}\n");
@@ -80,6 +82,7 @@ impl Ruleset {
         let secondary_inbound = secondary(Direction::Inbound, holders, "goto handed_over");
         let secondary_missed_outbound = secondary(Direction::Outbound, holders, "goto refused");
         let secondary_missed_inbound = secondary(Direction::Inbound, holders, "goto refused");
+        let rule_sets = sets.text();
         let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
         format!(
             "\
@@ -90,7 +93,7 @@ table inet pagent {{
 		type inet_proto
 		flags timeout
 	}}
-{sets}	chain refused {{
+{secondary_sets}{rule_sets}	chain refused {{
 		reject with tcp reset
 	}}
 	chain redirected {{
@@ -208,32 +211,54 @@ fn observe(observation: Observation, mask: u32) -> String {
     text
 }
 
-/// The rules of one direction, in search order.
-fn rules(policy: &Policy, direction: Direction, capture: &str, uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
-    let mut text = String::new();
-    let for_direction = |rule: &&std::sync::Arc<TtlsRule>| rule.conditions.direction.is_none_or(|own| own == direction);
-    for rule in policy.ttls.iter().filter(for_direction) {
+/// What becomes of a connection that a rule matches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Treatment {
+    Captured,
+    /// While the daemon is there; otherwise it passes, or where the kernel cannot decide the rule the search goes on.
+    CapturedIfAlive {
+        exact: bool,
+    },
+    Passed,
+}
+
+/// The rules of one direction, in search order: those side by side with the same treatment together.
+fn rules(
+    policy: &Policy,
+    direction: Direction,
+    capture: &str,
+    uid_of: &dyn Fn(&str) -> Option<u32>,
+    sets: &mut Sets,
+) -> String {
+    let mut runs: Vec<(Treatment, Vec<Match>)> = Vec::new();
+    for rule in &policy.ttls {
+        if rule.conditions.direction.is_some_and(|own| own != direction) {
+            continue;
+        }
         let (user, exact) = user_match(&rule.conditions, direction, uid_of);
-        let ends = |verdict: &str| {
-            address_matches(&rule.conditions, direction).into_iter().fold(String::new(), |mut text, family| {
-                let _ = writeln!(text, "\t\t{family}{user}{verdict} comment \"{}\"", comment(&rule.name));
-                text
-            })
+        let treatment = match (rule.enabled(), rule.fails_open()) {
+            (true, false) => Treatment::Captured,
+            (true, true) => Treatment::CapturedIfAlive { exact },
+            (false, _) if exact => Treatment::Passed,
+            (false, _) => continue,
         };
-        match (rule.enabled(), rule.fails_open()) {
-            (true, false) => text += &ends(capture),
-            (true, true) => {
-                text += &ends(&format!("meta l4proto @{ALIVE} {capture}"));
-                // Without the daemon the search ends here, but where another rule may be the connection's.
-                if exact {
-                    text += &ends("accept");
-                }
-            }
-            (false, _) if exact => text += &ends("accept"),
-            (false, _) => {}
+        let matches = Match::of(&rule.conditions, &user, &rule.name);
+        match runs.last_mut() {
+            Some((last, all)) if *last == treatment => all.extend(matches),
+            _ => runs.push((treatment, matches)),
         }
     }
-    text
+    runs.iter().fold(String::new(), |text, (treatment, matches)| {
+        let mut lines = |verdict: &str| matches::lines(matches, direction, verdict, sets);
+        text + &match treatment {
+            Treatment::Captured => lines(capture),
+            Treatment::CapturedIfAlive { exact } => {
+                let captured = lines(&format!("meta l4proto @{ALIVE} {capture}"));
+                captured + &if *exact { lines("accept") } else { String::new() }
+            }
+            Treatment::Passed => lines("accept"),
+        }
+    })
 }
 
 /// What no rule of the policy is for, between the ends of a primary connection; the sets are filled while there is one.
@@ -268,117 +293,6 @@ fn user_match(conditions: &Conditions, direction: Direction, uid_of: &dyn Fn(&st
         Some(uid) => (format!("meta skuid {uid} "), exact_but_user),
         None => (String::new(), false),
     }
-}
-
-/// One match for each family the conditions can meet; one for both when no address is coded.
-fn address_matches(conditions: &Conditions, direction: Direction) -> Vec<String> {
-    let (local, remote) = match direction {
-        Direction::Outbound => ("s", "d"),
-        Direction::Inbound => ("d", "s"),
-    };
-    let ports = ports(local, &conditions.local_ports) + &ports(remote, &conditions.remote_ports);
-    // A rule without ports still needs a TCP match of its own kind.
-    if conditions.local.is_empty() && conditions.remote.is_empty() {
-        return vec![ports];
-    }
-    [("ip", true), ("ip6", false)]
-        .into_iter()
-        .filter_map(|(family, v4)| {
-            let local = addresses(family, v4, local, &conditions.local)?;
-            let remote = addresses(family, v4, remote, &conditions.remote)?;
-            Some(format!("{local}{remote}{ports}"))
-        })
-        .collect()
-}
-
-/// `ip daddr { … } `; empty when no address is coded, `None` when none is of this family.
-fn addresses(family: &str, v4: bool, end: &str, ranges: &[AddressRange]) -> Option<String> {
-    if ranges.is_empty() {
-        return Some(String::new());
-    }
-    let of_family = |range: &&AddressRange| match range {
-        AddressRange::All => true,
-        AddressRange::Prefix(net) => net.addr().is_ipv4() == v4,
-        AddressRange::Range(from, _) => from.is_ipv4() == v4,
-    };
-    let elements: Vec<String> = ranges
-        .iter()
-        .filter(of_family)
-        .map(|range| match range {
-            AddressRange::All if v4 => "0.0.0.0/0".to_owned(),
-            AddressRange::All => "::/0".to_owned(),
-            AddressRange::Prefix(net) if net.prefix_len() == 0 => format!("{net}"),
-            AddressRange::Range(from, to) if from == to => from.to_string(),
-            other => other.to_string(),
-        })
-        .collect();
-    // nft refuses overlapping elements in one set; several matches of one rule are ORed by writing them apart, so
-    // overlapping ranges are merged here.
-    let merged = merge(ranges, v4).unwrap_or(elements);
-    (!merged.is_empty()).then(|| format!("{family} {end}addr {{ {} }} ", merged.join(", ")))
-}
-
-/// The ranges of a family as disjoint `from-to` intervals.
-fn merge(ranges: &[AddressRange], v4: bool) -> Option<Vec<String>> {
-    let number = |address: IpAddr| match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let mut intervals = Vec::new();
-    for range in ranges {
-        let (from, to) = match range {
-            AddressRange::All => return None,
-            AddressRange::Prefix(net) => (net.network(), net.broadcast()),
-            AddressRange::Range(from, to) => (*from, *to),
-        };
-        if from.is_ipv4() == v4 {
-            intervals.push((number(from), number(to)));
-        }
-    }
-    let text = |number: u128| -> String {
-        if v4 {
-            u32::try_from(number).map(std::net::Ipv4Addr::from_bits).map(|v4| v4.to_string()).unwrap_or_default()
-        } else {
-            std::net::Ipv6Addr::from_bits(number).to_string()
-        }
-    };
-    Some(
-        disjoint(intervals)
-            .into_iter()
-            .map(|(from, to)| if from == to { text(from) } else { format!("{}-{}", text(from), text(to)) })
-            .collect(),
-    )
-}
-
-/// `tcp dport { … } `; empty when no port is coded.
-fn ports(end: &str, ranges: &[PortRange]) -> String {
-    if ranges.is_empty() {
-        return String::new();
-    }
-    let intervals = ranges.iter().map(|range| (u128::from(*range.0.start()), u128::from(*range.0.end()))).collect();
-    let elements: Vec<String> = disjoint(intervals)
-        .into_iter()
-        .map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") })
-        .collect();
-    format!("tcp {end}port {{ {} }} ", elements.join(", "))
-}
-
-/// Sorts intervals and joins those that overlap or touch.
-fn disjoint(mut intervals: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
-    intervals.sort_unstable();
-    let mut joined: Vec<(u128, u128)> = Vec::new();
-    for (from, to) in intervals {
-        match joined.last_mut() {
-            Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
-            _ => joined.push((from, to)),
-        }
-    }
-    joined
-}
-
-/// A rule's name as an nft comment: names are up to 32 characters, but any character.
-fn comment(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '?' }).collect()
 }
 
 #[cfg(test)]
@@ -487,7 +401,20 @@ TTLSEnvironmentAction E
     }
 
     #[test]
-    fn overlapping_ranges_are_joined() {
-        assert_eq!(disjoint(vec![(5, 9), (1, 4), (20, 30), (25, 26)]), [(1, 9), (20, 30)]);
+    fn rules_side_by_side_become_one_match() {
+        let rules = rule("A", "RemoteAddr 10.0.0.1\nRemotePortRange 21\nDirection Outbound", "ON", 9)
+            + &rule("B", "RemoteAddr 10.0.0.2\nRemotePortRange 22\nDirection Outbound", "ON", 8)
+            + &rule("C", "RemoteAddr 10.0.0.1\nRemotePortRange 21\nDirection Outbound", "ON", 7)
+            + &rule("D", "RemoteAddr 10.1.0.0/16\nRemotePortRange 23\nDirection Outbound", "ON", 6)
+            + &rule("E", "RemoteAddr 10.2.0.0/16\nRemotePortRange 23\nDirection Outbound", "ON", 5)
+            + &rule("BYPASS", "RemoteAddr 10.0.0.3\nDirection Outbound", "OFF", 4)
+            + &rule("F", "RemoteAddr 10.0.0.3\nRemotePortRange 22\nDirection Outbound", "ON", 3);
+        assert_eq!(
+            ruleset(&rules),
+            "ip daddr . tcp dport @rules0 goto redirected comment \"A B C\"\n\
+             ip daddr { 10.1.0.0-10.2.255.255 } tcp dport { 23 } goto redirected comment \"D E\"\n\
+             ip daddr { 10.0.0.3 } accept comment \"BYPASS\"\n\
+             ip daddr { 10.0.0.3 } tcp dport { 22 } goto redirected comment \"F\""
+        );
     }
 }
