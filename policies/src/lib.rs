@@ -15,6 +15,7 @@ mod classifier;
 pub mod coverage;
 pub mod diagnostic;
 pub mod diff;
+mod envfile;
 pub mod explain;
 pub mod format;
 pub mod group;

@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Problem, has_errors};
 use crate::lint::{Rings, lint};
 use crate::model::Policy;
 use crate::source::{Origin, Source};
-use crate::syntax::{Directive, Document, apply, parse};
+use crate::syntax::{Block, Directive, Document, Item, apply, parse};
 use crate::value::FileReference;
 use crate::{resolve, value::Value};
 
@@ -223,10 +223,36 @@ impl Loader<'_> {
     fn document(&mut self, source: &Arc<Source>, common: bool) -> Vec<Directive> {
         let (mut document, found) = parse(source);
         document.common = common;
+        let mut named = Vec::new();
+        document.blocks.iter().for_each(|block| envfiles(block, &mut named));
+        for (name, origin) in named {
+            match self.reader.read(&name, source) {
+                Ok(file) => document.environments.push((name, file)),
+                Err(reason) => {
+                    let problem = Problem::EnvfileUnreadable { file: name, reason };
+                    self.diagnostics.push(Diagnostic::new(problem, origin));
+                }
+            }
+        }
         let directives = document.directives.clone();
         self.documents.push(document);
         self.diagnostics.extend(found);
         directives
+    }
+}
+
+/// The files that `Envfile` parameters of a block name.
+fn envfiles(block: &Block, named: &mut Vec<(String, Origin)>) {
+    for item in &block.items {
+        match item {
+            Item::Block(inner) => envfiles(inner, named),
+            Item::Setting(setting) if setting.parameter.name == "Envfile" => {
+                if let Some(Value::Text(name)) = setting.values.first() {
+                    named.push((name.clone(), setting.origin.clone()));
+                }
+            }
+            Item::Setting(_) => {}
+        }
     }
 }
 

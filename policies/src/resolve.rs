@@ -11,10 +11,11 @@ use foldhash::{HashMap, HashSet};
 
 use crate::address::{AddressRange, PortRange};
 use crate::diagnostic::{Collector, Diagnostic, Problem, nearest};
+use crate::envfile;
 use crate::model::{Action, Policy, Scope, TtlsRule, ZertAction, ZertRule};
 use crate::parameters::{SecurityParameters, default_values};
 use crate::schedule::Schedule;
-use crate::source::Origin;
+use crate::source::{Origin, Source};
 use crate::syntax::{Block, Document, Item, Setting};
 use crate::table::{self, Placement, Repeat, STATEMENTS};
 use crate::value::{Kind, Value};
@@ -31,6 +32,13 @@ pub fn resolve(documents: &[Document], fips: bool) -> (Policy, Vec<Diagnostic>) 
     for document in documents {
         resolver.unknown.extend(document.unknown.iter().map(String::as_str));
         resolver.mentioned.extend(document.unknown.iter().cloned());
+        for (name, file) in &document.environments {
+            let key = (Arc::as_ptr(&document.source), name.as_str());
+            let (settings, found) = envfile::settings(file);
+            if resolver.environments.insert(key, settings).is_none() {
+                found.into_iter().for_each(|diagnostic| resolver.report(diagnostic));
+            }
+        }
         for block in &document.blocks {
             resolver.define(block, document.common);
         }
@@ -74,9 +82,11 @@ struct Resolver<'a> {
     actions: HashMap<Named<'a>, Arc<Action>>,
     treatments: HashMap<Actions, Option<Arc<SecurityParameters>>>,
     /// What was told of actions, by code and place: rules that share one of their actions do not repeat it.
-    told: HashSet<(String, *const crate::source::Source, usize)>,
+    told: HashSet<(String, *const Source, usize)>,
     /// Equal treatments are one, whatever actions they come from.
     interned: HashSet<Arc<SecurityParameters>>,
+    /// What the files of `Envfile` say, by the document that names them and the name.
+    environments: HashMap<(*const Source, &'a str), Settings>,
     zert_actions: HashMap<&'a str, Arc<ZertAction>>,
     /// Lists of the groups and ranges that rules refer to, by statement and name.
     /// With each, whether it could not be read in full.
@@ -227,6 +237,15 @@ impl<'a> Resolver<'a> {
         let mut settings = self.flatten(block, &mut parts, &mut broken);
         if statement == "TTLSConnectionAction" {
             self.leave_out_environment_parameters(&mut settings);
+        }
+        // What the policy codes counts before what the environment says.
+        if let Some(Setting { values, origin, .. }) = settings.get("Envfile")
+            && let Some(Value::Text(name)) = values.first()
+            && let Some(variables) = self.environments.get(&(Arc::as_ptr(&origin.source), name.as_str()))
+        {
+            for (parameter, setting) in variables.clone() {
+                settings.entry(parameter).or_insert(setting);
+            }
         }
         let action = Arc::new(Action { name: key.1.to_owned(), origin: block.origin.clone(), settings, parts, broken });
         self.actions.insert(key, Arc::clone(&action));

@@ -38,6 +38,8 @@ pub struct Document {
     /// Names behind unknown keywords at the top level, and words of lines that hold several statements: that something
     /// refers to them, or that nothing does, is not another mistake.
     pub unknown: Vec<String>,
+    /// The files that its `Envfile` parameters name, as they name them.
+    pub environments: Vec<(String, Arc<Source>)>,
     /// Whether the common policy says it: statements of the stack's own policy replace its statements.
     pub common: bool,
 }

@@ -111,6 +111,10 @@ pub enum Problem {
     RefusesNames { rule: String },
     #[error("rule `{rule}` leaves its connections in clear text while the daemon is not there: FailMode is Open")]
     FailsOpen { rule: String },
+    #[error("`{value}` is not a value of {variable}, which stands for {parameter}")]
+    InvalidVariable { variable: String, value: String, parameter: &'static str },
+    #[error("the Envfile {file} cannot be read, and its variables do not count: {reason}")]
+    EnvfileUnreadable { file: String, reason: String },
     #[error("the comment speaks of {said}, the codes are {coded}")]
     CommentContradicts { said: String, coded: String },
     #[error("`{word}` in a `pagent: allow` comment is no warning's code")]
@@ -194,6 +198,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("PAG0232", "a list that looks like a range"),
     ("PAG0233", "a server rule that refuses every client that sends a name"),
     ("PAG0234", "a rule that lets connections pass in clear text while the daemon is not there"),
+    ("PAG0235", "an Envfile that cannot be read"),
     ("PAG0301", "a directive that steers what this agent does not have"),
     ("PAG0302", "a rule codes no TLS version"),
 ];
@@ -212,7 +217,7 @@ impl Problem {
             Self::MissingName { .. } => "PAG0107",
             Self::NameTooLong { .. } => "PAG0108",
             Self::MissingValue { .. } => "PAG0109",
-            Self::InvalidValue { .. } => "PAG0110",
+            Self::InvalidValue { .. } | Self::InvalidVariable { .. } => "PAG0110",
             Self::MissingParameter { .. } => "PAG0111",
             Self::UnknownReference { .. } => "PAG0112",
             Self::DuplicateStatement { .. } => "PAG0113",
@@ -259,6 +264,7 @@ impl Problem {
             Self::LooksLikeRange { .. } => "PAG0232",
             Self::RefusesNames { .. } => "PAG0233",
             Self::FailsOpen { .. } => "PAG0234",
+            Self::EnvfileUnreadable { .. } => "PAG0235",
             Self::Idle { .. } => "PAG0301",
             Self::UncodedVersions { .. } => "PAG0302",
         }

@@ -748,8 +748,11 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("Daemon")
             .idle("messages go to the daemon's log (the systemd journal)"),
-            word("Envfile", "File or data set with environment variables of System SSL (GSK_...) for the group.")
-                .differs("System SSL's environment variables are not read; code the parameters"),
+            word(
+                "Envfile",
+                "File or data set with environment variables of System SSL (GSK_...) for the group: versions, cipher suites, \
+                 groups, signature pairs, and what TTLSGskAdvancedParms calls by the same name. They count where nothing is coded.",
+            ),
         ],
     ),
     either("TTLSEnvironmentAdvancedParms", "Less common settings of a TTLSEnvironmentAction.", ADVANCED),
