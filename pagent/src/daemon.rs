@@ -191,22 +191,21 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
         }
         Some(inheritance) => {
             let pid = inheritance.pid();
-            if let Err(message) = daemon.refresh().await {
+            if let Err(message) = daemon.read_policy(Some(&inheritance)).await {
                 anyhow::bail!("nothing is taken over: {message}");
             }
             daemon
                 .engine
                 .succeed(inheritance)
                 .await
-                .context("the running daemon ended while it was taken over from")?;
-            daemon.engine.serve();
+                .context("the running daemon goes on: it waited in vain for this one")?;
             if let Err(problem) = daemon.observe(true).await {
                 error!("{problem:#}");
             }
             info!(pid, "taken over from the running daemon");
         }
     }
-    let mut door = takeover::listen(&daemon.configuration)?;
+    let door = takeover::listen(&daemon.configuration)?;
     daemon.serve_api(listener);
     let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
     let mut upgrade = signal(SignalKind::user_defined2())?;
@@ -216,15 +215,18 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let mut watch = tokio::time::interval(REPAIR);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looked = tokio::time::Instant::now();
-    let handed_over = takeover::handed_over(&daemon, &mut door, control);
-    tokio::pin!(handed_over);
+    // A task of its own: nothing that this loop waits for waits for it.
+    let mut handing_over = tokio::spawn(takeover::handed_over(Arc::clone(&daemon), door, control));
+    let upgrading = Arc::new(AtomicBool::new(false));
     let successor = loop {
         tokio::select! {
-            channel = &mut handed_over => break Some(channel),
+            channel = &mut handing_over => break Some(channel.context("the hand-over ended by itself")?),
             _ = watch.tick() => {
                 daemon.repair().await;
-                if looked.elapsed() >= daemon.refresh_interval() {
-                    daemon.refresh_if_changed().await;
+                // While a refresh or a hand-over is under way there is nothing to look for.
+                if looked.elapsed() >= daemon.refresh_interval() && daemon.refreshing.try_lock().is_ok() {
+                    let daemon = Arc::clone(&daemon);
+                    tokio::spawn(async move { daemon.refresh_if_changed().await });
                     looked = tokio::time::Instant::now();
                 }
             }
@@ -237,7 +239,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
                     }
                 });
             }
-            _ = upgrade.recv() => start_successor(),
+            _ = upgrade.recv() => start_successor(&upgrading),
             _ = terminate.recv() => break None,
             _ = tokio::signal::ctrl_c() => break None,
             () = daemon.stop.notified() => break None,
@@ -255,6 +257,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
         takeover::drain(&daemon, channel, stop).await;
     } else {
         notify_systemd("STOPPING=1");
+        handing_over.abort();
         takeover::stop(&daemon).await;
         daemon.stopping.store(true, Ordering::SeqCst);
         daemon.tell_alive(false).await;
@@ -290,8 +293,12 @@ fn engine_settings(configuration: &Configuration) -> anyhow::Result<Settings> {
     })
 }
 
-/// Starts the installed program as the one that takes over, in this one's place in the service.
-fn start_successor() {
+/// Starts the installed program as the one that takes over, in this one's place in the service; one at a time.
+fn start_successor(upgrading: &Arc<AtomicBool>) {
+    if upgrading.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let done = Arc::clone(upgrading);
     let mut words: Vec<_> = std::env::args_os().collect();
     if !words.iter().any(|word| word == "--takeover") {
         words.push("--takeover".into());
@@ -303,9 +310,13 @@ fn start_successor() {
                 if let Ok(status) = child.wait().await {
                     warn!(%status, "the daemon that was to take over has ended");
                 }
+                done.store(false, Ordering::SeqCst);
             });
         }
-        Err(problem) => error!(%problem, "the daemon that is to take over cannot be started"),
+        Err(problem) => {
+            done.store(false, Ordering::SeqCst);
+            error!(%problem, "the daemon that is to take over cannot be started");
+        }
     }
 }
 
@@ -343,6 +354,11 @@ impl Daemon {
 
     /// Loads the policy files and puts them in force, or changes nothing and says why.
     pub(crate) async fn refresh(&self) -> Result<Vec<String>, String> {
+        self.read_policy(None).await
+    }
+
+    /// The same. From a daemon that is taken over from the policy's place is claimed first.
+    async fn read_policy(&self, inheritance: Option<&Inheritance>) -> Result<Vec<String>, String> {
         let _one_at_a_time = self.refreshing.lock().await;
         if self.engine.is_retired() {
             return Err("another daemon has taken over".to_owned());
@@ -350,7 +366,7 @@ impl Daemon {
         if self.released.load(Ordering::SeqCst) {
             return Err("the capture rules have been released; the daemon is stopping".to_owned());
         }
-        let result = self.install().await;
+        let result = self.install(inheritance).await;
         let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(InstalledPolicy { old, new, messages }) => {
@@ -399,7 +415,7 @@ impl Daemon {
         }
     }
 
-    async fn install(&self) -> Result<InstalledPolicy, String> {
+    async fn install(&self, inheritance: Option<&Inheritance>) -> Result<InstalledPolicy, String> {
         let image = &self.configuration.image;
         let errors = format!("EZZ8438I PAGENT POLICY DEFINITIONS CONTAIN ERRORS FOR {image} : TTLS");
         let configuration = self.configuration.clone();
@@ -434,12 +450,24 @@ impl Daemon {
         }
         let (engine, old) = (self.engine.clone(), self.engine.policy());
         let new = Arc::clone(&policy);
-        let installed = tokio::task::spawn_blocking(move || {
+        let taking_over = inheritance.is_some();
+        let prepared = tokio::task::spawn_blocking(move || {
             let prepared = engine
                 .prepare(new)
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-            engine.install(prepared).map_err(|error| error.to_string())
+            if taking_over {
+                engine.check(&prepared).map_err(|error| error.to_string())?;
+            }
+            Ok::<_, String>(prepared)
         });
+        let prepared =
+            prepared.await.map_err(|error| error.to_string())?.map_err(|error| format!("{errors}\n{error}"))?;
+        if let Some(inheritance) = inheritance {
+            inheritance.ready().await.map_err(|error| format!("the running daemon does not wait for it: {error}"))?;
+        }
+        let engine = self.engine.clone();
+        let installed =
+            tokio::task::spawn_blocking(move || engine.install(prepared).map_err(|error| error.to_string()));
         installed.await.map_err(|error| error.to_string())?.map_err(|error| format!("{errors}\n{error}"))?;
         if let Some(monitor) = &self.monitor {
             monitor.set_policy(Arc::clone(&policy));
@@ -460,7 +488,7 @@ impl Daemon {
     async fn repair(&self) {
         // While a refresh or a release is under way the table is theirs.
         let Ok(_alone) = self.refreshing.try_lock() else { return };
-        if self.released.load(Ordering::SeqCst) {
+        if self.released.load(Ordering::SeqCst) || self.engine.is_retired() {
             return;
         }
         let engine = self.engine.clone();
@@ -493,6 +521,9 @@ impl Daemon {
 
     pub(crate) async fn release(&self) -> Result<(), String> {
         let _alone = self.refreshing.lock().await;
+        if self.engine.is_retired() {
+            return Err("another daemon has just taken over; say it again, to that one".to_owned());
+        }
         let boot_file = self.configuration.boot_file();
         let released = tokio::task::spawn_blocking(move || ttls::release(&boot_file)).await;
         released.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;

@@ -26,6 +26,12 @@ use crate::daemon::Daemon;
 /// How often a daemon that was taken over from looks whether it still has connections.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often it makes sure that the kernel captures what belongs to its primary connections.
+const HOLD: Duration = Duration::from_secs(1);
+/// How long such a daemon may take to answer, and how long for what may begin with a handshake.
+const PATIENCE: Duration = Duration::from_secs(3);
+const HANDSHAKE: Duration = Duration::from_secs(600);
+
 /// Where successors of the running daemon come.
 fn door(configuration: &Configuration) -> PathBuf {
     configuration.state.join("takeover.sock")
@@ -54,8 +60,8 @@ pub(crate) async fn inherit(configuration: &Configuration) -> anyhow::Result<Inh
     })
 }
 
-/// Waits for a successor that gets as far as to have a policy in force, and hands over.
-pub(crate) async fn handed_over(daemon: &Daemon, door: &mut UnixSeqpacketListener, control: OwnedFd) -> Channel {
+/// Waits for a successor that gets as far as to have its policy in force, and hands over.
+pub(crate) async fn handed_over(daemon: Arc<Daemon>, mut door: UnixSeqpacketListener, control: OwnedFd) -> Channel {
     loop {
         let channel = match door.accept().await.and_then(Channel::new) {
             Ok(channel) => channel,
@@ -68,7 +74,7 @@ pub(crate) async fn handed_over(daemon: &Daemon, door: &mut UnixSeqpacketListene
         // No refresh and no repair while two daemons have the kernel's table.
         let _alone = daemon.refreshing.lock().await;
         info!("another daemon is about to take over");
-        match hand_over(daemon, channel, &control).await {
+        match hand_over(&daemon, channel, &control).await {
             Ok(channel) => return channel,
             Err(error) => {
                 warn!("the take-over failed: {error:#}; everything goes on here");
@@ -85,14 +91,12 @@ pub(crate) async fn handed_over(daemon: &Daemon, door: &mut UnixSeqpacketListene
 
 async fn hand_over(daemon: &Daemon, channel: Channel, control: &OwnedFd) -> anyhow::Result<Channel> {
     let offer = daemon.engine.offer(channel, control.as_fd()).await?;
-    daemon.observe(false).await?;
-    match offer.complete().await {
-        Ok(channel) => Ok(channel),
-        Err(error) => {
-            daemon.observe(true).await?;
-            Err(error.into())
-        }
+    let retiring = offer.proceed().await?;
+    // Of two observers one would hear nothing.
+    if let Err(problem) = daemon.observe(false).await {
+        warn!("{problem:#}");
     }
+    Ok(retiring.retired().await)
 }
 
 /// Carries the connections that are here to their end, or until `stop` comes.
@@ -103,19 +107,26 @@ pub(crate) async fn drain(daemon: &Arc<Daemon>, channel: Channel, stop: impl Fut
         Err(error) => warn!(%error, path = %path.display(), "the new daemon cannot ask for what is here"),
     }
     info!(connections = daemon.engine.underway(), "another daemon has taken over; this one ends with its connections");
+    // Whoever loads the kernel's table anew leaves our set as it is; a table that somebody removed has none.
+    let holding = tokio::spawn({
+        let engine = daemon.engine.clone();
+        async move {
+            loop {
+                engine.hold_again().await;
+                tokio::time::sleep(HOLD).await;
+            }
+        }
+    });
     let mut ticks = tokio::time::interval(LOOK);
-    let successor = daemon.engine.serve_successor(&channel);
-    tokio::pin!(successor, stop);
+    let successors = daemon.engine.serve_successors(channel);
+    tokio::pin!(successors, stop);
     let mut alone = false;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
-                if daemon.engine.underway() == 0 {
-                    break;
-                }
-                daemon.engine.hold_again().await;
-            }
-            () = &mut successor, if !alone => {
+            _ = ticks.tick() => if daemon.engine.underway() == 0 && !daemon.engine.has_primaries() {
+                break;
+            },
+            () = &mut successors, if !alone => {
                 alone = true;
                 // Nobody captures their secondary connections now.
                 if daemon.engine.has_primaries() {
@@ -126,36 +137,50 @@ pub(crate) async fn drain(daemon: &Arc<Daemon>, channel: Channel, stop: impl Fut
             () = &mut stop => break,
         }
     }
+    holding.abort();
     let _ = fs::remove_file(path);
 }
 
-/// What the daemons that were taken over from answer; those that do not are about to end.
-async fn ask(daemon: &Daemon, method: &Method, path: &str, body: &Bytes) -> Vec<(StatusCode, Bytes)> {
-    let mut answers = Vec::new();
-    for pid in daemon.engine.predecessors().await {
-        let socket = retreat(&daemon.configuration, pid);
-        answers.extend(client::ask(&socket, method.clone(), path, body.clone()).await.ok());
+/// What the daemons that were taken over from answer within a time; those that do not are about to end. The one in charge asks
+/// them all, so that they need not ask each other.
+async fn ask(
+    daemon: &Daemon,
+    method: &Method,
+    path: &'static str,
+    body: &Bytes,
+    limit: Duration,
+) -> Vec<(StatusCode, Bytes)> {
+    if daemon.engine.is_retired() {
+        return Vec::new();
     }
-    answers
+    let mut asked = tokio::task::JoinSet::new();
+    for pid in daemon.engine.predecessors().await {
+        let (socket, method, body) = (retreat(&daemon.configuration, pid), method.clone(), body.clone());
+        asked.spawn(async move {
+            let answer = tokio::time::timeout(limit, client::ask(&socket, method, path, body)).await;
+            answer.ok().and_then(Result::ok)
+        });
+    }
+    asked.join_all().await.into_iter().flatten().collect()
 }
 
 /// Their connections.
 pub(crate) async fn connections(daemon: &Daemon) -> Vec<Value> {
-    let answers = ask(daemon, &Method::GET, "/v1/connections", &Bytes::new()).await;
+    let answers = ask(daemon, &Method::GET, "/v1/connections", &Bytes::new(), PATIENCE).await;
     let lists = answers.iter().filter_map(|(_, body)| serde_json::from_slice::<Vec<Value>>(body).ok());
     lists.flatten().collect()
 }
 
 /// What the one that has the connection says to a program's request; none has it: nothing.
 pub(crate) async fn control(daemon: &Daemon, request: Bytes) -> Option<(StatusCode, Bytes)> {
-    let answers = ask(daemon, &Method::POST, "/v1/ttls", &request).await;
+    let answers = ask(daemon, &Method::POST, "/v1/ttls", &request, HANDSHAKE).await;
     answers.into_iter().find(|(status, _)| *status != StatusCode::NOT_FOUND)
 }
 
 /// Ends them with this one.
 pub(crate) async fn stop(daemon: &Daemon) {
     let order = Bytes::from_static(br#"{"release":false}"#);
-    ask(daemon, &Method::POST, "/v1/stop", &order).await;
+    ask(daemon, &Method::POST, "/v1/stop", &order, PATIENCE).await;
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -20,10 +20,10 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether it is the other's process, or one that was forked from it.
+    /// Its process and those it descends from, as they are now, but the first of all.
     #[must_use]
-    pub fn is_of(&self, other: &Self) -> bool {
-        ancestors(self.pid).contains(&other.pid)
+    pub fn lineage(&self) -> Vec<i32> {
+        ancestors(self.pid)
     }
 }
 

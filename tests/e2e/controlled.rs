@@ -429,11 +429,14 @@ fn an_ftp_server_without_tls_of_its_own_serves_ftps() -> anyhow::Result<()> {
         let output = network.peer.run("/usr/bin/python3", &["-c", &held])?;
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(said, "in clear text\nin clear text\n", "{output:?}\n{}", agent.log());
-        let secondary = format!("secondary4_{}", agent.pid());
-        let set = network.host.succeed("nft", &["list", "set", "inet", "pagent", &secondary])?;
-        let emptied =
-            || Ok(!network.host.succeed("nft", &["list", "set", "inet", "pagent", &secondary])?.contains("elements"));
-        pagent::lab::wait_until(&format!("the set is emptied, it was {set}"), emptied)?;
+        let held = || -> anyhow::Result<bool> {
+            let table = network.host.succeed("nft", &["list", "table", "inet", "pagent"])?;
+            let set = table.split("set secondary4_").nth(1).and_then(|set| set.split_once('}'));
+            Ok(set.is_some_and(|(set, _)| set.contains("elements")))
+        };
+        assert_eq!(held()?, mapped, "its program may still open a data connection");
+        let emptied = || Ok(!held()?);
+        pagent::lab::wait_until("the set is emptied", emptied)?;
     }
     Ok(())
 }

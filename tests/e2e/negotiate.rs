@@ -91,12 +91,17 @@ while True:
             assert connection.recv(31).endswith(b'1.3.6.1.4.1.1466.20037')
             connection.sendall(bytes([0x30, 12, 2, 1, 1, 0x78, 7, 10, 1, 0, 4, 0, 4, 0]))
         secured = context.wrap_socket(connection, server_side=True)
-        secured.sendall(secured.version().encode() + b' ' + line(secured) + b'\\n')
+        said = secured.version().encode() + b' ' + line(secured) + b'\\n'
+        # PostgreSQL's server says that the authentication is over before anything else passes as it is.
+        secured.sendall((bytes([82, 0, 0, 0, 8, 0, 0, 0, 0]) if protocol == 'postgres' else b'') + said)
         secured.unwrap()
     except (OSError, AssertionError) as error:
         print(repr(error))
     connection.close()
 ";
+
+/// How Python prints it.
+const AUTHENTICATED: &str = "R\\x00\\x00\\x00\\x08\\x00\\x00\\x00\\x00";
 
 const CLIENT: &str = "
 import socket, sys
@@ -127,7 +132,7 @@ fn clients_that_know_no_tls_reach_servers_that_demand_it() -> anyhow::Result<()>
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         assert_eq!(
             said,
-            format!("{greeting}b'TLSv1.3 PAYLOAD\\n'\n"),
+            format!("{greeting}b'{}TLSv1.3 PAYLOAD\\n'\n", if protocol == "postgres" { AUTHENTICATED } else { "" }),
             "{protocol}\n{}\n{}",
             server.said(),
             agent.log()

@@ -59,13 +59,14 @@ pub(crate) fn gone() -> String {
 impl Ruleset {
     /// The whole table as `nft -f` reads it: one transaction that replaces the table at once. `uid_of` resolves a
     /// user id to a uid; a user it does not know is left to the engine. `holders` are the processes that have sets of
-    /// secondary connections in it: this one, and those it took over from.
+    /// secondary connections in it: this one first, then those it took over from.
     #[must_use]
-    pub fn text(&self, policy: &Policy, holders: &[u32], uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
+    pub fn text(&self, policy: &Policy, holders: &[u64], uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
         let Self { marks, outbound_port, inbound_port, .. } = *self;
         let mask = marks.mask();
         let keep = !mask;
         let (inbound, plain, network, outbound) = (marks.inbound(), marks.plain(), marks.network(), marks.outbound());
+        let owner = owner_set(holders.first().copied().unwrap_or_default());
         let mut sets = Sets::default();
         let outbound_rules = rules(policy, Direction::Outbound, "goto redirected", uid_of, &mut sets);
         let inbound_rules = rules(policy, Direction::Inbound, "goto handed_over", uid_of, &mut sets);
@@ -74,7 +75,7 @@ impl Ruleset {
         let secondary_sets = holders.iter().fold(String::new(), |mut text, holder| {
             for (number, family) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
                 let name = secondary_set(number, *holder);
-                let _ = write!(text, "\tset {name} {{\n\t\ttype {family} . {family}\n\t}}\n");
+                let _ = write!(text, "\tset {name} {{\n\t\ttype {family}\n\t}}\n");
             }
             text
         });
@@ -89,6 +90,9 @@ impl Ruleset {
 table inet pagent
 delete table inet pagent
 table inet pagent {{
+	set {owner} {{
+		type inet_proto
+	}}
 	set {ALIVE} {{
 		type inet_proto
 		flags timeout
@@ -261,24 +265,30 @@ fn rules(
     })
 }
 
-/// What no rule of the policy is for, between the ends of a primary connection; the sets are filled while there is one.
-fn secondary(direction: Direction, holders: &[u32], capture: &str) -> String {
-    let (local, remote) = match direction {
-        Direction::Outbound => ("saddr", "daddr"),
-        Direction::Inbound => ("daddr", "saddr"),
+/// What no rule of the policy is for, with the peer of a primary connection; the sets are filled while there is one.
+fn secondary(direction: Direction, holders: &[u64], capture: &str) -> String {
+    let peer = match direction {
+        Direction::Outbound => "daddr",
+        Direction::Inbound => "saddr",
     };
     holders.iter().fold(String::new(), |mut text, holder| {
         for (family, number) in [("ip", 4), ("ip6", 6)] {
             let set = secondary_set(number, *holder);
-            let _ = writeln!(text, "\t\t{family} {local} . {family} {remote} @{set} {capture}");
+            let _ = writeln!(text, "\t\t{family} {peer} @{set} {capture}");
         }
         text
     })
 }
 
-/// The set of the address pairs between which a process has primary connections: the process alone changes it.
-pub(crate) fn secondary_set(family: u8, holder: u32) -> String {
-    format!("secondary{family}_{holder}")
+/// The set of the peers with which a process has primary connections: the process alone changes it. Its number is drawn by lot:
+/// processes of two containers may have one id.
+pub(crate) fn secondary_set(family: u8, holder: u64) -> String {
+    format!("secondary{family}_{holder:016x}")
+}
+
+/// The set, always empty, that tells who loaded the table.
+pub(crate) fn owner_set(holder: u64) -> String {
+    format!("loaded_by_{holder:016x}")
 }
 
 /// The user's part of a match, and whether the kernel decides the whole rule.

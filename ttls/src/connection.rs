@@ -4,8 +4,8 @@
 //! only.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use policies::parameters::Role;
@@ -27,14 +27,14 @@ use crate::limits::admit;
 use crate::listener::Listener;
 use crate::negotiate;
 use crate::network::Network;
-use crate::registry::{Lent, Negotiated, Session, SessionState};
+use crate::registry::{Negotiated, Session, SessionState};
 use crate::relay::{Stop, Ways, abort, relay};
-use crate::secondary::{hold, primary_of, release};
+use crate::secondary::{Lent, hold, primary_of, release};
 use crate::sockets::{canonical, dial, dial_network, dial_program};
 use crate::trace;
 
 /// How a connection came to the engine.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) enum Arrival {
     /// A local program's, redirected by the kernel.
     Redirected,
@@ -164,12 +164,12 @@ impl Arrived {
         session.secondary = primary_peer.is_some();
         session.primary_peer = primary_peer;
         let captured = !matches!(self.arrival, Arrival::Explicit(_));
-        session.primary = Mutex::new(match (&rule, &environment) {
+        session.lends = match (&rule, &environment) {
             (Some(rule), Some(environment)) if captured && !session.secondary && environment.lends() => {
                 Some(Lent { rule: Arc::clone(rule), environment: Arc::clone(environment), peer: endpoints.remote })
             }
             _ => None,
-        });
+        };
         session.security = environment.as_ref().map(|found| found.key.parameters.role);
         session.trace = environment.as_ref().map_or(trace::DEFAULT, |environment| environment.key.parameters.trace);
         let _place = match environment.as_ref().map(admit).transpose() {
@@ -218,10 +218,6 @@ impl Arrived {
             };
             if self.shared.predecessors.take(&self.stream, captured).await {
                 return Ok(None);
-            }
-            // They can be asked no more, and it may be one of theirs.
-            if self.shared.retired.load(Ordering::SeqCst) {
-                return Err(ConnectionError::Retired);
             }
         }
         let environment = rule.as_ref().and_then(environment);
@@ -454,18 +450,23 @@ async fn carry(
         session.orders = Some(orders);
         control
     });
+    let lent = session.lends.take();
     let session = shared.registry.begin(session);
-    let primary = session.lends().is_some();
-    if primary && let Err(error) = hold(shared, session.endpoints).await {
-        // Secondary connections would be in clear text.
-        let error = ConnectionError::NotHeld(error);
-        abort(&network.stream);
-        abort(&program);
-        trace::error(&session, &error);
-        return shared.registry.end(&session, SessionState::Failed(error.to_string()));
-    }
+    let primary = match hold(shared, &session, lent).await {
+        Ok(primary) => primary,
+        Err(error) => {
+            // Secondary connections would be in clear text.
+            let error = ConnectionError::NotHeld(error);
+            abort(&network.stream);
+            abort(&program);
+            trace::error(&session, &error);
+            return shared.registry.end(&session, SessionState::Failed(error.to_string()));
+        }
+    };
     let mut told = false;
-    let mut dialogue = environment.filter(|_| !session.secondary).and_then(|environment| {
+    // A program that controls TLS speaks its protocol's upgrade itself.
+    let spoken = environment.filter(|_| !session.secondary && controlled.is_none());
+    let mut dialogue = spoken.and_then(|environment| {
         let parameters = &environment.key.parameters;
         negotiate::dialogue(parameters.negotiate?, parameters.role, session.endpoints)
     });
@@ -477,8 +478,13 @@ async fn carry(
             told = true;
         }
         if let Some(mut dialogue) = dialogue.take() {
-            let conversing =
-                negotiate::converse(dialogue.as_mut(), &mut program, &mut network, &session.traffic, &to_dialogue);
+            let conversing = negotiate::converse(
+                dialogue.as_mut(),
+                &mut program,
+                &mut network,
+                &session.traffic,
+                to_dialogue.clone(),
+            );
             if let Err(error) = Box::pin(conversing).await {
                 abort(&program);
                 // An alert must not be overtaken.
@@ -529,8 +535,8 @@ async fn carry(
         }
         break SessionState::Failed(error.to_string());
     };
-    if primary {
-        release(shared, session.endpoints).await;
+    if let Some(primary) = primary {
+        release(shared, primary);
     }
     shared.registry.end(&session, state);
     if told {

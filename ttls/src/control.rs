@@ -255,7 +255,7 @@ pub(crate) async fn session_of(shared: &Shared, ends: Endpoints) -> Result<Optio
 }
 
 fn may_be_carried(shared: &Shared, ends: Endpoints) -> bool {
-    if !shared.registry.primaries(ends.local.ip(), ends.remote.ip()).is_empty() {
+    if shared.primaries.are_with(ends.remote.ip()) {
         return true;
     }
     if shared.retired.load(Ordering::SeqCst) {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use keyrings::{Ring, RingLocation};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use stack::Endpoints;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
+use tokio::task::AbortHandle;
 
 use crate::capture::{self, Observation, Ruleset};
 use crate::connection::{Arrival, accept};
@@ -21,13 +23,13 @@ use crate::control::{self, Answer, Refusal, Request};
 use crate::environment::{Environment, Key};
 use crate::error::InstallError;
 use crate::handover::{Inheritance, Listening, Predecessors, Purpose};
-use crate::install::{Kernel, has_table};
+use crate::install::{Kernel, is_loaded_by};
 use crate::listener::Listener;
 use crate::marks::Marks;
 use crate::own;
 use crate::registry::{Observer, Registry, Session};
 use crate::revocation::Lists;
-use crate::secondary::{self, Pairs};
+use crate::secondary::{self, Primaries};
 use crate::sessions::Kept;
 use crate::sockets::{Marking, check_port_protection, inbound_address, listen, outbound_addresses};
 use crate::tickets::TicketSecret;
@@ -84,7 +86,15 @@ impl CaptureSettings {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     /// Where connections arrive, until they are served.
-    arriving: Arc<Mutex<Vec<(TcpListener, Arrival, Purpose)>>>,
+    arriving: Arc<Mutex<Arriving>>,
+}
+
+/// Sockets that are not served yet.
+#[derive(Default)]
+struct Arriving {
+    sockets: Vec<(TcpListener, Arrival, Purpose)>,
+    /// Those of another daemon that are served for a moment only.
+    last: Vec<(TcpListener, Arrival)>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -99,7 +109,9 @@ pub(crate) struct Shared {
     /// Held while engine and kernel change.
     pub(crate) installing: RwLock<()>,
     pub(crate) registry: Registry,
-    pub(crate) pairs: Pairs,
+    pub(crate) primaries: Primaries,
+    /// The number of this process's sets in the kernel's table.
+    pub(crate) holder: u64,
     pub(crate) observer: Arc<dyn Observer>,
     /// Told when another policy is installed.
     pub(crate) changed: Notify,
@@ -165,7 +177,10 @@ impl Engine {
         mut inheritance: Option<&mut Inheritance>,
     ) -> Result<Self, InstallError> {
         let mut arriving = Vec::new();
-        let predecessors = inheritance.as_ref().map(|inheritance| inheritance.pids()).unwrap_or_default();
+        if inheritance.as_ref().is_some_and(|inheritance| !inheritance.suits(&settings)) {
+            return Err(InstallError::OtherKernel);
+        }
+        let predecessors = Predecessors::expecting(inheritance.as_deref());
         let mut inherited = |purpose| inheritance.as_mut().and_then(|inheritance| inheritance.take(purpose));
         if let Some(capture) = &settings.capture {
             let taken = |port| move |source| InstallError::PortTaken { port, source };
@@ -189,6 +204,18 @@ impl Engine {
             let socket = socket.map_err(|source| InstallError::ListenerTaken { address, source })?;
             arriving.push((socket, Arrival::Explicit(Arc::new(listener.clone())), purpose));
         }
+        // Connections on their way to ports that are no longer used.
+        let mut last = Vec::new();
+        for (purpose, socket) in inheritance.map(Inheritance::rest).unwrap_or_default() {
+            let arrival = match purpose {
+                Purpose::Redirected(_) => Arrival::Redirected,
+                Purpose::HandedOver(_) => Arrival::HandedOver,
+                Purpose::Explicit(_) | Purpose::Control => continue,
+            };
+            last.extend(
+                TcpListener::from_std(std::net::TcpListener::from(socket)).ok().map(|socket| (socket, arrival)),
+            );
+        }
         if let Some(capture) = &settings.capture {
             capture.kernel().prepare(&capture.ruleset().hold())?;
             capture.kernel().restore()?;
@@ -198,26 +225,49 @@ impl Engine {
             installed: ArcSwap::default(),
             installing: RwLock::new(()),
             registry: Registry::default(),
-            pairs: Pairs::default(),
+            primaries: Primaries::default(),
+            holder: draw(),
             observer,
             changed: Notify::new(),
             listening: Mutex::default(),
-            predecessors: Predecessors::new(predecessors),
+            predecessors,
             retired: AtomicBool::new(false),
             underway: AtomicUsize::new(0),
         });
         tokio::spawn(own::watch(Arc::clone(&shared)));
-        Ok(Self { shared, arriving: Arc::new(Mutex::new(arriving)) })
+        Ok(Self { shared, arriving: Arc::new(Mutex::new(Arriving { sockets: arriving, last })) })
     }
 
     /// Begins to take connections.
     pub fn serve(&self) {
-        let arriving = std::mem::take(&mut *self.arriving.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut listening = self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        for (socket, arrival, purpose) in arriving {
+        /// How long connections may be on their way to a port.
+        const MOMENT: Duration = Duration::from_secs(2);
+        let Arriving { sockets, last } = std::mem::take(&mut *lock(&self.arriving));
+        let mut listening = lock(&self.shared.listening);
+        for (socket, arrival, purpose) in sockets {
             let socket = Arc::new(socket);
-            let task = tokio::spawn(accept(Arc::clone(&self.shared), Arc::clone(&socket), arrival)).abort_handle();
-            listening.push(Listening { purpose, socket, task });
+            let task = self.accept(&socket, &arrival);
+            listening.push(Listening { purpose, socket, arrival, task });
+        }
+        for (socket, arrival) in last {
+            let socket = Arc::new(socket);
+            let task = self.accept(&socket, &arrival);
+            tokio::spawn(async move {
+                tokio::time::sleep(MOMENT).await;
+                task.abort();
+                drop(socket);
+            });
+        }
+    }
+
+    fn accept(&self, socket: &Arc<TcpListener>, arrival: &Arrival) -> AbortHandle {
+        tokio::spawn(accept(Arc::clone(&self.shared), Arc::clone(socket), arrival.clone())).abort_handle()
+    }
+
+    /// Takes connections again after a hand-over that failed.
+    pub(crate) fn accept_again(&self) {
+        for one in &mut *lock(&self.shared.listening) {
+            one.task = self.accept(&one.socket, &one.arrival);
         }
     }
 
@@ -292,17 +342,32 @@ impl Engine {
 
     /// Loads the capture table of a policy into the kernel.
     fn load(&self, policy: &Policy) -> Result<(), InstallError> {
-        let Shared { settings, pairs, predecessors, .. } = self.shared.as_ref();
+        let Shared { settings, primaries, predecessors, holder, .. } = self.shared.as_ref();
         let Some(capture) = &settings.capture else { return Ok(()) };
+        let text = self.ruleset(capture, policy);
+        let alive = if policy.ttls.iter().any(|rule| rule.fails_open()) { capture::alive() } else { String::new() };
+        let live = primaries.elements(*holder) + &alive;
+        capture.kernel().replace(&text, &live, &capture.ruleset().hold(), &predecessors.holders())
+    }
+
+    /// The capture table of a policy.
+    fn ruleset(&self, capture: &CaptureSettings, policy: &Policy) -> String {
         let uid_of = |userid: &str| {
             let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
             Some(user.uid.as_raw())
         };
-        let predecessors = predecessors.pids();
-        let holders = [&[std::process::id()], predecessors.as_slice()].concat();
-        let text = capture.ruleset().text(policy, &holders, &uid_of);
-        let live = pairs.elements() + &capture::alive();
-        capture.kernel().replace(&text, &live, &capture.ruleset().hold(), &predecessors)
+        let holders = [&[self.shared.holder], self.shared.predecessors.holders().as_slice()].concat();
+        capture.ruleset().text(policy, &holders, &uid_of)
+    }
+
+    /// Whether the kernel would take the capture table of a prepared policy.
+    ///
+    /// # Errors
+    ///
+    /// When it would not.
+    pub fn check(&self, prepared: &Prepared) -> Result<(), InstallError> {
+        let Some(capture) = &self.shared.settings.capture else { return Ok(()) };
+        capture.kernel().check(&self.ruleset(capture, &prepared.installed.policy))
     }
 
     /// Tells the kernel that the daemon is there, or about to go, where rules with `FailMode Open` want to know. It has to be
@@ -335,19 +400,19 @@ impl Engine {
         if current.in_force { self.load(&current.policy) } else { Ok(()) }
     }
 
-    /// Puts the capture rules back if somebody removed them; says whether they were gone.
+    /// Puts the capture rules back if somebody removed or replaced them; says whether they were gone.
     ///
     /// # Errors
     ///
     /// When the kernel cannot be asked or does not take them.
     pub fn repair(&self) -> Result<bool, InstallError> {
-        let Shared { settings, installed, .. } = self.shared.as_ref();
+        let Shared { settings, installed, holder, .. } = self.shared.as_ref();
         let Some(capture) = &settings.capture else { return Ok(false) };
         let current = installed.load_full();
         if !current.in_force {
             return capture.kernel().restore();
         }
-        if has_table("pagent")? {
+        if is_loaded_by(*holder)? {
             return Ok(false);
         }
         capture.kernel().prepare(&capture.ruleset().hold())?;
@@ -423,10 +488,10 @@ impl Engine {
         secondary::hold_again(&self.shared).await;
     }
 
-    /// Whether connections are up that lend their rule to secondary ones (`SecondaryMap On`).
+    /// Whether connections are up, or were a moment ago, that lend their rule to secondary ones (`SecondaryMap On`).
     #[must_use]
     pub fn has_primaries(&self) -> bool {
-        self.shared.pairs.any()
+        self.shared.primaries.any()
     }
 
     /// Handshakes by rule.
@@ -453,6 +518,20 @@ impl Engine {
         list.sort_by(|a, b| a.rule.cmp(&b.rule));
         list
     }
+}
+
+/// A number that no other process has.
+fn draw() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness there is no TLS either; the process id will do for this.
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => std::process::id().into(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The environment of a rule's parameters, taken over when it is known.

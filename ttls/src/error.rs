@@ -50,6 +50,11 @@ pub enum InstallError {
          user could take it and read clear text; choose a lower port in pagent.toml or raise the limit"
     )]
     PortUnprotected { port: u16, start: u32 },
+    #[error(
+        "the running daemon has other marks, another routing table, or another capture.enabled than pagent.toml: its live connections \
+         would be taken for others; stop it and start anew instead of taking over"
+    )]
+    OtherKernel,
     #[error("{path} cannot be written: {source}")]
     File { path: PathBuf, source: io::Error },
 }
@@ -66,8 +71,6 @@ pub enum ConnectionError {
     RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
     OwnerUnknown(#[source] stack::StackError),
-    #[error("another daemon has taken over, and no rule is for it here")]
-    Retired,
     #[error("{0} connections are up already, and MaxConnections allows no more")]
     TooMany(u32),
     #[error("more than {0} handshakes in a second, and MaxHandshakesPerSecond allows no more")]

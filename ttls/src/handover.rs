@@ -3,16 +3,19 @@
 //!
 //! ```text
 //! successor ── connects ──────────────> predecessor
-//!           <── its sockets, and the ways to its own predecessors ──
-//!   (reads the policy, installs it)
+//!           <── its sockets, and ways to those it took over from ──
+//!   (reads the policy, makes ready)
 //!           ── Ready ──────────────────>   (accepts no more)
-//!           <────────────────── Handed ──
-//!   (accepts)
+//!           <───────────────── Proceed ──
+//!   (loads the kernel's table, accepts)
+//!           ── Serving ────────────────>   (closes its sockets)
+//!           <───────────────── Retired ──
 //!           ── Connection, its socket ─>   (is it a secondary one of mine?)
 //!           <─────────────── Taken(yes) ──
 //! ```
 //!
-//! Until `Handed` either may fail, and all goes on as before. The channel stays for as long as the predecessor has connections.
+//! Until `Serving` either may fail, and all goes on as before. The channel stays for as long as the predecessor has connections;
+//! for a successor's successor it is told of another one, so that no two processes ever read answers from the same.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,11 +29,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_seqpacket::UnixSeqpacket;
 use tokio_seqpacket::ancillary::{AncillaryMessageWriter, OwnedAncillaryMessage};
 
 use crate::connection::{Arrival, Arrived};
-use crate::engine::{Engine, Shared};
+use crate::engine::{Engine, Settings, Shared};
 use crate::sockets::canonical;
 
 /// Longest message.
@@ -67,12 +72,37 @@ pub(crate) enum Captured {
 enum Message {
     Socket(Purpose),
     /// The way to a process that the predecessor took over from itself.
-    Predecessor(u32),
-    Complete(u32),
+    Predecessor(Identity),
+    Complete(Identity, Option<Kernel>),
     Ready,
-    Handed,
+    Proceed,
+    Serving,
+    Retired,
     Connection(Captured),
     Taken(bool),
+    /// Another process will ask by this way.
+    Successor,
+}
+
+/// A process, and the number of its sets in the kernel's table.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Identity {
+    pid: u32,
+    holder: u64,
+}
+
+/// What two daemons that share the kernel must have in common: live connections are told apart by it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+struct Kernel {
+    mask: u32,
+    route_table: u32,
+}
+
+impl Kernel {
+    fn of(settings: &Settings) -> Option<Self> {
+        let capture = settings.capture.as_ref()?;
+        Some(Self { mask: capture.marks.mask(), route_table: capture.route_table })
+    }
 }
 
 impl Channel {
@@ -123,73 +153,86 @@ impl Channel {
 
 /// A process that was taken over from and still carries connections.
 #[derive(Debug)]
-pub(crate) struct Predecessor {
-    pid: u32,
-    channel: Channel,
+struct Predecessor {
+    identity: Identity,
+    /// None: it did not answer in time, and what it says later is not heard.
+    channel: tokio::sync::Mutex<Option<Channel>>,
 }
 
 /// The processes that were taken over from.
 #[derive(Debug, Default)]
 pub(crate) struct Predecessors {
-    all: tokio::sync::Mutex<Vec<Predecessor>>,
-    /// Also before they are done handing over.
-    pids: Mutex<Vec<u32>>,
+    all: Mutex<Vec<Arc<Predecessor>>>,
+    /// Whose sets count, also before they are done handing over.
+    holders: Mutex<Vec<u64>>,
 }
 
 impl Predecessors {
-    pub(crate) fn new(pids: Vec<u32>) -> Self {
-        Self { all: tokio::sync::Mutex::default(), pids: Mutex::new(pids) }
+    pub(crate) fn expecting(inheritance: Option<&Inheritance>) -> Self {
+        let holders = inheritance.map(Inheritance::holders).unwrap_or_default();
+        Self { all: Mutex::default(), holders: Mutex::new(holders) }
     }
 
     /// Those whose sets of secondary connections count.
-    pub(crate) fn pids(&self) -> Vec<u32> {
-        lock(&self.pids).clone()
+    pub(crate) fn holders(&self) -> Vec<u64> {
+        lock(&self.holders).clone()
     }
 
-    /// Forgets those that are gone.
-    async fn look(&self) {
-        let mut all = self.all.lock().await;
-        let mut gone = Vec::new();
-        for (at, predecessor) in all.iter().enumerate() {
-            if predecessor.channel.is_gone().await {
-                gone.push(at);
+    /// Those that are there.
+    async fn present(&self) -> Vec<Arc<Predecessor>> {
+        let all = lock(&self.all).clone();
+        for predecessor in &all {
+            // One that is being asked is there.
+            let Ok(channel) = predecessor.channel.try_lock() else { continue };
+            let gone = match channel.as_ref() {
+                Some(channel) => channel.is_gone().await,
+                None => true,
+            };
+            if gone {
+                lock(&self.all).retain(|known| !Arc::ptr_eq(known, predecessor));
+                lock(&self.holders).retain(|holder| *holder != predecessor.identity.holder);
             }
         }
-        for at in gone.into_iter().rev() {
-            let predecessor = all.remove(at);
-            lock(&self.pids).retain(|pid| *pid != predecessor.pid);
-        }
+        lock(&self.all).clone()
     }
 
     /// Offers a captured connection that no rule is for to each of them; says whether it is one's.
     pub(crate) async fn take(&self, stream: &TcpStream, captured: Captured) -> bool {
-        // One that is gone has no connections any more.
-        self.look().await;
-        for predecessor in self.all.lock().await.iter() {
-            match tokio::time::timeout(ANSWER, predecessor.take(stream, captured)).await {
+        if lock(&self.all).is_empty() {
+            return false;
+        }
+        for predecessor in self.present().await {
+            let mut channel = predecessor.channel.lock().await;
+            let Some(asked) = channel.as_ref() else { continue };
+            match tokio::time::timeout(ANSWER, take(asked, stream, captured)).await {
+                Ok(Ok(true)) => return true,
                 Ok(Ok(false)) => {}
-                // One that does not answer may have taken it.
-                Ok(Ok(true) | Err(_)) | Err(_) => return true,
+                // It is gone, and its connections with it.
+                Ok(Err(_)) => *channel = None,
+                // It may have taken it.
+                Err(_) => {
+                    *channel = None;
+                    return true;
+                }
             }
         }
         false
     }
 }
 
-impl Predecessor {
-    async fn take(&self, stream: &TcpStream, captured: Captured) -> io::Result<bool> {
-        self.channel.send(&Message::Connection(captured), Some(stream.as_fd())).await?;
-        match self.channel.receive().await? {
-            (Message::Taken(taken), _) => Ok(taken),
-            (message, _) => Err(unexpected(&message)),
-        }
+async fn take(channel: &Channel, stream: &TcpStream, captured: Captured) -> io::Result<bool> {
+    channel.send(&Message::Connection(captured), Some(stream.as_fd())).await?;
+    match channel.receive().await? {
+        (Message::Taken(taken), _) => Ok(taken),
+        (message, _) => Err(unexpected(&message)),
     }
 }
 
 /// What a daemon gets from the one it takes over from.
 #[derive(Debug)]
 pub struct Inheritance {
-    pid: u32,
+    identity: Identity,
+    kernel: Option<Kernel>,
     channel: Channel,
     sockets: Vec<(Purpose, OwnedFd)>,
     predecessors: Vec<Predecessor>,
@@ -205,13 +248,15 @@ impl Inheritance {
         let channel = Channel::new(UnixSeqpacket::connect(path).await?)?;
         let (mut sockets, mut predecessors) = (Vec::new(), Vec::new());
         loop {
-            match channel.receive().await? {
+            match tokio::time::timeout(INSTALL, channel.receive()).await?? {
                 (Message::Socket(purpose), Some(socket)) => sockets.push((purpose, socket)),
-                (Message::Predecessor(pid), Some(socket)) => {
-                    let channel = Channel(UnixSeqpacket::try_from(socket)?);
-                    predecessors.push(Predecessor { pid, channel });
+                (Message::Predecessor(identity), Some(socket)) => {
+                    let channel = tokio::sync::Mutex::new(Some(Channel(UnixSeqpacket::try_from(socket)?)));
+                    predecessors.push(Predecessor { identity, channel });
                 }
-                (Message::Complete(pid), _) => return Ok(Self { pid, channel, sockets, predecessors }),
+                (Message::Complete(identity, kernel), _) => {
+                    return Ok(Self { identity, kernel, channel, sockets, predecessors });
+                }
                 (message, _) => return Err(unexpected(&message)),
             }
         }
@@ -220,12 +265,17 @@ impl Inheritance {
     /// The process that is taken over from.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.identity.pid
     }
 
     /// The control API's socket.
     pub fn control(&mut self) -> Option<OwnedFd> {
         self.take(Purpose::Control)
+    }
+
+    /// Whether what it left in the kernel can be shared.
+    pub(crate) fn suits(&self, settings: &Settings) -> bool {
+        self.kernel == Kernel::of(settings)
     }
 
     /// A listening socket, if the predecessor has it.
@@ -234,78 +284,167 @@ impl Inheritance {
         Some(self.sockets.swap_remove(at).1)
     }
 
-    /// The processes whose secondary connections go on.
-    pub(crate) fn pids(&self) -> Vec<u32> {
-        self.predecessors.iter().map(|predecessor| predecessor.pid).chain([self.pid]).collect()
+    /// The sockets that nobody has taken.
+    pub(crate) fn rest(&mut self) -> Vec<(Purpose, OwnedFd)> {
+        std::mem::take(&mut self.sockets)
+    }
+
+    fn holders(&self) -> Vec<u64> {
+        let identities = self.predecessors.iter().map(|predecessor| &predecessor.identity).chain([&self.identity]);
+        identities.map(|identity| identity.holder).collect()
+    }
+
+    /// Tells the predecessor that the policy can be installed, and waits until it accepts no more: the policy has to be
+    /// installed then, and [`Engine::succeed`] to follow.
+    ///
+    /// # Errors
+    ///
+    /// When it has given up on this process.
+    pub async fn ready(&self) -> io::Result<()> {
+        self.exchange(&Message::Ready, |answer| matches!(answer, Message::Proceed)).await
+    }
+
+    async fn exchange(&self, message: &Message, expected: impl Fn(&Message) -> bool) -> io::Result<()> {
+        let exchanged = async {
+            self.channel.send(message, None).await?;
+            match self.channel.receive().await? {
+                (answer, _) if expected(&answer) => Ok(()),
+                (answer, _) => Err(unexpected(&answer)),
+            }
+        };
+        match tokio::time::timeout(INSTALL, exchanged).await? {
+            // Whoever has died in the middle of it leaves everything to this process.
+            Err(_) if !Path::new(&format!("/proc/{}", self.identity.pid)).exists() => Ok(()),
+            done => done,
+        }
     }
 }
 
-/// A hand-over on its way: everything is offered, and goes on here until [`Offer::complete`].
+/// A hand-over on its way: everything is offered, and goes on here until [`Offer::proceed`].
 #[derive(Debug)]
 pub struct Offer<'a> {
     engine: &'a Engine,
     channel: Channel,
-    /// Nobody asks them anything until it is clear whose they are.
-    predecessors: tokio::sync::MutexGuard<'a, Vec<Predecessor>>,
 }
 
 impl Offer<'_> {
-    /// Tells the successor that it is alone now. Connections go on here until they end.
+    /// Accepts no more, and waits until the successor does. Connections go on here until they end.
     ///
     /// # Errors
     ///
-    /// When it is gone; everything goes on here then.
-    pub async fn complete(mut self) -> io::Result<Channel> {
-        self.channel.send(&Message::Handed, None).await?;
+    /// When it is gone or takes too long; this process accepts again then, and has to load its rules again.
+    pub async fn proceed(self) -> io::Result<Retiring> {
         let shared = &self.engine.shared;
-        shared.retired.store(true, Ordering::SeqCst);
-        self.predecessors.clear();
-        for one in std::mem::take(&mut *lock(&shared.listening)) {
+        for one in &*lock(&shared.listening) {
             one.task.abort();
         }
-        Ok(self.channel)
+        let served = async {
+            self.channel.send(&Message::Proceed, None).await?;
+            match self.channel.receive().await? {
+                (Message::Serving, _) => Ok(()),
+                (message, _) => Err(unexpected(&message)),
+            }
+        };
+        match tokio::time::timeout(INSTALL, served).await.unwrap_or_else(|elapsed| Err(elapsed.into())) {
+            Ok(()) => {
+                shared.retired.store(true, Ordering::SeqCst);
+                lock(&shared.listening).clear();
+                Ok(Retiring(self.channel))
+            }
+            Err(error) => {
+                self.engine.accept_again();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A daemon that another one has taken over from, and that has to say when it leaves the rest to it.
+#[derive(Debug)]
+pub struct Retiring(Channel);
+
+impl Retiring {
+    /// Tells the successor that this process only carries its connections to their end now.
+    pub async fn retired(self) -> Channel {
+        // If it is gone by now nobody is left to hear it.
+        let _ = self.0.send(&Message::Retired, None).await;
+        self.0
     }
 }
 
 impl Engine {
-    /// Offers the data plane to a daemon that takes over, `control` with it, and waits until it has a policy in force.
+    /// Offers the data plane to a daemon that takes over, `control` with it, and waits until it is ready to install its policy.
     ///
     /// # Errors
     ///
     /// When it gives up, or takes too long.
     pub async fn offer(&self, channel: Channel, control: BorrowedFd<'_>) -> io::Result<Offer<'_>> {
-        let Shared { listening, predecessors, .. } = self.shared.as_ref();
+        let Shared { listening, predecessors, settings, holder, .. } = self.shared.as_ref();
         let all: Vec<_> = lock(listening).iter().map(|one| (one.purpose, Arc::clone(&one.socket))).collect();
         for (purpose, socket) in all {
             channel.send(&Message::Socket(purpose), Some(socket.as_fd())).await?;
         }
         channel.send(&Message::Socket(Purpose::Control), Some(control)).await?;
-        predecessors.look().await;
-        let predecessors = predecessors.all.lock().await;
-        for predecessor in predecessors.iter() {
-            channel.send(&Message::Predecessor(predecessor.pid), Some(predecessor.channel.0.as_fd())).await?;
+        for predecessor in predecessors.present().await {
+            // A way of the successor's own; this process goes on asking by its own.
+            let (near, far) = UnixSeqpacket::pair()?;
+            let asked = predecessor.channel.lock().await;
+            let Some(asked) = asked.as_ref() else { continue };
+            if asked.send(&Message::Successor, Some(near.as_fd())).await.is_ok() {
+                channel.send(&Message::Predecessor(predecessor.identity), Some(far.as_fd())).await?;
+            }
         }
-        channel.send(&Message::Complete(std::process::id()), None).await?;
+        let identity = Identity { pid: std::process::id(), holder: *holder };
+        channel.send(&Message::Complete(identity, Kernel::of(settings)), None).await?;
         match tokio::time::timeout(INSTALL, channel.receive()).await?? {
-            (Message::Ready, _) => Ok(Offer { engine: self, channel, predecessors }),
+            (Message::Ready, _) => Ok(Offer { engine: self, channel }),
             (message, _) => Err(unexpected(&message)),
         }
     }
 
-    /// Takes what belongs to connections that are still here, until the successor is gone.
-    pub async fn serve_successor(&self, channel: &Channel) {
-        while let Ok((Message::Connection(captured), Some(socket))) = channel.receive().await {
-            let taken = self.take_secondary(captured, socket).await;
-            if channel.send(&Message::Taken(taken), None).await.is_err() {
-                return;
+    /// Takes what belongs to connections that are still here, from the successor and from those that took over from it, until
+    /// all are gone.
+    pub async fn serve_successors(&self, first: Channel) {
+        let (more, mut arriving) = mpsc::unbounded_channel();
+        let mut serving = JoinSet::new();
+        serving.spawn(self.clone().serve_successor(first, more.clone()));
+        loop {
+            tokio::select! {
+                biased;
+                Some(another) = arriving.recv() => drop(serving.spawn(self.clone().serve_successor(another, more.clone()))),
+                ended = serving.join_next() => if ended.is_none() {
+                    return;
+                },
+            }
+        }
+    }
+
+    async fn serve_successor(self, channel: Channel, more: mpsc::UnboundedSender<Channel>) {
+        while let Ok((message, descriptor)) = channel.receive().await {
+            match message {
+                Message::Connection(captured) => {
+                    // Without a descriptor this process has none free: the connection is lost, as it would be anywhere.
+                    let taken = match descriptor {
+                        Some(socket) => self.take_secondary(captured, socket).await,
+                        None => true,
+                    };
+                    if channel.send(&Message::Taken(taken), None).await.is_err() {
+                        return;
+                    }
+                }
+                Message::Successor => {
+                    let another = descriptor.and_then(|socket| UnixSeqpacket::try_from(socket).ok());
+                    // The receiver lives as long as the tasks that send.
+                    let _ = another.map(|another| more.send(Channel(another)));
+                }
+                _ => return,
             }
         }
     }
 
     /// The processes that this one took over from and that still have connections.
     pub async fn predecessors(&self) -> Vec<u32> {
-        self.shared.predecessors.look().await;
-        self.shared.predecessors.pids()
+        self.shared.predecessors.present().await.iter().map(|predecessor| predecessor.identity.pid).collect()
     }
 
     async fn take_secondary(&self, captured: Captured, socket: OwnedFd) -> bool {
@@ -321,22 +460,22 @@ impl Engine {
         Arrived::new(&self.shared, stream, canonical(peer), arrival).serve_secondary().await
     }
 
-    /// Takes over: the predecessor accepts no more when this returns, and [`Engine::serve`] may follow. The policy has to be
-    /// installed.
+    /// Takes over, once the policy is installed: takes connections, and returns when the predecessor only carries its own to
+    /// their end.
     ///
     /// # Errors
     ///
-    /// When the predecessor is gone.
-    pub async fn succeed(&self, inheritance: Inheritance) -> io::Result<()> {
-        let Inheritance { pid, channel, predecessors, .. } = inheritance;
-        channel.send(&Message::Ready, None).await?;
-        match channel.receive().await? {
-            (Message::Handed, _) => {}
-            (message, _) => return Err(unexpected(&message)),
-        }
-        let mut all = self.shared.predecessors.all.lock().await;
-        all.extend(predecessors);
-        all.push(Predecessor { pid, channel });
+    /// When it has given up on this process, which has to end then: the predecessor goes on.
+    pub async fn succeed(&self, mut inheritance: Inheritance) -> io::Result<()> {
+        let older = std::mem::take(&mut inheritance.predecessors);
+        lock(&self.shared.predecessors.all).extend(older.into_iter().map(Arc::new));
+        let newest = Arc::new(Predecessor { identity: inheritance.identity, channel: tokio::sync::Mutex::new(None) });
+        // Whoever wants to ask it waits until it has retired.
+        let mut channel = newest.channel.lock().await;
+        lock(&self.shared.predecessors.all).push(Arc::clone(&newest));
+        self.serve();
+        inheritance.exchange(&Message::Serving, |answer| matches!(answer, Message::Retired)).await?;
+        *channel = Some(inheritance.channel);
         Ok(())
     }
 }
@@ -346,6 +485,7 @@ impl Engine {
 pub(crate) struct Listening {
     pub(crate) purpose: Purpose,
     pub(crate) socket: Arc<TcpListener>,
+    pub(crate) arrival: Arrival,
     pub(crate) task: tokio::task::AbortHandle,
 }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::capture::secondary_set;
+use crate::capture::{owner_set, secondary_set};
 use crate::error::InstallError;
 use crate::marks::Marks;
 
@@ -34,12 +34,12 @@ impl Kernel {
     /// # Errors
     ///
     /// When nft is missing or refuses, or the file cannot be written; the table in the kernel is then unchanged.
-    pub(crate) fn replace(&self, text: &str, live: &str, hold: &str, holders: &[u32]) -> Result<(), InstallError> {
+    pub(crate) fn replace(&self, text: &str, live: &str, hold: &str, holders: &[u64]) -> Result<(), InstallError> {
         let _locked = self.lock()?;
         let mut live = live.to_owned();
         for name in holders.iter().flat_map(|holder| [4, 6].map(|family| secondary_set(family, *holder))) {
-            for (local, remote) in pairs_in(&name)? {
-                let _ = writeln!(live, "add element inet pagent {name} {{ {local} . {remote} }}");
+            for peer in peers_in(&name)? {
+                let _ = writeln!(live, "add element inet pagent {name} {{ {peer} }}");
             }
         }
         let file = |source| InstallError::File { path: self.boot_file.clone(), source };
@@ -59,6 +59,15 @@ impl Kernel {
                 None => fs::remove_file(&self.boot_file),
             };
         })
+    }
+
+    /// Whether the kernel would take a table; it is not changed.
+    ///
+    /// # Errors
+    ///
+    /// When nft is missing, or it would not.
+    pub(crate) fn check(&self, text: &str) -> Result<(), InstallError> {
+        run_nft(&["-c", "-f", "-"], text)
     }
 
     /// Changes sets of the capture table.
@@ -153,8 +162,8 @@ pub(crate) fn has_table(name: &str) -> Result<bool, InstallError> {
     Ok(tables.lines().any(|line| line.trim() == format!("table inet {name}")))
 }
 
-/// The address pairs in a set of the capture table; none when there is no such set.
-fn pairs_in(set: &str) -> Result<Vec<(IpAddr, IpAddr)>, InstallError> {
+/// The addresses in a set of the capture table; none when there is no such set.
+fn peers_in(set: &str) -> Result<Vec<IpAddr>, InstallError> {
     #[derive(Deserialize)]
     struct Listing {
         nftables: Vec<Item>,
@@ -166,27 +175,40 @@ fn pairs_in(set: &str) -> Result<Vec<(IpAddr, IpAddr)>, InstallError> {
     #[derive(Deserialize)]
     struct Set {
         #[serde(default)]
-        elem: Vec<Element>,
+        elem: Vec<IpAddr>,
     }
-    #[derive(Deserialize)]
-    struct Element {
-        concat: (IpAddr, IpAddr),
-    }
-    let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
-    let output = Command::new("nft").args(["-j", "list", "set", "inet", "pagent", set]).output().map_err(missing)?;
-    if !output.status.success() {
-        return Ok(Vec::new());
-    }
-    let listing: Listing = serde_json::from_slice(&output.stdout)
+    let Some(listed) = list_set(set, true)? else { return Ok(Vec::new()) };
+    let listing: Listing = serde_json::from_slice(&listed)
         .map_err(|error| InstallError::Rejected { stderr: format!("the set {set} cannot be read: {error}") })?;
-    let elements = listing.nftables.into_iter().filter_map(|item| item.set).flat_map(|set| set.elem);
-    Ok(elements.map(|element| element.concat).collect())
+    Ok(listing.nftables.into_iter().filter_map(|item| item.set).flat_map(|set| set.elem).collect())
+}
+
+/// A set of the capture table, as nft shows it; none when there is no such set or no table.
+fn list_set(set: &str, json: bool) -> Result<Option<Vec<u8>>, InstallError> {
+    let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
+    let format: &[&str] = if json { &["-j"] } else { &[] };
+    let words = ["list", "set", "inet", "pagent", set];
+    let output = Command::new("nft").args(format).args(words).output().map_err(missing)?;
+    if output.status.success() {
+        return Ok(Some(output.stdout));
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if stderr.contains("No such file or directory") { Ok(None) } else { Err(InstallError::Rejected { stderr }) }
+}
+
+/// Whether the table in the kernel is the one that this process loaded.
+pub(crate) fn is_loaded_by(holder: u64) -> Result<bool, InstallError> {
+    Ok(list_set(&owner_set(holder), false)?.is_some())
 }
 
 fn nft(text: &str) -> Result<(), InstallError> {
+    run_nft(&["-f", "-"], text)
+}
+
+fn run_nft(words: &[&str], text: &str) -> Result<(), InstallError> {
     let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
     let mut child = Command::new("nft")
-        .args(["-f", "-"])
+        .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -45,7 +45,7 @@ pub use control::{Answer, ConnectionStatus, PolicyStatus, Refusal, Request};
 pub use engine::{CaptureSettings, Engine, EnvironmentStatus, Prepared, Settings};
 pub use error::{ConnectionError, InstallError};
 pub use fips::fips_module;
-pub use handover::{Channel, Inheritance, Offer};
+pub use handover::{Channel, Inheritance, Offer, Retiring};
 pub use install::release;
 pub use listener::Listener;
 pub use marks::Marks;

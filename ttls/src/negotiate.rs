@@ -21,7 +21,7 @@ pub(crate) use dialogue::{Dialogue, converse};
 
 /// Longest line, and most lines of an answer or commands before the upgrade.
 const LINE: usize = 4096;
-const LINES: usize = 100;
+const LINES: usize = 500;
 /// Longest LDAP message before the upgrade.
 const MESSAGE: usize = 16 * 1024;
 
@@ -253,15 +253,17 @@ async fn line(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectionError> {
     Ok(line)
 }
 
-/// A reply of SMTP or FTP, all its lines, with this code.
+/// A reply of SMTP or FTP, all its lines, with this code. Between its first and its last line FTP has any lines (RFC 959,
+/// section 4.2).
 async fn reply(stream: &mut TcpStream, code: &str) -> Result<Vec<u8>, ConnectionError> {
     let mut all = Vec::new();
     for _ in 0..LINES {
         let one = line(stream).await?;
-        if !one.starts_with(code.as_bytes()) {
+        let coded = one.starts_with(code.as_bytes());
+        if all.is_empty() && !coded {
             return Err(refused(&one));
         }
-        let last = one.get(code.len()) != Some(&b'-');
+        let last = coded && one.get(code.len()) != Some(&b'-');
         all.extend(one);
         if last {
             return Ok(all);

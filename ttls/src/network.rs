@@ -1,6 +1,5 @@
 //! The network's side of a connection: a TCP stream with TLS on it, or without.
 
-use std::future::poll_fn;
 use std::io::{self, BufRead as _, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -102,53 +101,77 @@ impl Network {
         }
     }
 
-    /// The next bytes of the payload; none: the peer has closed. Nothing is lost where the wait is given up.
-    pub(crate) async fn read(&mut self) -> Result<Option<Vec<u8>>, ConnectionError> {
-        const PIECE: usize = 4096;
+    /// What was decrypted with the end of the handshake, if anything was; empty: the peer has closed.
+    pub(crate) fn take(&mut self) -> Result<Option<Vec<u8>>, ConnectionError> {
         let mut plain = Vec::new();
-        // What came with the end of the handshake.
-        let mut closed = self.tls.as_mut().map_or(Ok(false), |tls| decrypt(tls, &[], &mut plain));
+        let closed = match &mut self.tls {
+            Some(tls) => decrypt(tls, &[], &mut plain).map_err(ConnectionError::Broken)?,
+            None => false,
+        };
+        Ok((closed || !plain.is_empty()).then_some(plain))
+    }
+
+    /// Reads what is there, of the payload; empty: the peer has closed. Nothing may be there.
+    pub(crate) fn receive(&mut self) -> Result<Option<Vec<u8>>, ConnectionError> {
+        const PIECE: usize = 4096;
+        // A close behind what was read the last time.
+        if let Some(early) = self.take()? {
+            return Ok(Some(early));
+        }
+        let mut piece = vec![0; PIECE];
+        let read = match self.stream.try_read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            read => read?,
+        };
+        piece.truncate(read);
+        let Some(tls) = &mut self.tls else { return Ok(Some(piece)) };
+        if read == 0 {
+            return Err(ConnectionError::Truncated);
+        }
+        let mut plain = Vec::new();
+        match decrypt(tls, &piece, &mut plain) {
+            Ok(closed) => Ok((closed || !plain.is_empty()).then_some(plain)),
+            Err(error) => {
+                // The alert that says so; a peer that does not take it at once does without.
+                let _ = self.send(&mut Vec::new());
+                Err(ConnectionError::Broken(error))
+            }
+        }
+    }
+
+    /// Sends what the kernel takes now of what TLS has to send, and of these bytes, which are taken off.
+    pub(crate) fn send(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        const PIECE: usize = 16 * 1024;
         loop {
-            match closed {
-                Ok(closed) if closed || !plain.is_empty() => return Ok(Some(plain).filter(|plain| !plain.is_empty())),
-                Ok(_) => {}
-                Err(error) => {
-                    // The alert that says so; a peer that does not take it at once does without.
-                    let _ = poll_fn(|context| Poll::Ready(self.poll_flush(context))).await;
-                    return Err(ConnectionError::Broken(error));
+            if let Some(tls) = &mut self.tls {
+                while tls.wants_write() {
+                    match tls.write_tls(&mut Ready(&self.stream)) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                        result => result?,
+                    };
                 }
             }
-            self.stream.readable().await?;
-            let mut piece = vec![0; PIECE];
-            let read = match self.stream.try_read(&mut piece) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                read => read?,
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let piece = bytes.get(..PIECE.min(bytes.len())).unwrap_or_default();
+            let written = match &mut self.tls {
+                Some(tls) => tls.writer().write(piece)?,
+                None => match self.stream.try_write(piece) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    written => written?,
+                },
             };
-            piece.truncate(read);
-            closed = match &mut self.tls {
-                Some(_) if read == 0 => return Err(ConnectionError::Truncated),
-                Some(tls) => decrypt(tls, &piece, &mut plain),
-                None => {
-                    plain = piece;
-                    Ok(read == 0)
-                }
-            };
+            bytes.drain(..written);
         }
     }
 
-    /// Sends bytes of the payload, and what TLS itself has to send.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+    /// Has the peer told that nothing more comes: the next `send` does, or for clear text this.
+    pub(crate) fn close(&mut self) {
         match &mut self.tls {
-            Some(tls) => tls.writer().write_all(bytes)?,
-            None => self.stream.write_all(bytes).await?,
-        }
-        Ok(poll_fn(|context| self.poll_flush(context)).await?)
-    }
-
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.tls {
-            Some(tls) => poll_encrypted(context, &mut self.stream, tls),
-            None => Poll::Ready(Ok(())),
+            Some(tls) => tls.send_close_notify(),
+            // A peer that is gone needs none.
+            None => drop(socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)),
         }
     }
 
@@ -247,5 +270,22 @@ fn now<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
     match poll {
         Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+/// A stream that takes what it can now.
+struct Ready<'a>(&'a TcpStream);
+
+impl io::Write for Ready<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -1,34 +1,25 @@
 //! The connections the engine carries, for displays and records.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
+use policies::Direction;
 use policies::parameters::Role;
-use policies::{Direction, TtlsRule};
 use serde::{Serialize, Serializer};
 use stack::{ConnectionId, Endpoints, Socket};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::control::Orders;
-use crate::environment::Environment;
 use crate::relay::Traffic;
+use crate::secondary::Lent;
 
 /// Ended connections that displays still show.
 const REMEMBERED: usize = 1000;
-
-/// What secondary connections have from a primary one.
-#[derive(Clone, Debug)]
-pub(crate) struct Lent {
-    pub(crate) rule: Arc<TtlsRule>,
-    pub(crate) environment: Arc<Environment>,
-    /// The peer's end: a client resumes the primary's session.
-    pub(crate) peer: SocketAddr,
-}
 
 /// What became of a connection.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -90,9 +81,9 @@ pub struct Session {
     pub(crate) trace: u32,
     /// Whether it has the rule of another connection of its program (`SecondaryMap On`).
     pub secondary: bool,
-    /// What secondary connections have from it.
+    /// What secondary connections have from it, until it begins.
     #[serde(skip)]
-    pub(crate) primary: Mutex<Option<Lent>>,
+    pub(crate) lends: Option<Lent>,
     /// The primary one's peer, where it is a secondary one.
     #[serde(skip)]
     pub(crate) primary_peer: Option<SocketAddr>,
@@ -134,7 +125,7 @@ impl Session {
             negotiated: ArcSwapOption::empty(),
             trace: 0,
             secondary: false,
-            primary: Mutex::default(),
+            lends: None,
             primary_peer: None,
             security: None,
             orders: None,
@@ -149,11 +140,6 @@ impl Session {
         self.id = socket.map(|socket| socket.id());
         self.uid = socket.map(|socket| socket.uid);
         self.inode = socket.map(|socket| socket.inode);
-    }
-
-    /// What secondary connections have from it, where it is a primary one.
-    pub(crate) fn lends(&self) -> Option<Lent> {
-        lock(&self.primary).clone()
     }
 
     /// What was negotiated; none in clear text: a rule that is off or does not match, a program that has not started TLS.
@@ -215,8 +201,6 @@ impl Registry {
     pub(crate) fn end(&self, session: &Arc<Session>, state: SessionState) {
         *lock(&session.state) = state;
         lock(&self.active).remove(&session.number);
-        // It is remembered for displays; keys and caches are not.
-        *lock(&session.primary) = None;
         let mut ended = lock(&self.ended);
         if ended.len() == REMEMBERED {
             ended.pop_front();
@@ -230,15 +214,6 @@ impl Registry {
         sessions.sort_by_key(|session| session.number);
         sessions.dedup_by_key(|session| session.number);
         sessions
-    }
-
-    /// The active connections between two addresses that lend their rule to others.
-    pub(crate) fn primaries(&self, local: IpAddr, remote: IpAddr) -> Vec<Arc<Session>> {
-        let active = lock(&self.active);
-        let lends = active.values().filter(|session| session.lends().is_some());
-        let between =
-            |session: &&Arc<Session>| session.endpoints.local.ip() == local && session.endpoints.remote.ip() == remote;
-        lends.filter(between).cloned().collect()
     }
 
     /// Waits for the next connection to begin.

@@ -1,97 +1,201 @@
-//! Secondary connections (`SecondaryMap On`): while a primary connection is up, further ones of the same program with the same
-//! peer have its rule, whatever their ports. FTP's data connections are such.
+//! Secondary connections (`SecondaryMap On`, and FTP's data connections under `Negotiate ftp`): while a primary connection is up,
+//! and a little longer, further ones of the same program with the same peer have its rule, whatever their ports.
 //!
-//! The kernel captures by address pair; whether a connection is the primary's program's is asked when it is here.
+//! The kernel captures by the peer's address; whether a connection is the primary's program's is asked when it is here.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use policies::Direction;
-use stack::{Endpoints, Socket, StackError, State, owner, socket};
+use policies::{Direction, TtlsRule};
+use stack::{Endpoints, Socket, StackError, owner, socket};
 use tracing::warn;
 
 use crate::capture::secondary_set;
 use crate::engine::{CaptureSettings, Shared};
+use crate::environment::Environment;
 use crate::error::{ConnectionError, InstallError};
-use crate::registry::Lent;
+use crate::registry::Session;
 
-/// Local and remote address.
-type Pair = (IpAddr, IpAddr);
+/// How long a primary connection that has ended still lends its rule: its program may open another one meanwhile.
+const LINGER: Duration = Duration::from_secs(10);
+/// How often, and how many times, the process of a connection is looked for: a server accepts it in its own time.
+const AGAIN: Duration = Duration::from_millis(50);
+const TIMES: usize = 100;
 
-/// The pairs between which primary connections are up, with how many.
+/// What secondary connections have from a primary one.
+#[derive(Clone, Debug)]
+pub(crate) struct Lent {
+    pub(crate) rule: Arc<TtlsRule>,
+    pub(crate) environment: Arc<Environment>,
+    /// The peer's end: a client resumes the primary's session.
+    pub(crate) peer: SocketAddr,
+}
+
+/// A primary connection.
+#[derive(Debug)]
+pub(crate) struct Primary {
+    lent: Lent,
+    /// The ends as the program's socket has them.
+    program: Option<Endpoints>,
+    /// Its program's process, once it is known: the socket may be gone by the time it is asked for.
+    process: Mutex<Option<Process>>,
+}
+
+#[derive(Clone, Debug)]
+struct Process {
+    uid: u32,
+    pid: i32,
+    lineage: Vec<i32>,
+}
+
+impl Process {
+    fn of(socket: &Socket, owner: &owner::Owner) -> Self {
+        Self { uid: socket.uid, pid: owner.pid, lineage: owner.lineage() }
+    }
+
+    /// Whether it may have what a primary connection of the other lends. A server that is root has sessions that are their
+    /// users'; nobody else lends his rule to others.
+    fn may_have_it_from(&self, primary: &Self) -> bool {
+        let descends = self.lineage.contains(&primary.pid);
+        if self.uid == primary.uid {
+            descends || primary.lineage.contains(&self.pid)
+        } else {
+            primary.uid == 0 && descends
+        }
+    }
+}
+
+/// The primary connections that are up, or were a moment ago.
 #[derive(Debug, Default)]
-pub(crate) struct Pairs {
-    held: Mutex<HashMap<Pair, usize>>,
+pub(crate) struct Primaries {
+    held: Mutex<Vec<Arc<Primary>>>,
     /// Held while the kernel's set changes.
     changing: tokio::sync::Mutex<()>,
 }
 
-impl Pairs {
-    fn held(&self) -> MutexGuard<'_, HashMap<Pair, usize>> {
+impl Primaries {
+    fn held(&self) -> MutexGuard<'_, Vec<Arc<Primary>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The commands that put all pairs into a table.
-    pub(crate) fn elements(&self) -> String {
-        self.held().keys().fold(String::new(), |mut text, pair| {
-            let _ = writeln!(text, "add {}", element(*pair));
-            text
-        })
+    fn with(&self, peer: IpAddr) -> Vec<Arc<Primary>> {
+        self.held().iter().filter(|primary| primary.lent.peer.ip() == peer).cloned().collect()
     }
 
-    /// Whether a primary connection is up.
+    /// Whether there are any with a peer.
+    pub(crate) fn are_with(&self, peer: IpAddr) -> bool {
+        self.held().iter().any(|primary| primary.lent.peer.ip() == peer)
+    }
+
+    /// Whether there are any.
     pub(crate) fn any(&self) -> bool {
         !self.held().is_empty()
     }
-}
 
-fn element((local, remote): Pair) -> String {
-    let set = secondary_set(if local.is_ipv4() { 4 } else { 6 }, std::process::id());
-    format!("element inet pagent {set} {{ {local} . {remote} }}")
-}
-
-/// Makes the kernel capture all connections of a primary's pair, until [`release`].
-pub(crate) async fn hold(shared: &Shared, endpoints: Endpoints) -> Result<(), InstallError> {
-    let pair = (endpoints.local.ip(), endpoints.remote.ip());
-    // One waits for the kernel at a time; an installation waits for one at most.
-    let _changing = shared.pairs.changing.lock().await;
-    let _unchanged = shared.installing.read().await;
-    if !shared.pairs.held().contains_key(&pair) {
-        run(shared, format!("add {}\n", element(pair))).await?;
+    /// The commands that put all their peers into a table.
+    pub(crate) fn elements(&self, holder: u64) -> String {
+        let peers: BTreeSet<IpAddr> = self.held().iter().map(|primary| primary.lent.peer.ip()).collect();
+        peers.into_iter().fold(String::new(), |mut text, peer| {
+            let _ = writeln!(text, "add {}", element(holder, peer));
+            text
+        })
     }
-    *shared.pairs.held().entry(pair).or_default() += 1;
-    Ok(())
+}
+
+fn element(holder: u64, peer: IpAddr) -> String {
+    let set = secondary_set(if peer.is_ipv4() { 4 } else { 6 }, holder);
+    format!("element inet pagent {set} {{ {peer} }}")
+}
+
+/// Makes the kernel capture all connections with a primary's peer, until some time after [`release`]. Nothing is lent: nothing
+/// is done.
+pub(crate) async fn hold(
+    shared: &Arc<Shared>,
+    session: &Session,
+    lent: Option<Lent>,
+) -> Result<Option<Arc<Primary>>, InstallError> {
+    let Some(lent) = lent else { return Ok(None) };
+    let primary = Arc::new(Primary { lent, program: session.program, process: Mutex::default() });
+    let peer = primary.lent.peer.ip();
+    {
+        // One waits for the kernel at a time; an installation waits for one at most.
+        let _changing = shared.primaries.changing.lock().await;
+        let _unchanged = shared.installing.read().await;
+        if !shared.primaries.are_with(peer) {
+            change(shared, format!("add {}\n", element(shared.holder, peer))).await?;
+        }
+        shared.primaries.held().push(Arc::clone(&primary));
+    }
+    tokio::spawn(learn(Arc::clone(&primary)));
+    Ok(Some(primary))
+}
+
+/// Finds the process of a primary connection.
+async fn learn(primary: Arc<Primary>) {
+    for _ in 0..TIMES {
+        // Only the registry of primaries and this hold one that is up.
+        if primary.process().is_some() || Arc::strong_count(&primary) == 1 {
+            return;
+        }
+        let looking = Arc::clone(&primary);
+        if tokio::task::spawn_blocking(move || looking.look()).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+impl Primary {
+    fn process(&self) -> Option<Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its program's process, looked for if it is not known; none: it cannot be told, or the program has not accepted it.
+    fn look(&self) -> Option<Process> {
+        if let Some(known) = self.process() {
+            return Some(known);
+        }
+        let socket = socket::lookup(self.program?).ok().flatten().filter(|socket| socket.inode != 0)?;
+        let found = Process::of(&socket, owner::of_inodes(&[socket.inode]).get(&socket.inode)?);
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+        Some(found)
+    }
 }
 
 /// A primary connection ends.
-pub(crate) async fn release(shared: &Shared, endpoints: Endpoints) {
-    let pair = (endpoints.local.ip(), endpoints.remote.ip());
-    let _changing = shared.pairs.changing.lock().await;
-    let _unchanged = shared.installing.read().await;
-    let last = shared.pairs.held().get(&pair) == Some(&1);
-    if last {
-        shared.pairs.held().remove(&pair);
-        // A table that is gone has no element either.
-        let _ = run(shared, format!("delete {}\n", element(pair))).await;
-    } else if let Some(count) = shared.pairs.held().get_mut(&pair) {
-        *count -= 1;
-    }
+pub(crate) fn release(shared: &Arc<Shared>, primary: Arc<Primary>) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        // A connection that no program had opens no other.
+        if primary.process().is_some() {
+            tokio::time::sleep(LINGER).await;
+        }
+        let peer = primary.lent.peer.ip();
+        let _changing = shared.primaries.changing.lock().await;
+        let _unchanged = shared.installing.read().await;
+        shared.primaries.held().retain(|held| !Arc::ptr_eq(held, &primary));
+        if !shared.primaries.are_with(peer) {
+            // A table that is gone has no element either.
+            let _ = change(&shared, format!("delete {}\n", element(shared.holder, peer))).await;
+        }
+    });
 }
 
-/// Puts all pairs into the kernel's table again.
+/// Puts all peers into the kernel's table again.
 pub(crate) async fn hold_again(shared: &Shared) {
-    let _changing = shared.pairs.changing.lock().await;
-    let elements = shared.pairs.elements();
+    let _changing = shared.primaries.changing.lock().await;
+    let elements = shared.primaries.elements(shared.holder);
     if !elements.is_empty()
-        && let Err(error) = run(shared, elements).await
+        && let Err(error) = change(shared, elements).await
     {
         warn!(%error, "secondary connections are not captured");
     }
 }
 
-async fn run(shared: &Shared, command: String) -> Result<(), InstallError> {
+async fn change(shared: &Shared, command: String) -> Result<(), InstallError> {
     // Only captured connections are primary ones.
     let Some(kernel) = shared.settings.capture.as_ref().map(CaptureSettings::kernel) else { return Ok(()) };
     let done = tokio::task::spawn_blocking(move || kernel.change(&command)).await;
@@ -104,7 +208,7 @@ pub(crate) async fn primary_of(
     endpoints: Endpoints,
     direction: Direction,
 ) -> Result<Option<Lent>, ConnectionError> {
-    let candidates = shared.registry.primaries(endpoints.local.ip(), endpoints.remote.ip());
+    let candidates = shared.primaries.with(endpoints.remote.ip());
     if candidates.is_empty() {
         return Ok(None);
     }
@@ -115,37 +219,16 @@ pub(crate) async fn primary_of(
         Direction::Inbound => socket::listener(endpoints.local),
     };
     let own = found.map_err(ConnectionError::OwnerUnknown)?.filter(|socket| socket.inode != 0).ok_or_else(unknown)?;
-    // The program's own socket of each primary: a listener's may be another process's. One that its program has closed is
-    // on its way out and lends nothing.
-    let mut theirs: Vec<(usize, Socket)> = Vec::new();
-    for (at, session) in candidates.iter().enumerate() {
-        let Some(ends) = session.program else { continue };
-        let socket = socket::lookup(ends).map_err(ConnectionError::OwnerUnknown)?;
-        let up = socket.filter(|socket| matches!(socket.state, State::Established | State::CloseWait));
-        theirs.extend(up.map(|socket| (at, socket)));
-    }
-    let inodes: Vec<u32> = theirs.iter().map(|(_, socket)| socket.inode).chain([own.inode]).collect();
-    let found = tokio::task::spawn_blocking(move || {
-        let owners = owner::of_inodes(&inodes);
-        let owner = owners.get(&own.inode)?;
-        // A server that is root has sessions that are their users'; nobody else lends his rule to others.
-        let is_one = |primary: &Socket| {
-            let theirs = owners.get(&primary.inode)?;
-            let same_user = primary.uid == own.uid;
-            Some(if same_user {
-                owner.is_of(theirs) || theirs.is_of(owner)
-            } else {
-                primary.uid == 0 && owner.is_of(theirs)
-            })
-        };
-        let verdicts: Vec<(usize, Option<bool>)> = theirs.iter().map(|(at, primary)| (*at, is_one(primary))).collect();
-        match verdicts.iter().find(|(_, verdict)| *verdict == Some(true)) {
-            Some((at, _)) => Some(Some(*at)),
+    let decided = tokio::task::spawn_blocking(move || {
+        let process = Process::of(&own, owner::of_inodes(&[own.inode]).get(&own.inode)?);
+        let theirs: Vec<Option<Process>> = candidates.iter().map(|primary| primary.look()).collect();
+        let found = theirs.iter().position(|primary| primary.as_ref().is_some_and(|one| process.may_have_it_from(one)));
+        match found {
+            Some(at) => candidates.get(at).map(|primary| Some(primary.lent.clone())),
             // One of them may be the program's: not accepted yet.
-            None if verdicts.iter().any(|(_, verdict)| verdict.is_none()) => None,
+            None if theirs.iter().any(Option::is_none) => None,
             None => Some(None),
         }
     });
-    let position = found.await.ok().flatten().ok_or_else(unknown)?;
-    Ok(position.and_then(|position| candidates.get(position)?.lends()))
+    decided.await.ok().flatten().ok_or_else(unknown)
 }

@@ -28,6 +28,9 @@ pub(crate) struct Client {
 impl Dialogue for Client {
     fn program(&mut self, bytes: &[u8]) -> Result<Said, String> {
         let mut said = Said::default();
+        if bytes.is_empty() {
+            said.to_network = std::mem::take(&mut self.begun);
+        }
         self.begun.extend_from_slice(bytes);
         // A program that would rather have TLS is told that there is none here.
         while !self.started
@@ -48,6 +51,9 @@ impl Dialogue for Client {
 
     fn network(&mut self, bytes: &[u8]) -> Result<Said, String> {
         let mut said = Said::default();
+        if bytes.is_empty() {
+            said.to_program = std::mem::take(&mut self.message);
+        }
         self.message.extend_from_slice(bytes);
         while !self.authenticated
             && let Some(length) = length(&self.message)
@@ -73,10 +79,6 @@ impl Dialogue for Client {
             said.to_program.append(&mut self.message);
         }
         Ok(said)
-    }
-
-    fn rest(&mut self) -> Said {
-        Said { to_program: std::mem::take(&mut self.message), to_network: std::mem::take(&mut self.begun) }
     }
 
     fn is_over(&self) -> bool {
