@@ -74,7 +74,8 @@ impl Contestant {
         match self {
             Self::OursListen | Self::OursCaptured => true,
             Self::Peer(peer) => scenario.role == Role::Server || peer.has_client_role(),
-            Self::Forward => scenario.work != Work::Resumed,
+            // It makes no handshake, and what it holds for a connection is only its buffers.
+            Self::Forward => !matches!(scenario.work, Work::Resumed | Work::Idle),
             Self::DirectTls | Self::DirectPlain => scenario.work == Work::Latency,
         }
     }
@@ -84,7 +85,7 @@ impl Contestant {
         self == Self::DirectTls || self.secures() && role == Role::Server
     }
 
-    /// What a peer calls its version, `None` when it is not installed; nothing of ours.
+    /// Its version; `None` when it is not installed.
     pub(crate) fn version(self) -> Option<String> {
         match self {
             Self::Peer(peer) => peer.version(),

@@ -105,10 +105,9 @@ impl Load {
     /// What each of its workers does.
     fn workers(self) -> Vec<Self> {
         match self {
-            Self::Short { connections } => shares(connections, WORKERS)
-                .into_iter()
-                .map(|connections| Self::Short { connections })
-                .collect(),
+            Self::Short { connections } => {
+                shares(connections, WORKERS).into_iter().map(|connections| Self::Short { connections }).collect()
+            }
             Self::Up { connections, bytes } => {
                 shares(bytes, connections).into_iter().map(|bytes| Self::Up { connections: 1, bytes }).collect()
             }

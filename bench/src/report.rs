@@ -111,10 +111,12 @@ impl Report {
         let runs = self.runs(scenario).filter(|(_, c, _)| *c == contestant);
         runs.filter_map(|(round, _, measured)| {
             let value = match figure {
-                Figure::Main => self.main(scenario, round, contestant, measured)?,
                 Figure::Rate => measured.units / measured.seconds,
                 Figure::P50 => measured.p50_us,
                 Figure::P99 => measured.p99_us,
+                // Where there is no proxy nothing is used or added.
+                Figure::Main | Figure::MessageCpu if contestant.is_direct() => return None,
+                Figure::Main => self.main(scenario, round, contestant, measured)?,
                 Figure::MessageCpu => measured.cpu_seconds / measured.units * 1e6,
             };
             Some((round, value))
@@ -162,41 +164,47 @@ impl Report {
     }
 
     /// A table of a role: a line for each scenario and figure, a column for each contestant.
-    fn table(&self, f: &mut fmt::Formatter<'_>, role: Role, figures: fn(Work) -> Vec<(Figure, &'static str)>) -> fmt::Result {
-        let scenarios = self.scenarios(role);
-        let takes_part = |one: &Contestant| scenarios.iter().any(|scenario| one.takes_part(*scenario));
-        let columns: Vec<Contestant> = self.contestants().into_iter().filter(takes_part).collect();
-        let mut head = format!("| {role} |");
+    fn table(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        role: Role,
+        figures: fn(Work) -> Vec<(Figure, &'static str)>,
+    ) -> fmt::Result {
+        let of_scenario =
+            |scenario: Scenario| figures(scenario.work).into_iter().map(move |(figure, unit)| (scenario, figure, unit));
+        let lines: Vec<_> = self.scenarios(role).into_iter().flat_map(of_scenario).collect();
+        let has_figures = |one: &Contestant| {
+            lines.iter().any(|(scenario, figure, _)| self.spread(*figure, *scenario, *one).is_some())
+        };
+        let columns: Vec<Contestant> = self.contestants().into_iter().filter(has_figures).collect();
+        write!(f, "| {role} |")?;
         for column in &columns {
-            let _ = write!(head, " {column} |");
+            write!(f, " {column} |")?;
         }
-        writeln!(f, "{head}\n|{}", " --- |".repeat(columns.len() + 1))?;
-        for scenario in &scenarios {
-            for (figure, unit) in figures(scenario.work) {
-                write!(f, "| {}, {unit} |", scenario.work)?;
-                for column in &columns {
-                    write!(f, " {} |", self.cell(figure, *scenario, *column))?;
-                }
-                writeln!(f)?;
+        writeln!(f, "\n|{}", " --- |".repeat(columns.len() + 1))?;
+        for (scenario, figure, unit) in &lines {
+            write!(f, "| {}, {unit} |", scenario.work)?;
+            for column in &columns {
+                let cell = self.cell(*figure, *scenario, *column);
+                write!(f, " {} |", cell.as_deref().unwrap_or("–"))?;
             }
+            writeln!(f)?;
         }
         writeln!(f)
     }
 
-    fn cell(&self, figure: Figure, scenario: Scenario, contestant: Contestant) -> String {
-        let Some(spread) = self.spread(figure, scenario, contestant) else { return "–".to_owned() };
-        let is_main = matches!(figure, Figure::Main);
-        if is_main && contestant.is_direct() {
-            return "–".to_owned();
-        }
+    fn cell(&self, figure: Figure, scenario: Scenario, contestant: Contestant) -> Option<String> {
+        let spread = self.spread(figure, scenario, contestant)?;
         let mut text = number(spread.median);
         if spread.least < spread.most {
             let _ = write!(text, " [{}–{}]", number(spread.least), number(spread.most));
         }
-        if let Some(ratio) = self.ratio(scenario, contestant).filter(|_| is_main) {
+        if matches!(figure, Figure::Main)
+            && let Some(ratio) = self.ratio(scenario, contestant)
+        {
             let _ = write!(text, ", {ratio:.2}×");
         }
-        text
+        Some(text)
     }
 
     fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,7 +237,11 @@ impl Report {
                 Err(error) => writeln!(f, "- Failed: round {}, {scenario}, {contestant}: {error}", round + 1)?,
                 Ok(measured) if scenario.work.resumes() && (measured.resumed as f64) < RESUMED * measured.units => {
                     let (resumed, all) = (measured.resumed, measured.units);
-                    writeln!(f, "- Round {}, {scenario}, {contestant}: only {resumed} of {all} were resumed.", round + 1)?;
+                    writeln!(
+                        f,
+                        "- Round {}, {scenario}, {contestant}: only {resumed} of {all} were resumed.",
+                        round + 1
+                    )?;
                 }
                 Ok(_) => {}
             }
@@ -288,4 +300,89 @@ fn kernel() -> String {
 
 fn cpus() -> usize {
     available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Scenario = Scenario { role: Role::Server, work: Work::Full };
+    const LATENCY: Scenario = Scenario { role: Role::Client, work: Work::Latency };
+
+    fn measured(cpu_seconds: f64, p50_us: f64) -> Measured {
+        Measured {
+            units: 1000.0,
+            seconds: 1.0,
+            p50_us,
+            p99_us: p50_us,
+            full: 1000,
+            resumed: 0,
+            cpu_seconds,
+            memory_before_kib: 0,
+            memory_after_kib: 0,
+            others: 0.0,
+        }
+    }
+
+    fn report(scenario: Scenario, runs: &[(u32, &str, f64, f64)]) -> Report {
+        let named = |name: &str| Contestant::ALL.into_iter().find(|one| one.to_string() == name).unwrap();
+        let row = |(round, name, cpu, p50): &(u32, &str, f64, f64)| Row {
+            round: *round,
+            scenario,
+            contestant: named(name),
+            result: Ok(measured(*cpu, *p50)),
+        };
+        Report { versions: Vec::new(), left_out: Vec::new(), rows: runs.iter().map(row).collect() }
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round_to_the_peer_that_is_best_over_all() {
+        // In the second round everything takes twice as long; stunnel is best in the third only.
+        let report = report(
+            FULL,
+            &[
+                (0, "ours-listen", 0.3, 0.0),
+                (0, "haproxy", 0.6, 0.0),
+                (0, "stunnel", 1.0, 0.0),
+                (1, "ours-listen", 0.6, 0.0),
+                (1, "haproxy", 1.2, 0.0),
+                (1, "stunnel", 2.0, 0.0),
+                (2, "ours-listen", 0.3, 0.0),
+                (2, "haproxy", 0.6, 0.0),
+                (2, "stunnel", 0.1, 0.0),
+            ],
+        );
+        let text = report.to_string();
+        assert!(text.contains("| server | ours-listen | haproxy | stunnel |"), "{text}");
+        assert!(
+            text.contains("| full, µs of CPU per connection | 300 [300–600], 0.50× | 600 [600–1200], 1.00× | 1000"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn latency_is_what_a_proxy_adds_to_the_same_load_without_it() {
+        let report = report(
+            LATENCY,
+            &[
+                (0, "ours-captured", 0.01, 60.0),
+                (0, "forward", 0.01, 35.0),
+                (0, "direct-tls", 0.0, 40.0),
+                (0, "direct-plain", 0.0, 30.0),
+            ],
+        );
+        let text = report.to_string();
+        assert!(text.contains("| client | ours-captured | forward |\n"), "{text}");
+        assert!(text.contains("| latency, µs added to the median | 20.0 | 5.00 |"), "{text}");
+        assert!(text.contains("| latency, µs of CPU per message | 10.0 | 10.0 | – | – |"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_failed_is_told() {
+        let mut report = report(FULL, &[(0, "haproxy", 0.6, 0.0)]);
+        let contestant = Contestant::OursListen;
+        report.rows.push(Row { round: 0, scenario: FULL, contestant, result: Err("refused".to_owned()) });
+        assert_eq!(report.failed(), 1);
+        assert!(report.to_string().contains("- Failed: round 1, server/full, ours-listen: refused"), "{report}");
+    }
 }

@@ -68,7 +68,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         for scenario in &scenarios {
             for contestant in order(&contestants, *scenario, round) {
                 let result = measure(contestant, *scenario, amounts, &credentials, patience);
-                let row = Row { round, scenario: *scenario, contestant, result: result.map_err(|error| format!("{error:#}")) };
+                let row = Row {
+                    round,
+                    scenario: *scenario,
+                    contestant,
+                    result: result.map_err(|error| format!("{error:#}")),
+                };
                 eprintln!("{row}");
                 writeln!(out, "{}", row.json())?;
                 out.flush()?;

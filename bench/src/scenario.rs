@@ -51,16 +51,8 @@ impl Role {
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Full,
-        Self::Resumed,
-        Self::Up(1),
-        Self::Up(4),
-        Self::Down(1),
-        Self::Down(4),
-        Self::Latency,
-        Self::Idle,
-    ];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Full, Self::Resumed, Self::Up(1), Self::Up(4), Self::Down(1), Self::Down(4), Self::Latency, Self::Idle];
 
     /// Whether sessions may be resumed.
     pub(crate) fn resumes(self) -> bool {

@@ -56,11 +56,7 @@ impl Tally {
 
     /// What was counted since an earlier state.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            full: self.full - earlier.full,
-            resumed: self.resumed - earlier.resumed,
-            others: self.others.clone(),
-        }
+        Self { full: self.full - earlier.full, resumed: self.resumed - earlier.resumed, others: self.others.clone() }
     }
 
     /// # Errors

@@ -23,11 +23,8 @@ pub(super) fn start(stage: &Stage, captured: bool) -> anyhow::Result<Running> {
     }
     agent.policy(&policy(stage))?;
     let folder = path(agent.folder());
-    let listener = format!(
-        "[[listen]]\naddress = \"{}\"\ntarget = \"{}\"\nrule = \"WRAP\"\n",
-        stage.proxy(),
-        stage.target()
-    );
+    let listener =
+        format!("[[listen]]\naddress = \"{}\"\ntarget = \"{}\"\nrule = \"WRAP\"\n", stage.proxy(), stage.target());
     // Errors only, and the one message that tells that the daemon is up.
     let configuration = format!(
         "policy = \"{folder}/pagent.conf\"\nstate = \"{folder}/state\"\nsocket = \"{folder}/pagent.sock\"\n\
@@ -45,7 +42,9 @@ pub(super) fn start(stage: &Stage, captured: bool) -> anyhow::Result<Running> {
 /// The rule captures connections to the program's own address; for a listener its conditions play no part.
 fn policy(stage: &Stage) -> String {
     let (role, conditions, more) = match stage.role {
-        Role::Server => ("Server", format!("LocalPortRange {}\nDirection Inbound", stage.target().port()), String::new()),
+        Role::Server => {
+            ("Server", format!("LocalPortRange {}\nDirection Inbound", stage.target().port()), String::new())
+        }
         Role::Client => (
             "Client",
             format!("RemotePortRange {}\nDirection Outbound", stage.target().port()),
