@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use serde::Serialize;
 
 use crate::contestants::{Contestant, Proxy};
@@ -77,6 +77,9 @@ pub(crate) fn measure(
         let backend = after.backend.since(&before.backend);
         let tally = if load_is_tls { &outcome.tally } else { &backend };
         tally.check()?;
+        if scenario.work == Work::Full && tally.resumed > 0 {
+            bail!("{} handshakes were resumed", tally.resumed);
+        }
         // The load generator in the client role knows nothing of TLS: the backend must have seen it.
         if contestant.secures() && scenario.role == Role::Client && after.backend.full == 0 {
             bail!("no handshake was made");
@@ -94,11 +97,8 @@ pub(crate) fn measure(
             others,
         })
     };
-    let measured = run().with_context(|| format!("{scenario} {contestant}, which said:\n{}", proxy.said()))?;
-    if scenario.work == Work::Full && measured.resumed > 0 {
-        bail!("{scenario} {contestant}: {} handshakes were resumed", measured.resumed);
-    }
-    Ok(measured)
+    // The first line says why, the rest what the proxy has logged.
+    run().map_err(|error| anyhow!("{error:#}\n{}", proxy.said()))
 }
 
 impl Reading {

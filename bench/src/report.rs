@@ -212,13 +212,14 @@ impl Report {
         if let Some(others) = Spread::of(measured.iter().map(|measured| measured.others * 100.0)) {
             writeln!(
                 f,
-                "- {} runs on {} CPUs, Linux {}. Other programs took {:.1} % of the CPUs during a run (median; {:.1}–{:.1} %).",
+                "- {} runs on {} CPUs, Linux {}. Other programs took {:.1} % of the CPUs during a run (median; at most {:.1} %; \
+                 in {} runs more than 5 %).",
                 measured.len(),
                 cpus(),
                 kernel(),
                 others.median,
-                others.least,
-                others.most
+                others.most,
+                measured.iter().filter(|measured| measured.others > 0.05).count()
             )?;
         }
         let named = |(contestant, version): &(Contestant, String)| format!("{contestant} {version}");
@@ -234,7 +235,10 @@ impl Report {
         for row in &self.rows {
             let Row { round, scenario, contestant, result } = row;
             match result {
-                Err(error) => writeln!(f, "- Failed: round {}, {scenario}, {contestant}: {error}", round + 1)?,
+                Err(error) => {
+                    let why = error.lines().next().unwrap_or_default();
+                    writeln!(f, "- Failed: round {}, {scenario}, {contestant}: {why}", round + 1)?;
+                }
                 Ok(measured) if scenario.work.resumes() && (measured.resumed as f64) < RESUMED * measured.units => {
                     let (resumed, all) = (measured.resumed, measured.units);
                     writeln!(
@@ -381,8 +385,8 @@ mod tests {
     fn a_run_that_failed_is_told() {
         let mut report = report(FULL, &[(0, "haproxy", 0.6, 0.0)]);
         let contestant = Contestant::OursListen;
-        report.rows.push(Row { round: 0, scenario: FULL, contestant, result: Err("refused".to_owned()) });
+        report.rows.push(Row { round: 0, scenario: FULL, contestant, result: Err("refused\nand its log".to_owned()) });
         assert_eq!(report.failed(), 1);
-        assert!(report.to_string().contains("- Failed: round 1, server/full, ours-listen: refused"), "{report}");
+        assert!(report.to_string().contains("- Failed: round 1, server/full, ours-listen: refused\n"), "{report}");
     }
 }

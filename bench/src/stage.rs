@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use pagent::lab::{Authority, Host, Lab, Running};
@@ -25,6 +26,8 @@ const PLAIN: u16 = 7000;
 const TLS: u16 = 7443;
 /// Where proxies listen.
 const PROXY: u16 = 7001;
+/// Of certificates: long enough that nobody warns of the end.
+const LIFE: Duration = Duration::from_secs(365 * 86_400);
 
 /// One authority and one key for all runs, PEM.
 pub(crate) struct Credentials {
@@ -61,7 +64,7 @@ pub(crate) struct Generator {
 impl Credentials {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let authority = Authority::new("Benchmark CA")?;
-        let (certificate, key) = authority.issue(NAME)?;
+        let (certificate, key) = authority.issue_until(NAME, SystemTime::now() + LIFE)?;
         Ok(Self { authority: authority.certificate().to_owned(), certificate, key })
     }
 }
@@ -154,6 +157,8 @@ impl Stage {
     pub(crate) fn generator(&self, plan: &load::Plan) -> anyhow::Result<Generator> {
         let mut command = self.from.command(own_program()?);
         command.arg("load").arg(serde_json::to_string(plan)?);
+        // What it says when it fails goes into the report.
+        command.env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("the load generator cannot be started")?;
         let input = child.stdin.take().context("no standard input")?;

@@ -71,6 +71,8 @@ Keyring TCPIP/RING
 }}
 TTLSEnvironmentAdvancedParms
 {{
+TLSv1.2 Off
+TLSv1.3 On
 HandshakeCacheCapacity 2048
 HandshakeCacheTimeout 600
 {more}}}
