@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::time::{ClockId, clock_getcpuclockid};
+use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
 /// The kernel counts the time of children that have ended in these.
@@ -32,17 +32,22 @@ pub(crate) fn tree(root: i32) -> anyhow::Result<Vec<i32>> {
 /// The CPU time of a tree so far: each process's own clock, which includes threads that have ended, and the children
 /// it has waited for.
 pub(crate) fn cpu(root: i32) -> anyhow::Result<Duration> {
-    tree(root)?.into_iter().map(|pid| Ok(clock(pid)? + waited_for(pid))).sum()
+    // Children first: one that ends meanwhile is in its parent's count by then.
+    let used = tree(root)?.into_iter().rev().filter_map(|pid| Some(clock(pid)? + waited_for(pid))).sum();
+    clock(root).with_context(|| format!("process {root} has ended"))?;
+    Ok(used)
 }
 
 /// The memory of a tree in KiB: pages shared with others count in part (Pss).
 pub(crate) fn memory(root: i32) -> anyhow::Result<u64> {
-    tree(root)?.into_iter().map(pss).sum()
+    let held = tree(root)?.into_iter().filter_map(pss).sum();
+    pss(root).with_context(|| format!("process {root} has ended"))?;
+    Ok(held)
 }
 
-fn clock(pid: i32) -> anyhow::Result<Duration> {
-    let clock: ClockId = clock_getcpuclockid(Pid::from_raw(pid)).with_context(|| format!("process {pid} has ended"))?;
-    Ok(clock.now()?.into())
+fn clock(pid: i32) -> Option<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
+    Some(clock.now().ok()?.into())
 }
 
 /// `cutime` and `cstime`.
@@ -59,11 +64,10 @@ fn stat(pid: i32) -> Option<Vec<String>> {
     Some(behind.split(' ').map(str::to_owned).collect())
 }
 
-fn pss(pid: i32) -> anyhow::Result<u64> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).with_context(|| path.clone())?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
+fn pss(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 #[cfg(test)]
@@ -92,5 +96,6 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(!tree(own).unwrap().contains(&pid));
+        assert!(cpu(pid).is_err() && memory(pid).is_err());
     }
 }

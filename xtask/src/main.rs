@@ -59,6 +59,7 @@ enum Task {
         words: Vec<String>,
     },
     /// Measures the TLS data plane beside other people's proxies, those that are installed; docs/performance.md
+    #[command(disable_help_flag = true)]
     Bench {
         /// The benchmark's own flags; --help tells them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
