@@ -1,6 +1,7 @@
 //! The real binaries in network namespaces, with other people's programs as peers. Start with `cargo xtask e2e`.
 
 mod author;
+mod bench;
 mod broken;
 mod chromium;
 mod controlled;

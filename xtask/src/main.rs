@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `reference`, `fuzz`.
+//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `bench`, `reference`, `fuzz`.
 
 #![allow(clippy::print_stdout, reason = "a task says what it does")]
 
@@ -67,6 +67,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Measures the TLS data plane beside other people's proxies, those that are installed; docs/performance.md
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// The benchmark's own flags; --help tells them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -85,6 +92,7 @@ fn main() -> anyhow::Result<()> {
             install_for_tests()?;
             fips()
         }
+        Task::Bench { words } => bench(&words),
     }
 }
 
@@ -128,6 +136,7 @@ fn fips() -> anyhow::Result<()> {
 
 /// The end-to-end tests, inside namespaces of their own.
 fn e2e(words: &[String]) -> anyhow::Result<()> {
+    cargo(&["build", "--package", "bench"])?;
     e2e_of(&[], words)
 }
 
@@ -151,6 +160,13 @@ fn e2e_of(flags: &[&str], words: &[String]) -> anyhow::Result<()> {
     // The namespaces are made by the program under test itself: one way in for demonstration and tests.
     let mut command = Command::new(built("pagent")?);
     run(command.args(["lab", program]).args(words))
+}
+
+/// The benchmark, of a release build and inside namespaces of its own.
+fn bench(words: &[String]) -> anyhow::Result<()> {
+    install_what_is_missing()?;
+    cargo(&["build", "--release", "--package", "pagent", "--package", "bench"])?;
+    run(Command::new("target/release/pagent").args(["lab", "target/release/bench"]).args(words))
 }
 
 /// Fuzzes a target. The coverage instrumentation is asked for by hand, so that the stable compiler will do.
