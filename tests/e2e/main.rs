@@ -5,6 +5,7 @@ mod broken;
 mod controlled;
 mod enforcement;
 mod fail_closed;
+mod fairness;
 #[cfg(feature = "fips")]
 mod fips;
 mod handshakes;
@@ -14,6 +15,7 @@ mod negotiate;
 mod network;
 mod odd;
 mod peers;
+mod process;
 mod relay;
 mod revocation;
 mod scan;
