@@ -9,6 +9,7 @@ mod fairness;
 #[cfg(feature = "fips")]
 mod fips;
 mod handshakes;
+mod identity;
 mod limits;
 mod listeners;
 mod negotiate;
