@@ -10,6 +10,7 @@ mod fairness;
 mod fips;
 mod handshakes;
 mod identity;
+mod idle;
 mod limits;
 mod listeners;
 mod negotiate;
