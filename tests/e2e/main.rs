@@ -21,5 +21,6 @@ mod process;
 mod relay;
 mod revocation;
 mod scan;
+mod soak;
 mod stories;
 mod wrapping;

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `reference`, `fuzz`.
+//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `soak`, `reference`, `fuzz`.
 
 #![allow(clippy::print_stdout, reason = "a task says what it does")]
 
@@ -52,6 +52,12 @@ enum Task {
     },
     /// The tests of the build with the FIPS 140-3 module
     Fips,
+    /// Mixed load on the release build while policies and keys change, and ten thousand idle connections
+    Soak {
+        /// How long the load lasts
+        #[arg(long, default_value_t = 20)]
+        minutes: u32,
+    },
     /// The end-to-end tests alone; further words go to the test program
     E2e {
         /// Test names and flags
@@ -71,6 +77,12 @@ fn main() -> anyhow::Result<()> {
         Task::E2e { words } => {
             install_what_is_missing()?;
             e2e(&words)
+        }
+        Task::Soak { minutes } => {
+            install_what_is_missing()?;
+            let mut command = laboratory(&["--release"])?;
+            command.args(["idle::", "soak::", "--nocapture", "--test-threads", "1"]);
+            run(command.env("PAGENT_SOAK_MINUTES", minutes.to_string()))
         }
         Task::Fips => {
             install_what_is_missing()?;
@@ -124,6 +136,11 @@ fn e2e(words: &[String]) -> anyhow::Result<()> {
 
 /// The same of a build with these flags.
 fn e2e_of(flags: &[&str], words: &[String]) -> anyhow::Result<()> {
+    run(laboratory(flags)?.args(words))
+}
+
+/// Builds the end-to-end tests and what they test with these flags, and gives the command that runs them.
+fn laboratory(flags: &[&str]) -> anyhow::Result<Command> {
     cargo(&[&["build", "--package", "pagent"], flags].concat())?;
     let output = Command::new(cargo_program())
         .args(["test", "--package", "tests", "--test", "e2e", "--no-run", "--message-format", "json"])
@@ -140,8 +157,10 @@ fn e2e_of(flags: &[&str], words: &[String]) -> anyhow::Result<()> {
         .next_back()
         .context("cargo names no test program")?;
     // The namespaces are made by the program under test itself: one way in for demonstration and tests.
-    let mut command = Command::new(built("pagent")?);
-    run(command.args(["lab", program]).args(words))
+    let folder = Path::new(program).ancestors().nth(2).context("the tests lie nowhere")?;
+    let mut command = Command::new(folder.join("pagent"));
+    command.args(["lab", program]);
+    Ok(command)
 }
 
 /// Fuzzes a target. The coverage instrumentation is asked for by hand, so that the stable compiler will do.
