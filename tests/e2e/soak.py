@@ -29,7 +29,9 @@ PACES = {
     b"abort": (16384, 0),
 }
 MANNERS = {manner[:1]: manner for manner in PACES}
-WEIGHTS = [50, 8, 10, 15, 6, 11]
+WEIGHTS = [50, 8, 10, 15, 0, 11]
+# Workers that have long connections and no others.
+LONG = 2
 PATIENCE = 60
 
 
@@ -256,11 +258,11 @@ def clients(address, port, seconds, workers, authority):
     end, counts, failures, compared = time.monotonic() + seconds, collections.Counter(), [], [0]
     lock = threading.Lock()
 
-    def work():
-        while time.monotonic() < end:
-            (manner,) = random.choices(list(PACES), WEIGHTS)
+    def work(number):
+        while (left := end - time.monotonic()) > 0:
+            manner = b"long" if number < LONG else random.choices(list(PACES), WEIGHTS)[0]
             try:
-                done = client(address, port, random.choice(contexts), manner, max(2, seconds / 4))
+                done = client(address, port, random.choice(contexts), manner, min(max(2, seconds / 3), left + 1))
                 with lock:
                     counts[manner.decode()] += 1
                     compared[0] += done
@@ -268,7 +270,7 @@ def clients(address, port, seconds, workers, authority):
                 with lock:
                     failures.append(f"{manner.decode()}: {error!r}")
 
-    threads = [threading.Thread(target=work) for _ in range(workers)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
     for thread in threads:
         thread.start()
     for thread in threads:
