@@ -151,7 +151,7 @@ def exchange(link, manner, outgoing, heard, finished):
 
 def serve(plain, context):
     link, manner = Link(plain, context, server=True), b"abort"
-    came, got, digests = bytearray(), 0, (hashlib.sha256(), hashlib.sha256())
+    came, digests = bytearray(), (hashlib.sha256(), hashlib.sha256())
     try:
         while len(came) < HEADER.size:
             came += link.step(PATIENCE)
@@ -160,7 +160,7 @@ def serve(plain, context):
         code, up, down = HEADER.unpack(came[: HEADER.size])
         manner = MANNERS[code]
         digests[0].update(came[HEADER.size :])
-        got = len(came) - HEADER.size
+        got, sent = len(came) - HEADER.size, False
 
         def heard(data):
             nonlocal got
@@ -168,14 +168,15 @@ def serve(plain, context):
             got += len(data)
 
         def outgoing():
+            nonlocal sent
             yield from pieces(down, PACES[manner][0], digests[1])
             yield digests[1].digest()
-            nonlocal sent
             sent = True
 
-        sent = False
-        complete = lambda: link.ended if manner == b"half" else got == up
-        exchange(link, manner, outgoing(), heard, lambda: sent and complete() and link.idle() or link.ended and manner == b"abort")
+        def finished():
+            return sent and link.idle() and (link.ended or got == up and manner != b"half")
+
+        exchange(link, manner, outgoing(), heard, finished)
         if got != up and manner != b"abort":
             raise Cut(f"{got} of {up} bytes came")
         link.send(digests[0].digest())
@@ -187,10 +188,9 @@ def serve(plain, context):
 
 
 def server(port, pem):
-    listener = socket.create_server(("", port), backlog=1000)
+    listener, context = socket.create_server(("", port), backlog=1000), server_context(pem)
     while True:
-        # A context of its own, so that a certificate that changes is no matter here.
-        threading.Thread(target=serve, args=(listener.accept()[0], server_context(pem)), daemon=True).start()
+        threading.Thread(target=serve, args=(listener.accept()[0], context), daemon=True).start()
 
 
 def server_context(pem):

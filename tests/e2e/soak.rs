@@ -139,20 +139,21 @@ impl Load {
 
 /// The policy of a reload: a rule comes and goes, a parameter of the rules in use changes.
 fn policy(number: usize) -> String {
-    let parameter =
-        |rule: &str| with(rule, "TTLSEnvironmentAdvancedParms", &format!("HandshakeTimeout {}", 20 + number / 2 % 2));
-    let inbound = parameter(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))
-        + &parameter(&rule("WEB", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING"));
+    let timeout = format!("HandshakeTimeout {}", 20 + number / 2 % 2);
+    let inbound = ["7000", "8080"].map(|port| {
+        let conditions = format!("LocalPortRange {port}\nDirection Inbound");
+        with(&rule(&format!("IN{port}"), &conditions, "Server", "TCPIP/RING"), "TTLSEnvironmentAdvancedParms", &timeout)
+    });
     let outbound = ["7443", "8443"].map(|port| {
         let conditions = format!("RemotePortRange {port}\nDirection Outbound");
         rule(&format!("OUT{port}"), &conditions, "Client", "TCPIP/RING")
-            .replace("HostReferenceIdDNS", &format!("HandshakeTimeout {}\nHostReferenceIdDNS", 20 + number / 2 % 2))
+            .replace("HostReferenceIdDNS", &format!("{timeout}\nHostReferenceIdDNS"))
     });
     let passing = match number % 2 {
         0 => String::new(),
         _ => rule("PASSING", "LocalPortRange 7999\nDirection Inbound", "Server", "TCPIP/RING"),
     };
-    inbound + &outbound.concat() + &passing
+    inbound.concat() + &outbound.concat() + &passing
 }
 
 /// Writes a new certificate with its key into the ring, as one file in one moment, and gives its fingerprint.
