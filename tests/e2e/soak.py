@@ -266,6 +266,10 @@ def clients(address, port, seconds, workers, authority):
                 with lock:
                     counts[manner.decode()] += 1
                     compared[0] += done
+            except ConnectionRefusedError:
+                # It never began, so nothing of it was cut.
+                with lock:
+                    counts["refused"] += 1
             except Exception as error:
                 with lock:
                     failures.append(f"{manner.decode()}: {error!r}")
