@@ -32,7 +32,7 @@ sent=$(sum < $bulk); size=$(stat -c %s $bulk)
 count() { if [ "$1" = "$sent" ]; then equal=$((equal + 1)); else different=$((different + 1)); fi; }
 while [ $(date +%s) -lt $end ]; do
     if [ -z "$ca" ]; then
-        count $(curl -sS -m 60 --data-binary @$bulk $url | sum)
+        count $(curl -sS -m 60 --retry 3 --retry-connrefused --data-binary @$bulk $url | sum)
         continue
     fi
     for version in 1.2 1.3; do
