@@ -3,7 +3,7 @@
 use pagent::lab::{Running, wait_until};
 
 use crate::network::{HOST, Network, PEER, rule};
-use crate::process::pss;
+use crate::process;
 
 const PYTHON: &str = "/usr/bin/python3";
 const FAIRNESS: &str = include_str!("fairness.py");
@@ -68,10 +68,10 @@ fn a_receiver_that_stops_reading_stops_its_sender() -> anyhow::Result<()> {
     {
         let port_word = port.to_string();
         let mut receiver = receiver.serve(port, PYTHON, &["-c", FAIRNESS, "receiver", &port_word, secured])?;
-        let before = pss(daemon.pid())?;
+        let before = process::memory(daemon.pid())?;
         let mut sender = sender.start(PYTHON, &["-c", FAIRNESS, "sender", address, &port_word, secures])?;
         sender.wait_for("stalled")?;
-        let grown = pss(daemon.pid())?.saturating_sub(before);
+        let grown = process::memory(daemon.pid())?.saturating_sub(before);
         eprintln!("the daemon grew by {grown} KiB: {}", sender.said().trim());
         assert!(grown < STALLED, "the daemon grew by {grown} KiB");
         host.succeed("sh", &["-c", &format!("kill -USR1 {}", receiver.pid())])?;

@@ -3,7 +3,7 @@
 use pagent::lab::{Running, wait_until};
 
 use crate::network::{HOST, Network, rule};
-use crate::process::{descriptors, pss};
+use crate::process::{self, descriptors};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -130,22 +130,19 @@ fn thousands_of_idle_connections_take_little_and_leave_nothing() -> anyhow::Resu
     first.go_on("proven")?;
     first.go_on("closed")?;
     back()?;
-    let mut memory = vec![pss(daemon)?];
+    let mut memory = vec![process::memory(daemon)?];
     // The second crowd finds the memory that the first has left.
     for _ in 0..2 {
         let mut clients = Clients::open(&network, count)?;
         assert!(descriptors(daemon)? >= idle + 2 * count, "each is the daemon's");
-        memory.push(pss(daemon)?);
+        memory.push(process::memory(daemon)?);
         clients.go_on("proven")?;
         clients.go_on("closed")?;
         back()?;
-        memory.push(pss(daemon)?);
+        memory.push(process::memory(daemon)?);
     }
     let growth: Vec<f64> = memory.windows(2).map(|pair| (pair[1] as f64 - pair[0] as f64) / count as f64).collect();
-    eprintln!(
-        "{count} idle connections, twice: the daemon's Pss grew by {growth:.1?} KiB each, from {} KiB",
-        memory[0]
-    );
+    eprintln!("{count} idle connections, twice: the daemon grew by {growth:.1?} KiB each, from {} KiB", memory[0]);
     assert!(growth[0] < EACH, "{growth:?}");
     assert!(growth[2] < growth[0] / 2.0, "the first crowd's memory is lost: {growth:?}");
     Ok(())

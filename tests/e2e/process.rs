@@ -2,12 +2,13 @@
 
 use std::fs;
 
-/// Proportional set size in KiB: its own pages, and its share of those it has in common with others.
-pub(crate) fn pss(pid: i32) -> anyhow::Result<u64> {
+/// Anonymous memory in KiB, its share where it has some in common with others. The program's file is not in it: how much of
+/// that counts for one daemon changes as others come and go.
+pub(crate) fn memory(pid: i32) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(kib.ok_or_else(|| anyhow::anyhow!("no Pss in {text}"))?.parse()?)
+    Ok(kib.ok_or_else(|| anyhow::anyhow!("no Pss_Anon in {text}"))?.parse()?)
 }
 
 /// How many descriptors are open.

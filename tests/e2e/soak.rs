@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pagent::lab::{Agent, Host, Running, wait_until};
 
 use crate::network::{HOST, Network, PEER, rule, with};
-use crate::process::{descriptors, pss};
+use crate::process::{self, descriptors};
 
 const PYTHON: &str = "/usr/bin/python3";
 const SOAK: &str = include_str!("soak.py");
@@ -48,7 +48,7 @@ echo $equal equal, $different different
 /// What the daemon takes at a moment.
 #[derive(Clone, Copy)]
 struct Sample {
-    pss: u64,
+    memory: u64,
     descriptors: usize,
 }
 
@@ -120,7 +120,7 @@ impl Soak {
 
     fn sample(&self) -> anyhow::Result<Sample> {
         let daemon = self.agent.pid();
-        Ok(Sample { pss: pss(daemon)?, descriptors: descriptors(daemon)? })
+        Ok(Sample { memory: process::memory(daemon)?, descriptors: descriptors(daemon)? })
     }
 }
 
@@ -199,10 +199,10 @@ fn nothing_is_cut_and_nothing_grows_while_policies_and_keys_change() -> anyhow::
     }
     let third = samples.len() / 3;
     let (second, last) = (&samples[third..2 * third], &samples[2 * third..]);
-    let memory = [second, last].map(|samples| median(samples, |sample| sample.pss));
+    let memory = [second, last].map(|samples| median(samples, |sample| sample.memory));
     let open = [second, last].map(|samples| median(samples, |sample| sample.descriptors));
-    let curve: Vec<u64> = samples.iter().step_by(1 + samples.len() / 24).map(|sample| sample.pss).collect();
-    eprintln!("{reloads} reloads; Pss in KiB: {curve:?}; medians {memory:?}; descriptors {open:?}");
+    let curve: Vec<u64> = samples.iter().step_by(1 + samples.len() / 24).map(|sample| sample.memory).collect();
+    eprintln!("{reloads} reloads; memory in KiB: {curve:?}; medians {memory:?}; descriptors {open:?}");
     for (role, clients) in ["inbound", "outbound"].into_iter().zip(&load.clients) {
         eprintln!("{role}: {}", clients.said().trim());
     }
