@@ -478,13 +478,8 @@ async fn carry(
             told = true;
         }
         if let Some(mut dialogue) = dialogue.take() {
-            let conversing = negotiate::converse(
-                dialogue.as_mut(),
-                &mut program,
-                &mut network,
-                &session.traffic,
-                to_dialogue.clone(),
-            );
+            let conversing =
+                negotiate::converse(dialogue.as_mut(), &program, &mut network, &session.traffic, to_dialogue.clone());
             if let Err(error) = Box::pin(conversing).await {
                 abort(&program);
                 // An alert must not be overtaken.

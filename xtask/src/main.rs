@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `bench`, `reference`, `fuzz`.
+//! The project's own tasks: `cargo xtask quickstart`, `test`, `e2e`, `soak`, `bench`, `reference`, `fuzz`.
 
 #![allow(clippy::print_stdout, reason = "a task says what it does")]
 
@@ -61,6 +61,12 @@ enum Task {
     },
     /// The tests of the build with the FIPS 140-3 module
     Fips,
+    /// Mixed load on the release build while policies and keys change, and ten thousand idle connections
+    Soak {
+        /// How long the load lasts
+        #[arg(long, default_value_t = 20)]
+        minutes: u32,
+    },
     /// The end-to-end tests alone; further words go to the test program
     E2e {
         /// Test names and flags
@@ -87,6 +93,12 @@ fn main() -> anyhow::Result<()> {
         Task::E2e { words } => {
             install_for_tests()?;
             e2e(&words)
+        }
+        Task::Soak { minutes } => {
+            install_for_tests()?;
+            let mut command = laboratory(&["--release"])?;
+            command.args(["idle::", "soak::", "--nocapture", "--test-threads", "1"]);
+            run(command.env("PAGENT_SOAK_MINUTES", minutes.to_string()))
         }
         Task::Fips => {
             install_for_tests()?;
@@ -142,6 +154,11 @@ fn e2e(words: &[String]) -> anyhow::Result<()> {
 
 /// The same of a build with these flags.
 fn e2e_of(flags: &[&str], words: &[String]) -> anyhow::Result<()> {
+    run(laboratory(flags)?.args(words))
+}
+
+/// Builds the end-to-end tests and what they test with these flags, and gives the command that runs them.
+fn laboratory(flags: &[&str]) -> anyhow::Result<Command> {
     cargo(&[&["build", "--package", "pagent"], flags].concat())?;
     let output = Command::new(cargo_program())
         .args(["test", "--package", "tests", "--test", "e2e", "--no-run", "--message-format", "json"])
@@ -158,13 +175,15 @@ fn e2e_of(flags: &[&str], words: &[String]) -> anyhow::Result<()> {
         .next_back()
         .context("cargo names no test program")?;
     // The namespaces are made by the program under test itself: one way in for demonstration and tests.
-    let mut command = Command::new(built("pagent")?);
-    run(command.args(["lab", program]).args(words))
+    let folder = Path::new(program).ancestors().nth(2).context("the tests lie nowhere")?;
+    let mut command = Command::new(folder.join("pagent"));
+    command.args(["lab", program]);
+    Ok(command)
 }
 
 /// The benchmark, of a release build and inside namespaces of its own.
 fn bench(words: &[String]) -> anyhow::Result<()> {
-    install_what_is_missing()?;
+    install_what_is_missing(&PROGRAMS)?;
     cargo(&["build", "--release", "--package", "pagent", "--package", "bench"])?;
     run(Command::new("target/release/pagent").args(["lab", "target/release/bench"]).args(words))
 }

@@ -71,7 +71,7 @@ impl Side {
 /// Carries a conversation until it is over, and the relay goes on from there, or until both sides have closed.
 pub(crate) async fn converse(
     dialogue: &mut dyn Dialogue,
-    program: &mut TcpStream,
+    program: &TcpStream,
     network: &mut Network,
     traffic: &Traffic,
     first: Vec<u8>,
