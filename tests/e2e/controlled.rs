@@ -337,21 +337,28 @@ fn a_handshake_waits_for_the_server_program_and_not_for_ever() -> anyhow::Result
     Ok(())
 }
 
-/// A client in active mode.
-const ACTIVE: &str = "
-import ftplib, ssl, sys
+/// A client of FTPS whose data connections are those of the host it means, whatever their address.
+pub(crate) const FTPS: &str = "
+import ftplib, os, ssl, sys, time
 class Client(ftplib.FTP_TLS):
     def ntransfercmd(self, cmd, rest=None):
         connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
         return self.context.wrap_socket(connection, server_hostname='server.example'), size
-ftp = Client(context=ssl.create_default_context(cafile=sys.argv[2]))
-ftp.connect(sys.argv[1], 2121)
-ftp.host = 'server.example'
-ftp.login('user', 'secret')
+def client(address, port, authority):
+    ftp = Client(context=ssl.create_default_context(cafile=authority))
+    ftp.connect(address, port)
+    ftp.host = 'server.example'
+    return ftp
+";
+
+/// Fetches a file in active mode.
+pub(crate) const ACTIVE: &str = "
+ftp = client(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+ftp.login('user', 'secret') if sys.argv[2] == '2121' else ftp.login()
 ftp.prot_p()
 ftp.set_pasv(False)
-with open(sys.argv[3], 'wb') as file:
-    ftp.retrbinary('RETR big', file.write)
+with open(sys.argv[5], 'wb') as file:
+    ftp.retrbinary('RETR ' + sys.argv[4], file.write)
 ftp.quit()
 ";
 
@@ -398,7 +405,9 @@ fn an_ftp_server_without_tls_of_its_own_serves_ftps() -> anyhow::Result<()> {
         pagent::lab::wait_until("the upload is whole", whole)?;
         if mapped {
             // The server opens the data connection, and is the server of its TLS all the same.
-            let got = network.peer.run("/usr/bin/python3", &["-c", ACTIVE, HOST[0], &ca, &back])?;
+            let got = network
+                .peer
+                .run("/usr/bin/python3", &["-c", &format!("{FTPS}{ACTIVE}"), HOST[0], "2121", &ca, "big", &back])?;
             assert!(got.status.success(), "{got:?}\n{}\n{}", server.said(), agent.log());
             assert!(fs::read(&back)? == content);
         }

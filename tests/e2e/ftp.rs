@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pagent::lab::{Agent, Capture, Host, Running, wait_until};
 
+use crate::controlled::{ACTIVE, FTPS};
 use crate::network::{HOST, Network, PEER, rule, with};
 
 /// A file that is too long for one record, and text that would be seen on the wire.
@@ -77,24 +78,6 @@ fn data_connections(agent: &Agent) -> anyhow::Result<Vec<serde_json::Value>> {
     Ok(sessions.into_iter().filter(carried).collect())
 }
 
-/// A client of FTPS in active mode.
-const ACTIVE: &str = "
-import ftplib, ssl, sys
-class Client(ftplib.FTP_TLS):
-    def ntransfercmd(self, cmd, rest=None):
-        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        return self.context.wrap_socket(connection, server_hostname='server.example'), size
-ftp = Client(context=ssl.create_default_context(cafile=sys.argv[2]))
-ftp.connect(sys.argv[1], 21)
-ftp.host = 'server.example'
-ftp.login()
-ftp.prot_p()
-ftp.set_pasv(False)
-with open(sys.argv[3], 'wb') as file:
-    ftp.retrbinary('RETR file', file.write)
-ftp.quit()
-";
-
 /// A client that asks for data without their protection.
 const UNPROTECTED: &str = "
 import ftplib, ssl, sys
@@ -126,7 +109,8 @@ fn a_server_that_knows_no_tls_serves_ftps() -> anyhow::Result<()> {
         curl.both_ways(&["--ssl-reqd", "--tlsv1.3"], &said)?;
         // Active: the server opens the data connection, and is the server of its TLS. (curl 7.88 cannot do that in TLS.)
         let got = network.lab.folder().join("active");
-        let output = network.peer.run("/usr/bin/python3", &["-c", ACTIVE, address, &ca, &got.to_string_lossy()])?;
+        let (script, file) = (format!("{FTPS}{ACTIVE}"), got.to_string_lossy());
+        let output = network.peer.run("/usr/bin/python3", &["-c", &script, address, "21", &ca, "file", &file])?;
         assert!(output.status.success(), "{output:?}\n{}", said());
         assert!(fs::read(&got)? == content());
         // Without TLS there is no login; without protection of the data there are none.
@@ -145,6 +129,18 @@ fn a_server_that_knows_no_tls_serves_ftps() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A client whose data connection comes from another address of its host than its control connection.
+const OTHER_ADDRESS: &str = "
+import ftplib, socket, sys
+ftp = ftplib.FTP()
+ftp.connect(sys.argv[1], 21)
+ftp.login()
+port = int(ftp.sendcmd('EPSV').split('|')[3])
+data = socket.create_connection((sys.argv[1], port), 10, source_address=(sys.argv[2], 0))
+print(ftp.sendcmd('RETR file')[:3])
+print(data.makefile('rb').readline())
+";
+
 #[test]
 fn clients_that_know_no_tls_reach_servers_that_demand_ftps() -> anyhow::Result<()> {
     let network = Network::new()?;
@@ -154,7 +150,7 @@ fn clients_that_know_no_tls_reach_servers_that_demand_ftps() -> anyhow::Result<(
     let pem = network.server_pem()?;
     let secured = format!(
         "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=YES\n\
-         ssl_ciphers=HIGH\nrsa_cert_file={pem}\nrsa_private_key_file={pem}"
+         ssl_ciphers=HIGH\npasv_promiscuous=YES\nrsa_cert_file={pem}\nrsa_private_key_file={pem}"
     );
     let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
     let server = vsftpd(&network, &network.peer, &secured)?;
@@ -165,6 +161,9 @@ fn clients_that_know_no_tls_reach_servers_that_demand_ftps() -> anyhow::Result<(
         curl.both_ways(&[], &said)?;
         curl.both_ways(&["-P", "-"], &said)?;
     }
+    network.host.succeed("ip", &["addr", "add", "10.1.0.9/24", "dev", "eth0"])?;
+    let output = network.host.run("/usr/bin/python3", &["-c", OTHER_ADDRESS, PEER[0], "10.1.0.9"])?;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "150\nb'PAYLOAD 00000000\\n'\n", "{output:?}\n{}", said());
     wire.stop()?;
     assert_eq!(wire.packets_with("PAYLOAD")?, 0);
     assert_eq!(wire.packets_with("USER")?, 0);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use pagent::lab::{Capture, Running, wait_until};
 
-use crate::controlled::{api, controlled, python};
+use crate::controlled::{FTPS, api, controlled, python};
 use crate::network::{HOST, Network, PEER, rule};
 
 /// Connects again and again, for plain TCP and for TLS, until a file is there; says how often, and what failed.
@@ -142,6 +142,51 @@ fn a_daemon_that_cannot_take_over_changes_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Takes what the running daemon offers and says nothing.
+const SILENT: &str = "
+import socket, sys, time
+door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+door.connect(sys.argv[1])
+while b'Complete' not in (said := door.recv(1024)):
+    assert said
+print('offered', flush=True)
+time.sleep(600)
+";
+
+#[test]
+fn a_successor_that_never_gets_ready_holds_nothing_up() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = network.agent(&network.host)?;
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    // The file is looked at every second.
+    let main = |policy: &str| format!("TcpImage TCPIP FLUSH NOPURGE 1\n{policy}");
+    agent.install(&main(&policy))?;
+    let _program = network.web(&network.host, 8080, "the page")?;
+    let door = agent.folder().join("state/takeover.sock").to_string_lossy().into_owned();
+    let ca = network.authority_file()?;
+    let resolve = format!("server.example:8080:{}", HOST[0]);
+    let url = ["-sS", "-m", "5", "--cacert", &ca, "--resolve", &resolve, "https://server.example:8080/"];
+    let has_rule = |name: &str| {
+        let shown = agent.succeed("pasearch", &["-p", "TTLS"])?;
+        Ok(shown.contains(name))
+    };
+    {
+        let mut silent = network.host.start("/usr/bin/python3", &["-c", SILENT, &door])?;
+        silent.wait_for("offered")?;
+        agent.policy(&main(&policy.replace("TTLSRule IN", "TTLSRule RENAMED")))?;
+        assert_eq!(network.peer.succeed("curl", &url)?, "the page");
+        assert!(agent.succeed("pagent", &["status"])?.contains("still with connections: none"));
+    }
+    wait_until("the changed file is read when the successor is gone", || has_rule("RENAMED"))?;
+    network.host.succeed("nft", &["delete", "table", "inet", "pagent"])?;
+    let is_back = || Ok(network.host.run("nft", &["list", "table", "inet", "pagent"])?.status.success());
+    wait_until("the table is put back", is_back)?;
+    // It ends when it is told to, whoever waits.
+    let mut silent = network.host.start("/usr/bin/python3", &["-c", SILENT, &door])?;
+    silent.wait_for("offered")?;
+    agent.stop()
+}
+
 /// A session of one daemon is resumed by the next where both know the secret.
 #[test]
 fn daemons_that_share_a_secret_resume_each_other_s_sessions() -> anyhow::Result<()> {
@@ -194,19 +239,12 @@ fn daemons_that_share_a_secret_resume_each_other_s_sessions() -> anyhow::Result<
 }
 
 /// An FTPS client that waits between its steps until a file is there.
-const FTP: &str = "
-import ftplib, os, ssl, sys, time
-class Client(ftplib.FTP_TLS):
-    def ntransfercmd(self, cmd, rest=None):
-        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        return self.context.wrap_socket(connection, server_hostname='server.example'), size
+const STEPS: &str = "
 def step(name):
     print(name)
     while not os.path.exists(f'{sys.argv[3]}/{name}'):
         time.sleep(0.01)
-ftp = Client(context=ssl.create_default_context(cafile=sys.argv[2]))
-ftp.connect(sys.argv[1], 2121)
-ftp.host = 'server.example'
+ftp = client(sys.argv[1], 2121, sys.argv[2])
 step('connected')
 ftp.login('user', 'secret')
 ftp.prot_p()
@@ -237,7 +275,8 @@ fn a_program_controls_its_connections_through_take_overs_and_their_data_stay_sec
     })?;
     let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
     let (ca, steps) = (network.authority_file()?, network.lab.folder().to_string_lossy().into_owned());
-    let mut client = network.peer.start("/usr/bin/python3", &["-u", "-c", FTP, HOST[0], &ca, &steps])?;
+    let mut client =
+        network.peer.start("/usr/bin/python3", &["-u", "-c", &format!("{FTPS}{STEPS}"), HOST[0], &ca, &steps])?;
     let mut old = Vec::new();
     for step in ["connected", "passive True", "passive False"] {
         let reached = client.wait_for(step);
