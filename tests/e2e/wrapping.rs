@@ -170,3 +170,29 @@ fn rules_side_by_side_capture_exactly_what_they_say() -> anyhow::Result<()> {
     drop(servers);
     Ok(())
 }
+
+#[test]
+fn a_client_s_records_are_no_longer_than_its_rule_allows() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let pem = network.server_pem()?;
+    let _server =
+        network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-rev", "-quiet"])?;
+    let mut agent = network.agent(&network.host)?;
+    let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING");
+    let limits = "ClientMaxSSLFragment Optional\nClientMaxSSLFragmentLength 512\nHostReferenceIdDNS";
+    agent.install(&policy.replace("HostReferenceIdDNS", limits))?;
+    let mut wire = Capture::start(&network.host, network.lab.folder(), "wire")?;
+    let script = format!(
+        "import socket\nconnection = socket.create_connection(('{}', 8443))\nconnection.sendall(b'x' * 9999 + b'\\n')\n\
+         print(len(connection.makefile('rb').readline()))",
+        PEER[0]
+    );
+    assert_eq!(network.host.succeed("/usr/bin/python3", &["-c", &script])?, "10000\n");
+    wire.stop()?;
+    let lengths = wire.fields("tls.record.content_type == 23 && tcp.dstport == 8443", &["tls.record.length"])?;
+    let lengths: Vec<u32> =
+        lengths.iter().flat_map(|line| line.split(',')).filter_map(|length| length.parse().ok()).collect();
+    // A record has up to 512 bytes of data, and what protects them.
+    assert!(lengths.len() >= 20 && lengths.iter().all(|length| *length <= 512 + 32), "{lengths:?}");
+    Ok(())
+}
