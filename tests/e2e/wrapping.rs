@@ -181,7 +181,7 @@ fn a_client_s_records_are_no_longer_than_its_rule_allows() -> anyhow::Result<()>
     let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING");
     let limits = "ClientMaxSSLFragment Optional\nClientMaxSSLFragmentLength 512\nHostReferenceIdDNS";
     agent.install(&policy.replace("HostReferenceIdDNS", limits))?;
-    let mut wire = Capture::start(&network.host, network.lab.folder(), "wire")?;
+    let mut wire = Capture::start(&network.host, network.lab.folder(), "wire")?.decode_as("tcp.port==8443,tls");
     let script = format!(
         "import socket\nconnection = socket.create_connection(('{}', 8443))\nconnection.sendall(b'x' * 9999 + b'\\n')\n\
          print(len(connection.makefile('rb').readline()))",
@@ -189,7 +189,7 @@ fn a_client_s_records_are_no_longer_than_its_rule_allows() -> anyhow::Result<()>
     );
     assert_eq!(network.host.succeed("/usr/bin/python3", &["-c", &script])?, "10000\n");
     wire.stop()?;
-    let lengths = wire.fields("tls.record.content_type == 23 && tcp.dstport == 8443", &["tls.record.length"])?;
+    let lengths = wire.fields("tls.record && tcp.dstport == 8443", &["tls.record.length"])?;
     let lengths: Vec<u32> =
         lengths.iter().flat_map(|line| line.split(',')).filter_map(|length| length.parse().ok()).collect();
     // A record has up to 512 bytes of data, and what protects them.
