@@ -82,8 +82,12 @@ pub fn of_inodes(inodes: &[u32]) -> HashMap<u32, Owner> {
         }
         for descriptor in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             let Ok(target) = fs::read_link(descriptor.path()) else { continue };
-            if let Some(inode) = target.to_str().and_then(|target| wanted.remove(target)) {
-                owners.insert(inode, Owner { pid, jobname: jobname(pid) });
+            let Some(inode) = target.to_str().and_then(|target| wanted.get(target)).copied() else { continue };
+            let owner = Owner { pid, jobname: jobname(pid) };
+            // A process that has ended meanwhile has no name, or another process's; one that goes on has its descriptor yet.
+            if !owner.jobname.is_empty() && fs::read_link(descriptor.path()).is_ok_and(|again| again == target) {
+                wanted.retain(|_, known| *known != inode);
+                owners.insert(inode, owner);
             }
         }
     }

@@ -62,6 +62,22 @@ for number in range(count):
 print(failed, 'failed')
 ";
 
+/// Connects from a port of its own; resets the connection or waits for an answer.
+const FROM_PORT: &str = "
+import socket, struct, sys
+connection = socket.socket()
+connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+connection.bind(('', int(sys.argv[2])))
+connection.settimeout(20)
+connection.connect((sys.argv[1], 7000))
+connection.sendall(sys.argv[3].encode() + b' 0')
+if sys.argv[4] == 'waits':
+    print('sent', flush=True)
+    print(connection.recv(100).decode(), flush=True)
+else:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+";
+
 /// Alice's connections are in TLS, Bob's in clear text: two users, or two programs of one user.
 struct Stage {
     network: Network,
@@ -119,6 +135,10 @@ impl Stage {
         self.network.host.start(&who.program, &["-c", SHORT_LIVED, PEER[0], who.word, &uid, &count, &manners])
     }
 
+    fn at_port(&self, who: &Who, port: u16, end: &str) -> anyhow::Result<Running> {
+        self.network.host.start(&who.program, &["-c", FROM_PORT, PEER[0], &port.to_string(), who.word, end])
+    }
+
     /// Stops the daemon where it is, or lets it go on.
     fn signal(&self, name: &str) -> anyhow::Result<String> {
         self.network.host.succeed("sh", &["-c", &format!("kill -{name} {}", self.agent.pid())])
@@ -165,7 +185,7 @@ fn programs_that_live_for_a_moment_have_their_user_s_rule() -> anyhow::Result<()
 #[test]
 fn programs_that_live_for_a_moment_have_their_job_s_rule() -> anyhow::Result<()> {
     let counts = Stage::of_jobs()?.run(500)?;
-    assert_eq!(counts.bob_in_tls, 0);
+    assert_eq!((counts.alice_in_clear, counts.bob_in_tls), (0, 0));
     Ok(())
 }
 
@@ -181,5 +201,21 @@ fn a_program_that_has_ended_before_the_daemon_looks_is_refused() -> anyhow::Resu
     stage.signal("CONT")?;
     wait_until("each is refused", || Ok(stage.refused() == 80))?;
     assert_eq!(stage.server.said(), "", "nobody can tell whose these words are");
+    Ok(())
+}
+
+#[test]
+fn a_port_s_next_user_does_not_inherit_its_last_connection() -> anyhow::Result<()> {
+    let stage = Stage::of_jobs()?;
+    for port in 20_000..20_010 {
+        stage.signal("STOP")?;
+        stage.at_port(&stage.alice, port, "resets")?.wait()?;
+        let mut next = stage.at_port(&stage.bob, port, "waits")?;
+        next.wait_for("sent")?;
+        stage.signal("CONT")?;
+        next.wait()?;
+        assert_eq!(next.said(), "sent\nheard\n", "{}", stage.agent.log());
+    }
+    assert_eq!(stage.heard("clear", &stage.alice), 0, "{}", stage.server.said());
     Ok(())
 }

@@ -143,7 +143,7 @@ impl Arrived {
 
     fn refuse(&self, error: &ConnectionError) {
         match error {
-            ConnectionError::NoPolicy | ConnectionError::NotCaptured => {
+            ConnectionError::NoPolicy | ConnectionError::NotCaptured | ConnectionError::Gone => {
                 debug!(peer = %self.peer, %error, "connection refused");
             }
             error => warn!(peer = %self.peer, %error, "connection refused"),
@@ -208,6 +208,7 @@ impl Arrived {
             }
         };
         let rule = rule_of(&installed.policy, endpoints, direction).await?;
+        self.check_alive()?;
         if rule.is_none() {
             if let Some(lent) = primary_of(&self.shared, endpoints, direction).await? {
                 return Ok(Some(Treatment::secondary(endpoints, direction, lent)));
@@ -219,9 +220,18 @@ impl Arrived {
             if self.shared.predecessors.take(&self.stream, captured).await {
                 return Ok(None);
             }
+            self.check_alive()?;
         }
         let environment = rule.as_ref().and_then(environment);
         Ok(Some(Treatment { endpoints, direction, rule, environment, primary_peer: None }))
+    }
+
+    /// Whoever was found to own a socket with these ends may have it from a program that has reset this connection.
+    fn check_alive(&self) -> Result<(), ConnectionError> {
+        match self.stream.take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) | Err(_) => Err(ConnectionError::Gone),
+        }
     }
 
     fn handed_over_endpoints(&self) -> Result<Endpoints, ConnectionError> {

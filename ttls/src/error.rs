@@ -67,6 +67,8 @@ pub enum ConnectionError {
     NoPolicy,
     #[error("it came to the capture port directly and has no original destination")]
     NotCaptured,
+    #[error("it was reset before its rule was found")]
+    Gone,
     #[error("the rule `{0}` of its listener is not installed")]
     RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
