@@ -152,7 +152,7 @@ pub fn release(boot_file: &Path) -> Result<(), InstallError> {
 }
 
 /// Whether a table is loaded.
-pub(crate) fn has_table(name: &str) -> Result<bool, InstallError> {
+fn has_table(name: &str) -> Result<bool, InstallError> {
     let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
     let output = Command::new("nft").args(["list", "tables", "inet"]).output().map_err(missing)?;
     if !output.status.success() {

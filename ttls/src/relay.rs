@@ -450,7 +450,7 @@ fn poll_read<'a>(context: &mut Context<'_>, from: &mut TcpStream, buffer: &'a mu
 }
 
 /// Passes a close on; a side that is gone already needs none.
-fn shut(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn shut(stream: &TcpStream) -> io::Result<()> {
     match SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         result => result,

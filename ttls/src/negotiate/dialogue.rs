@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::error::ConnectionError;
 use crate::network::Network;
-use crate::relay::Traffic;
+use crate::relay::{Traffic, shut};
 
 /// Bytes on their way to one side from which on nobody is listened to who makes them more.
 const ENOUGH: usize = 64 * 1024;
@@ -170,13 +170,6 @@ fn now(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         written => written,
-    }
-}
-
-fn shut(stream: &TcpStream) -> io::Result<()> {
-    match socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-        result => result,
     }
 }
 
