@@ -15,8 +15,6 @@ const EACH: f64 = 24.0;
 const BEFORE: usize = 200;
 /// Descriptors that the daemon has for other things.
 const OTHERS: usize = 200;
-/// Addresses that the clients have, so that there are ports enough.
-const ADDRESSES: usize = 8;
 /// Descriptors that come and go: once a second the daemon asks `nft` whether its rules are still there.
 const PASSING: usize = 8;
 
@@ -37,7 +35,7 @@ asyncio.run(main())
 /// Opens TLS connections; proves them by an echo, and again at the first signal; closes them at the second.
 const CLIENTS: &str = "
 import os, resource, signal, socket, ssl, sys
-address, count, own = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+address, count = sys.argv[1], int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, max(count + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 context = ssl._create_unverified_context()
@@ -53,7 +51,7 @@ def tell(done, number):
         print(number, done, flush=True)
 connections = []
 for number in range(1, count + 1):
-    plain = socket.create_connection((address, 7000), 20, source_address=(own[number % len(own)], 0))
+    plain = socket.create_connection((address, 7000), 20)
     connections.append(context.wrap_socket(plain))
     prove(connections[-1])
     tell('up', number)
@@ -76,9 +74,7 @@ struct Clients<'a> {
 
 impl<'a> Clients<'a> {
     fn open(network: &'a Network, count: usize) -> anyhow::Result<Self> {
-        let (own, word) = (addresses().collect::<Vec<_>>(), count.to_string());
-        let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        let running = network.peer.start(PYTHON, &[&["-c", CLIENTS, HOST[0], &word][..], &own].concat())?;
+        let running = network.peer.start(PYTHON, &["-c", CLIENTS, HOST[0], &count.to_string()])?;
         let mut clients = Self { network, running, count };
         clients.wait_for("up")?;
         Ok(clients)
@@ -94,10 +90,6 @@ impl<'a> Clients<'a> {
     fn wait_for(&mut self, done: &str) -> anyhow::Result<()> {
         (100..=self.count).step_by(100).try_for_each(|number| self.running.wait_for(&format!("{number} {done}\n")))
     }
-}
-
-fn addresses() -> impl Iterator<Item = String> {
-    (1..=ADDRESSES).map(|number| format!("10.1.0.10{number}"))
 }
 
 /// As many connections as the daemon has descriptors for, two each. Only root of the whole machine can give it more.
@@ -116,9 +108,6 @@ fn possible(network: &Network, daemon: i32) -> anyhow::Result<usize> {
 #[test]
 fn thousands_of_idle_connections_take_little_and_leave_nothing() -> anyhow::Result<()> {
     let network = Network::new()?;
-    for address in addresses() {
-        network.peer.succeed("ip", &["addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
-    }
     let _program = network.host.serve(7000, PYTHON, &["-c", PROGRAM, &CONNECTIONS.to_string()])?;
     let mut agent = network.agent(&network.host)?;
     agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;

@@ -21,6 +21,7 @@ mod negotiate;
 mod network;
 mod odd;
 mod peers;
+mod ports;
 mod postgres;
 mod process;
 mod relay;

@@ -46,6 +46,9 @@ const ALIVE: &str = "alive";
 /// How long the daemon counts as there after each [`alive`].
 const ALIVE_SECONDS: u32 = 5;
 
+/// Conntrack's zone of the engine's legs to the network: any number that nobody else is likely to have.
+const ZONE: u16 = 20551;
+
 /// The commands that tell the kernel that the daemon is there, for some seconds.
 pub(crate) fn alive() -> String {
     format!("flush set inet pagent {ALIVE}\nadd element inet pagent {ALIVE} {{ tcp timeout {ALIVE_SECONDS}s }}\n")
@@ -160,13 +163,17 @@ table inet pagent {{
     }
 
     /// The table that stays across refreshes: conntrack keeps our connections' marks for days, also half closed (its
-    /// defaults of a minute would let a late answer out unmarked, and in clear text). Loading it again changes its
-    /// rules only: its objects, and what live connections have of them, stay.
+    /// defaults of a minute would let a late answer out unmarked, and in clear text), and knows the engine's legs to the
+    /// network from what programs had: a leg may get the port of a program's connection that conntrack yet redirects.
+    /// Loading it again changes its rules only: its objects, and what live connections have of them, stay.
     #[must_use]
     pub fn hold(&self) -> String {
-        let mask = self.marks.mask();
-        let mut objects = String::new();
-        let mut rules = String::new();
+        let (mask, network) = (self.marks.mask(), self.marks.network());
+        let mut objects = String::from("\tchain zones {\n\t\ttype filter hook output priority raw; policy accept;\n\t}\n");
+        // What comes from the network has no mark of ours, and is found in the zone of all.
+        let mut rules = format!(
+            "\tchain zones {{\n\t\tmeta l4proto tcp meta mark and {mask:#x} == {network:#x} ct original zone set {ZONE}\n\t}}\n"
+        );
         for family in ["ip", "ip6"] {
             let _ = writeln!(
                 objects,

@@ -521,7 +521,7 @@ impl Engine {
 }
 
 /// A number that no other process has.
-fn draw() -> u64 {
+pub(crate) fn draw() -> u64 {
     let mut bytes = [0; 8];
     // Without randomness there is no TLS either; the process id will do for this.
     match aws_lc_rs::rand::fill(&mut bytes) {

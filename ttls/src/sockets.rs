@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -9,13 +10,23 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use stack::Endpoints;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::engine::Settings;
+use crate::engine::{Settings, draw};
 use crate::error::InstallError;
 use crate::marks::Marks;
 use crate::sys;
 
 /// Connections waiting to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// Ports that hardly any client has: no system takes them by itself (Linux begins at 32768, others at 49152), and most
+/// services listen below.
+const UNUSUAL_PORTS: RangeInclusive<u16> = 10_000..=32_767;
+/// Those that only privileged programs take, above the ones that services listen at (rresvport(3)).
+const PRIVILEGED_PORTS: RangeInclusive<u16> = 512..=1023;
+/// What programs go by that trust a client's port (`IPPORT_RESERVED`).
+const FIRST_UNPRIVILEGED: u16 = 1024;
+/// Ports to try.
+const TRIES: usize = 32;
 
 /// Without the daemon an ordinary user must not be able to take the port that clear text is redirected to.
 pub(crate) fn check_port_protection(port: u16) -> Result<(), InstallError> {
@@ -105,13 +116,47 @@ pub(crate) async fn dial_network(settings: &Settings, endpoints: Endpoints) -> i
 }
 
 /// Connects to the local program from the peer's address, so that it sees who its client is.
+///
+/// The port is none that the peer may use for the same server: to the kernel both would be one connection. What the
+/// peer's own port says, that of a privileged program or of any, this one says too.
 pub(crate) async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
-    let socket = new_socket(endpoints.local)?;
-    mark(&socket, settings, Marks::plain)?;
-    set_transparent(&SockRef::from(&socket), endpoints.local)?;
+    let Endpoints { local: server, remote: peer } = endpoints;
+    let ports = if peer.port() < FIRST_UNPRIVILEGED { PRIVILEGED_PORTS } else { UNUSUAL_PORTS };
+    for _ in 0..TRIES {
+        let client = SocketAddr::new(peer.ip(), random(&ports));
+        // A connection of the peer that has this very port is not asked for by `connect`: its ends are the other way round.
+        let theirs = Endpoints { local: server, remote: client };
+        if stack::socket::lookup(theirs).map_err(io::Error::other)?.is_some() {
+            continue;
+        }
+        let socket = program_socket(settings, server)?;
+        socket.set_reuseaddr(true)?;
+        let connected = match socket.bind(client) {
+            Ok(()) => connect(socket, server).await,
+            Err(error) => Err(error),
+        };
+        match connected {
+            Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => {}
+            result => return result,
+        }
+    }
+    // So many connections from one address: whichever port is left.
+    let socket = program_socket(settings, server)?;
     sys::bind_address_no_port(socket.as_fd())?;
-    socket.bind(SocketAddr::new(endpoints.remote.ip(), 0))?;
-    connect(socket, endpoints.local).await
+    socket.bind(SocketAddr::new(peer.ip(), 0))?;
+    connect(socket, server).await
+}
+
+fn random(ports: &RangeInclusive<u16>) -> u16 {
+    let many = u64::from(ports.end() - ports.start()) + 1;
+    ports.start() + u16::try_from(draw() % many).unwrap_or_default()
+}
+
+fn program_socket(settings: &Settings, server: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = new_socket(server)?;
+    mark(&socket, settings, Marks::plain)?;
+    set_transparent(&SockRef::from(&socket), server)?;
+    Ok(socket)
 }
 
 /// Connects to an explicit listener's target, as nobody but ourselves.
