@@ -91,7 +91,9 @@ fn ten_upgrades_under_load_lose_no_connection() -> anyhow::Result<()> {
         // The socket of the commands went over too.
         agent.refresh()?;
         let before = loads.each_ref().map(served);
-        wait_until("both loads go on", || Ok(loads.iter().zip(before).all(|(load, before)| served(load) > before + 4)))?;
+        wait_until("both loads go on", || {
+            Ok(loads.iter().zip(before).all(|(load, before)| served(load) > before + 4))
+        })?;
     }
     let first = old.first().map(Running::pid).unwrap_or_default();
     let status = agent.succeed("pagent", &["status"])?;

@@ -169,7 +169,8 @@ table inet pagent {{
     #[must_use]
     pub fn hold(&self) -> String {
         let (mask, network) = (self.marks.mask(), self.marks.network());
-        let mut objects = String::from("\tchain zones {\n\t\ttype filter hook output priority raw; policy accept;\n\t}\n");
+        let mut objects =
+            String::from("\tchain zones {\n\t\ttype filter hook output priority raw; policy accept;\n\t}\n");
         // What comes from the network has no mark of ours, and is found in the zone of all.
         let mut rules = format!(
             "\tchain zones {{\n\t\tmeta l4proto tcp meta mark and {mask:#x} == {network:#x} ct original zone set {ZONE}\n\t}}\n"

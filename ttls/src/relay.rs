@@ -270,8 +270,9 @@ impl Relay<'_> {
         }
         let mut one = [0];
         let mut peeked = ReadBuf::new(&mut one);
-        ready!(self.network.stream.poll_peek(context, &mut peeked))?;
-        if peeked.filled().is_empty() {
+        // A peer that has not read everything when it closes, the tickets of its session for instance, ends with a reset.
+        let ended = ready!(self.network.stream.poll_peek(context, &mut peeked)).is_err();
+        if ended || peeked.filled().is_empty() {
             self.to_program.stage = Stage::Closing;
             return Poll::Ready(Ok(()));
         }
@@ -289,14 +290,14 @@ impl Relay<'_> {
             }
         }
         ready!(self.poll_hold(context))?;
-        ready!(self.poll_closed(context))?;
-        let Self { program, network, traffic, to_program: way, more, gone, .. } = self;
-        // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
-        let mut lost = |way: &mut Way, error: io::Error| {
-            (way.stage, way.left) = (Stage::Closed, Vec::new());
-            *gone = Some(error);
-        };
         for _ in 0..PIECES {
+            ready!(self.poll_closed(context))?;
+            let Self { program, network, traffic, to_program: way, gone, .. } = self;
+            // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
+            let mut lost = |way: &mut Way, error: io::Error| {
+                (way.stage, way.left) = (Stage::Closed, Vec::new());
+                *gone = Some(error);
+            };
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
             }
@@ -351,25 +352,33 @@ impl Relay<'_> {
                 Poll::Ready(Ok(()))
             }))?;
         }
-        *more = true;
+        self.more = true;
         Poll::Pending
     }
 
     fn poll_to_network(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let Self { program, network, traffic, to_network: way, more, .. } = self;
+        let Self { program, network, traffic, to_network: way, to_program, more, gone, .. } = self;
         for _ in 0..PIECES {
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
             }
-            ready!(way.poll_left(context, &mut network.stream, None))?;
-            if let Some(tls) = &mut network.tls {
-                ready!(poll_encrypted(context, &mut network.stream, tls))?;
-            }
+            let sent = match way.poll_left(context, &mut network.stream, None) {
+                Poll::Ready(Ok(())) => match &mut network.tls {
+                    Some(tls) => poll_encrypted(context, &mut network.stream, tls),
+                    None => Poll::Ready(Ok(())),
+                },
+                other => other,
+            };
             if way.stage == Stage::Closing {
-                shut(&network.stream)?;
+                // Whoever has closed in order and is gone needs not be told that the program has closed too.
+                let told = ready!(sent).and_then(|()| shut(&network.stream));
+                if to_program.stage != Stage::Closed || gone.is_some() {
+                    told?;
+                }
                 way.stage = Stage::Closed;
                 continue;
             }
+            ready!(sent)?;
             ready!(BUFFERS.with_borrow_mut(|(piece, _)| {
                 let read = ready!(poll_read(context, program, piece))?;
                 traffic.bytes_out.fetch_add(read.len() as u64, Ordering::Relaxed);
@@ -581,6 +590,60 @@ mod tests {
         program.read_exact(&mut heard).await?;
         assert_eq!(&heard, b"still here\n");
         relaying.abort();
+        Ok(())
+    }
+
+    /// A peer that closes in order and resets the connection, because it has left something unread, has said all it said.
+    #[tokio::test]
+    async fn a_reset_behind_an_orderly_close_is_a_close() -> Result<(), Box<dyn std::error::Error>> {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)?;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(cert.der().clone())?;
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Arc::new(client);
+        for stops in [false, true] {
+            let (peer, network) = pair().await?;
+            let mut peer = peer.into_std()?;
+            peer.set_nonblocking(false)?;
+            let mut client = rustls::ClientConnection::new(Arc::clone(&client), "localhost".try_into()?)?;
+            let (accepted, wait) = std::sync::mpsc::channel();
+            let closed = tokio::task::spawn_blocking(move || {
+                client.complete_io(&mut peer)?;
+                wait.recv().map_err(io::Error::other)?;
+                client.writer().write_all(&[7; 10_000])?;
+                client.send_close_notify();
+                while client.wants_write() {
+                    client.write_tls(&mut peer)?;
+                }
+                SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
+                Ok::<_, io::Error>(())
+            });
+            let (network, tls) = TlsAcceptor::from(Arc::new(server.clone())).accept(network).await?.into_inner();
+            accepted.send(())?;
+            let mut network = Network::tls(network, rustls::Connection::Server(tls));
+            if stops {
+                network = network.stopping(crate::records::Records::default());
+            }
+            closed.await??;
+            let (mut program, mut ours) = pair().await?;
+            let relaying = tokio::spawn(async move {
+                relay(&mut ours, &mut network, &Traffic::default(), None, &mut Ways::default(), None).await
+            });
+            let mut heard = Vec::new();
+            program.read_to_end(&mut heard).await?;
+            assert_eq!(heard, [7; 10_000]);
+            drop(program);
+            assert!(matches!(relaying.await?, Ok(Stop::Closed)));
+        }
         Ok(())
     }
 
