@@ -4,6 +4,7 @@
 
 mod error;
 pub mod netlink;
+pub mod nftables;
 pub mod owner;
 pub mod socket;
 

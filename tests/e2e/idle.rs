@@ -15,7 +15,7 @@ const EACH: f64 = 24.0;
 const BEFORE: usize = 200;
 /// Descriptors that the daemon has for other things.
 const OTHERS: usize = 200;
-/// Descriptors that come and go: once a second the daemon asks `nft` whether its rules are still there.
+/// Descriptors that come and go: sockets to the kernel of threads that end after a while.
 const PASSING: usize = 8;
 
 /// Echoes whatever comes.

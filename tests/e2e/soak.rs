@@ -16,7 +16,7 @@ const SOAK: &str = include_str!("soak.py");
 const SHORT: u64 = 20;
 /// Connections at once, of each role.
 const WORKERS: usize = 10;
-/// Descriptors that come and go: once a second the daemon asks `nft` whether its rules are still there.
+/// Descriptors that come and go: sockets to the kernel of threads that end after a while.
 const PASSING: usize = 8;
 /// KiB that memory may grow by between the second and the last third, beside a twentieth: less than what a leak of 1 KiB for
 /// each connection would make of a few minutes, more than what an allocator's luck does.

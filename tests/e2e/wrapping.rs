@@ -137,6 +137,18 @@ print(connection.recv(100).decode(), flush=True)
 
 /// The kernel has one set for rules that stand side by side: what one of them says of addresses and another of ports must
 /// not be mixed. A web server in clear text gives its page only where nothing is captured.
+/// Rules for a family and a port each, in both directions.
+fn side_by_side(captured: &[(usize, u16)]) -> String {
+    captured.iter().fold(String::new(), |policy, (family, port)| {
+        let (host, peer) = (HOST[*family], PEER[*family]);
+        let outbound = format!("RemoteAddr {peer}\nRemotePortRange {port}\nDirection Outbound");
+        let inbound = format!("LocalAddr {host}\nRemoteAddr {peer}\nLocalPortRange {port}\nDirection Inbound");
+        policy
+            + &rule(&format!("OUT_{family}_{port}"), &outbound, "Client", "TCPIP/RING")
+            + &rule(&format!("IN_{family}_{port}"), &inbound, "Server", "TCPIP/RING")
+    })
+}
+
 #[test]
 fn rules_side_by_side_capture_exactly_what_they_say() -> anyhow::Result<()> {
     let network = Network::new()?;
@@ -145,28 +157,35 @@ fn rules_side_by_side_capture_exactly_what_they_say() -> anyhow::Result<()> {
         .flat_map(|port| [network.web(&network.peer, port, "clear"), network.web(&network.host, port, "clear")])
         .collect::<anyhow::Result<_>>()?;
     let mut agent = network.agent(&network.host)?;
-    let mut policy = String::new();
-    let captured = [(0, 7001), (1, 7002), (0, 7003), (1, 7003)];
-    for (family, port) in captured {
-        let name = format!("{family}_{port}");
-        let outbound = format!("RemoteAddr {}\nRemotePortRange {port}\nDirection Outbound", PEER[family]);
-        policy += &rule(&format!("OUT_{name}"), &outbound, "Client", "TCPIP/RING");
-        let inbound = format!(
-            "LocalAddr {}\nRemoteAddr {}\nLocalPortRange {port}\nDirection Inbound",
-            HOST[family], PEER[family]
-        );
-        policy += &rule(&format!("IN_{name}"), &inbound, "Server", "TCPIP/RING");
+    agent.install(&side_by_side(&[]))?;
+    let nft = |words: &str| network.host.succeed("nft", &words.split(' ').collect::<Vec<_>>());
+    // Policies one after the other; only the sets' elements that differ change.
+    let policies = [
+        &[(0, 7001), (1, 7002), (0, 7003), (1, 7003)][..],
+        &[(0, 7001), (0, 7002), (1, 7003), (1, 7001)],
+        &[(0, 7001), (0, 7003)],
+        &[(1, 7001), (0, 7003), (1, 7002)],
+    ];
+    for captured in policies {
+        nft("add set inet pagent witness { type inet_proto; }")?;
+        agent.policy(&side_by_side(captured))?;
+        agent.refresh()?;
+        let table = nft("list table inet pagent")?;
+        assert!(table.contains("set witness") && table.contains("addr_tcp_dport goto redirected"), "{table}");
+        for (family, port) in [0, 1].into_iter().flat_map(|family| [7001, 7002, 7003].map(|port| (family, port))) {
+            let outbound = network.host.run("curl", &["-sS", "-m", "5", &url("http", PEER[family], port)])?;
+            let inbound = network.peer.run("curl", &["-sS", "-m", "5", &url("http", HOST[family], port)])?;
+            let clear = !captured.contains(&(family, port));
+            assert_eq!(outbound.stdout == b"clear", clear, "outbound {family} {port}\n{table}");
+            assert_eq!(inbound.stdout == b"clear", clear, "inbound {family} {port}\n{table}");
+        }
     }
-    agent.install(&policy)?;
-    let table = network.host.succeed("nft", &["list", "table", "inet", "pagent"])?;
-    assert!(table.contains("@rules0 goto redirected"), "{table}");
-    for (family, port) in [0, 1].into_iter().flat_map(|family| [7001, 7002, 7003].map(|port| (family, port))) {
-        let outbound = network.host.run("curl", &["-sS", "-m", "5", &url("http", PEER[family], port)])?;
-        let inbound = network.peer.run("curl", &["-sS", "-m", "5", &url("http", HOST[family], port)])?;
-        let clear = !captured.contains(&(family, port));
-        assert_eq!(outbound.stdout == b"clear", clear, "outbound {family} {port}\n{table}");
-        assert_eq!(inbound.stdout == b"clear", clear, "inbound {family} {port}\n{table}");
-    }
+    // What somebody took out by hand comes back with the whole table.
+    nft("flush set inet pagent rules0_ip6_daddr_tcp_dport")?;
+    agent.policy(&side_by_side(&[(1, 7002), (1, 7003)]))?;
+    agent.refresh()?;
+    let table = nft("list table inet pagent")?;
+    assert!(!table.contains("set witness") && table.contains(&format!("{} . 7003", PEER[1])), "{table}");
     drop(servers);
     Ok(())
 }

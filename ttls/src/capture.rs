@@ -8,6 +8,7 @@
 //! the search, one it cannot decide is left to the engine, which then relays the connection unchanged.
 
 mod matches;
+mod table;
 
 use std::fmt::Write as _;
 
@@ -15,6 +16,7 @@ use policies::model::Conditions;
 use policies::{Direction, Policy};
 
 use self::matches::{Match, Sets};
+pub(crate) use self::table::Table;
 use crate::marks::Marks;
 
 /// What the zERT observer wants copied.
@@ -30,7 +32,7 @@ pub struct Observation {
 
 /// What the text of the table depends on, beside the policy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Ruleset {
+pub(crate) struct Ruleset {
     /// Where redirected outbound connections go.
     pub outbound_port: u16,
     /// Where inbound connections go.
@@ -60,11 +62,9 @@ pub(crate) fn gone() -> String {
 }
 
 impl Ruleset {
-    /// The whole table as `nft -f` reads it: one transaction that replaces the table at once. `uid_of` resolves a
-    /// user id to a uid; a user it does not know is left to the engine. `holders` are the processes that have sets of
-    /// secondary connections in it: this one first, then those it took over from.
-    #[must_use]
-    pub fn text(&self, policy: &Policy, holders: &[u64], uid_of: &dyn Fn(&str) -> Option<u32>) -> String {
+    /// The table of a policy. `uid_of` resolves a user id to a uid; a user it does not know is left to the engine. `holders`
+    /// are the processes that have sets of secondary connections in it: this one first, then those it took over from.
+    pub(crate) fn table(&self, policy: &Policy, holders: Vec<u64>, uid_of: &dyn Fn(&str) -> Option<u32>) -> Table {
         let Self { marks, outbound_port, inbound_port, .. } = *self;
         let mask = marks.mask();
         let keep = !mask;
@@ -82,17 +82,13 @@ impl Ruleset {
             }
             text
         });
-        let secondary_outbound = secondary(Direction::Outbound, holders, "goto redirected");
-        let secondary_inbound = secondary(Direction::Inbound, holders, "goto handed_over");
-        let secondary_missed_outbound = secondary(Direction::Outbound, holders, "goto refused");
-        let secondary_missed_inbound = secondary(Direction::Inbound, holders, "goto refused");
-        let rule_sets = sets.text();
+        let secondary_outbound = secondary(Direction::Outbound, &holders, "goto redirected");
+        let secondary_inbound = secondary(Direction::Inbound, &holders, "goto handed_over");
+        let secondary_missed_outbound = secondary(Direction::Outbound, &holders, "goto refused");
+        let secondary_missed_inbound = secondary(Direction::Inbound, &holders, "goto refused");
         let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
-        format!(
+        let body = format!(
             "\
-table inet pagent
-delete table inet pagent
-table inet pagent {{
 	set {owner} {{
 		type inet_proto
 	}}
@@ -100,7 +96,7 @@ table inet pagent {{
 		type inet_proto
 		flags timeout
 	}}
-{secondary_sets}{rule_sets}	chain refused {{
+{secondary_sets}	chain refused {{
 		reject with tcp reset
 	}}
 	chain redirected {{
@@ -157,9 +153,9 @@ table inet pagent {{
 		type filter hook postrouting priority 5; policy accept;
 		ct mark and {mask:#x} == {plain:#x} oifname != \"lo\" drop
 	}}
-{observation}}}
-"
-        )
+{observation}"
+        );
+        Table { holders, sets: sets.into_all(), body }
     }
 
     /// The table that stays across refreshes: conntrack keeps our connections' marks for days, also half closed (its
@@ -167,7 +163,7 @@ table inet pagent {{
     /// network from what programs had: a leg may get the port of a program's connection that conntrack yet redirects.
     /// Loading it again changes its rules only: its objects, and what live connections have of them, stay.
     #[must_use]
-    pub fn hold(&self) -> String {
+    pub(crate) fn hold(&self) -> String {
         let (mask, network) = (self.marks.mask(), self.marks.network());
         let mut objects =
             String::from("\tchain zones {\n\t\ttype filter hook output priority raw; policy accept;\n\t}\n");
@@ -344,7 +340,7 @@ TTLSEnvironmentAction E
         let (policy, more) = resolve(&[document], false);
         assert!(!policies::diagnostic::has_errors(&diagnostics) && !policies::diagnostic::has_errors(&more));
         let ruleset = Ruleset { outbound_port: 1015, inbound_port: 1016, marks: Marks::new(16), observation: None };
-        let text = ruleset.text(&policy, &[1], &|user| (user == "ALICE").then_some(1001));
+        let text = ruleset.table(&policy, vec![1], &|user| (user == "ALICE").then_some(1001)).text();
         let rules = |text: &str| -> Vec<String> {
             text.lines().filter(|line| line.contains("comment")).map(|line| line.trim().to_owned()).collect()
         };
@@ -429,7 +425,7 @@ TTLSEnvironmentAction E
             + &rule("F", "RemoteAddr 10.0.0.3\nRemotePortRange 22\nDirection Outbound", "ON", 3);
         assert_eq!(
             ruleset(&rules),
-            "ip daddr . tcp dport @rules0 goto redirected comment \"A B C\"\n\
+            "ip daddr . tcp dport @rules0_ip_daddr_tcp_dport goto redirected comment \"A B C\"\n\
              ip daddr { 10.1.0.0-10.2.255.255 } tcp dport { 23 } goto redirected comment \"D E\"\n\
              ip daddr { 10.0.0.3 } accept comment \"BYPASS\"\n\
              ip daddr { 10.0.0.3 } tcp dport { 22 } goto redirected comment \"F\""

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
 use tokio::task::AbortHandle;
 
-use crate::capture::{self, Observation, Ruleset};
+use crate::capture::{self, Observation, Ruleset, Table};
 use crate::connection::{Arrival, accept};
 use crate::control::{self, Answer, Refusal, Request};
 use crate::environment::{Environment, Key};
@@ -113,6 +113,8 @@ pub(crate) struct Shared {
     /// The number of this process's sets in the kernel's table.
     pub(crate) holder: u64,
     pub(crate) observer: Arc<dyn Observer>,
+    /// The capture table that this process loaded last, if it did.
+    pub(crate) loaded: Mutex<Option<Table>>,
     /// Told when another policy is installed.
     pub(crate) changed: Notify,
     /// The sockets that connections arrive at, once they are served.
@@ -227,6 +229,7 @@ impl Engine {
             registry: Registry::default(),
             primaries: Primaries::default(),
             holder: draw(),
+            loaded: Mutex::default(),
             observer,
             changed: Notify::new(),
             listening: Mutex::default(),
@@ -342,22 +345,26 @@ impl Engine {
 
     /// Loads the capture table of a policy into the kernel.
     fn load(&self, policy: &Policy) -> Result<(), InstallError> {
-        let Shared { settings, primaries, predecessors, holder, .. } = self.shared.as_ref();
+        let Shared { settings, primaries, predecessors, holder, loaded, .. } = self.shared.as_ref();
         let Some(capture) = &settings.capture else { return Ok(()) };
-        let text = self.ruleset(capture, policy);
+        let table = self.table(capture, policy);
         let alive = if policy.ttls.iter().any(|rule| rule.fails_open()) { capture::alive() } else { String::new() };
         let live = primaries.elements(*holder) + &alive;
-        capture.kernel().replace(&text, &live, &capture.ruleset().hold(), &predecessors.holders())
+        let mut loaded = lock(loaded);
+        let before = loaded.take();
+        capture.kernel().replace(&table, before.as_ref(), &live, &capture.ruleset().hold(), &predecessors.holders())?;
+        *loaded = Some(table);
+        Ok(())
     }
 
     /// The capture table of a policy.
-    fn ruleset(&self, capture: &CaptureSettings, policy: &Policy) -> String {
+    fn table(&self, capture: &CaptureSettings, policy: &Policy) -> Table {
         let uid_of = |userid: &str| {
             let user = User::from_name(&userid.to_ascii_lowercase()).ok().flatten()?;
             Some(user.uid.as_raw())
         };
         let holders = [&[self.shared.holder], self.shared.predecessors.holders().as_slice()].concat();
-        capture.ruleset().text(policy, &holders, &uid_of)
+        capture.ruleset().table(policy, holders, &uid_of)
     }
 
     /// Whether the kernel would take the capture table of a prepared policy.
@@ -367,7 +374,7 @@ impl Engine {
     /// When it would not.
     pub fn check(&self, prepared: &Prepared) -> Result<(), InstallError> {
         let Some(capture) = &self.shared.settings.capture else { return Ok(()) };
-        capture.kernel().check(&self.ruleset(capture, &prepared.installed.policy))
+        capture.kernel().check(&self.table(capture, &prepared.installed.policy).text())
     }
 
     /// Tells the kernel that the daemon is there, or about to go, where rules with `FailMode Open` want to know. It has to be

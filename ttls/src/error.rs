@@ -28,6 +28,8 @@ pub enum InstallError {
     NotFips { rule: String, environment: String },
     #[error("{program} cannot be started: {source}; install the package {package}")]
     MissingProgram { program: &'static str, package: &'static str, source: io::Error },
+    #[error("the kernel does not tell which rules it has: {0}")]
+    Unknown(#[from] stack::StackError),
     #[error("the kernel did not take the capture rules: {stderr}")]
     Rejected { stderr: String },
     #[error("{command} failed: {stderr}")]

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
+use stack::nftables;
 
-use crate::capture::{owner_set, secondary_set};
+use crate::capture::{Table, owner_set, secondary_set};
 use crate::error::InstallError;
 use crate::marks::Marks;
 
@@ -25,8 +26,9 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Replaces the capture table in one transaction and keeps the text for the next boot; `live` is what the table has beside
-    /// while this process runs. What the sets of `holders` have in the table that goes they have in the one that comes.
+    /// Puts a capture table in force in one transaction and keeps its text for the next boot. `loaded` is the one that this
+    /// process put in force last: where the kernel has it yet, only what differs is changed. `live` is what the table has
+    /// beside while this process runs; what the sets of the other `holders` have, they keep.
     ///
     /// The file is written first: if the machine stops between the two, the next boot captures what is about to be
     /// captured, not less.
@@ -34,14 +36,16 @@ impl Kernel {
     /// # Errors
     ///
     /// When nft is missing or refuses, or the file cannot be written; the table in the kernel is then unchanged.
-    pub(crate) fn replace(&self, text: &str, live: &str, hold: &str, holders: &[u64]) -> Result<(), InstallError> {
+    pub(crate) fn replace(
+        &self,
+        table: &Table,
+        loaded: Option<&Table>,
+        live: &str,
+        hold: &str,
+        holders: &[u64],
+    ) -> Result<(), InstallError> {
         let _locked = self.lock()?;
-        let mut live = live.to_owned();
-        for name in holders.iter().flat_map(|holder| [4, 6].map(|family| secondary_set(family, *holder))) {
-            for peer in peers_in(&name)? {
-                let _ = writeln!(live, "add element inet pagent {name} {{ {peer} }}");
-            }
-        }
+        let text = table.text();
         let file = |source| InstallError::File { path: self.boot_file.clone(), source };
         let previous = fs::read(&self.boot_file).ok();
         let temporary = self.boot_file.with_extension("nft.new");
@@ -53,7 +57,23 @@ impl Kernel {
             fs::rename(&temporary, &self.boot_file)
         };
         write().map_err(file)?;
-        nft(&(text.to_owned() + &live)).inspect_err(|_| {
+        if let Some(change) = loaded.and_then(|loaded| table.change_from(loaded))
+            && is_loaded_by(table.holder()).unwrap_or(false)
+            && nft(&(change + live)).is_ok()
+        {
+            return Ok(());
+        }
+        // Whatever somebody else may have done to the table: the whole one.
+        let whole = || {
+            let mut commands = text.clone() + live;
+            for name in holders.iter().flat_map(|holder| [4, 6].map(|family| secondary_set(family, *holder))) {
+                for peer in peers_in(&name)? {
+                    let _ = writeln!(commands, "add element inet pagent {name} {{ {peer} }}");
+                }
+            }
+            nft(&commands)
+        };
+        whole().inspect_err(|_| {
             let _ = match &previous {
                 Some(previous) => fs::write(&self.boot_file, previous),
                 None => fs::remove_file(&self.boot_file),
@@ -94,7 +114,7 @@ impl Kernel {
     ///
     /// When the kernel cannot be asked or does not take them.
     pub(crate) fn restore(&self) -> Result<bool, InstallError> {
-        if has_table("pagent")? {
+        if nftables::has_table("pagent")? {
             return Ok(false);
         }
         match fs::read_to_string(&self.boot_file) {
@@ -151,17 +171,6 @@ pub fn release(boot_file: &Path) -> Result<(), InstallError> {
     }
 }
 
-/// Whether a table is loaded.
-fn has_table(name: &str) -> Result<bool, InstallError> {
-    let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
-    let output = Command::new("nft").args(["list", "tables", "inet"]).output().map_err(missing)?;
-    if !output.status.success() {
-        return Err(InstallError::Rejected { stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned() });
-    }
-    let tables = String::from_utf8_lossy(&output.stdout);
-    Ok(tables.lines().any(|line| line.trim() == format!("table inet {name}")))
-}
-
 /// The addresses in a set of the capture table; none when there is no such set.
 fn peers_in(set: &str) -> Result<Vec<IpAddr>, InstallError> {
     #[derive(Deserialize)]
@@ -177,18 +186,16 @@ fn peers_in(set: &str) -> Result<Vec<IpAddr>, InstallError> {
         #[serde(default)]
         elem: Vec<IpAddr>,
     }
-    let Some(listed) = list_set(set, true)? else { return Ok(Vec::new()) };
+    let Some(listed) = list_set(set)? else { return Ok(Vec::new()) };
     let listing: Listing = serde_json::from_slice(&listed)
         .map_err(|error| InstallError::Rejected { stderr: format!("the set {set} cannot be read: {error}") })?;
     Ok(listing.nftables.into_iter().filter_map(|item| item.set).flat_map(|set| set.elem).collect())
 }
 
-/// A set of the capture table, as nft shows it; none when there is no such set or no table.
-fn list_set(set: &str, json: bool) -> Result<Option<Vec<u8>>, InstallError> {
+/// A set of the capture table, as `nft -j` shows it; none when there is no such set or no table.
+fn list_set(set: &str) -> Result<Option<Vec<u8>>, InstallError> {
     let missing = |source| InstallError::MissingProgram { program: "nft", package: "nftables", source };
-    let format: &[&str] = if json { &["-j"] } else { &[] };
-    let words = ["list", "set", "inet", "pagent", set];
-    let output = Command::new("nft").args(format).args(words).output().map_err(missing)?;
+    let output = Command::new("nft").args(["-j", "list", "set", "inet", "pagent", set]).output().map_err(missing)?;
     if output.status.success() {
         return Ok(Some(output.stdout));
     }
@@ -198,7 +205,7 @@ fn list_set(set: &str, json: bool) -> Result<Option<Vec<u8>>, InstallError> {
 
 /// Whether the table in the kernel is the one that this process loaded.
 pub(crate) fn is_loaded_by(holder: u64) -> Result<bool, InstallError> {
-    Ok(list_set(&owner_set(holder), false)?.is_some())
+    Ok(nftables::has_set("pagent", &owner_set(holder))?)
 }
 
 fn nft(text: &str) -> Result<(), InstallError> {

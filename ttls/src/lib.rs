@@ -40,7 +40,7 @@ mod tickets;
 mod trace;
 mod verify;
 
-pub use capture::{Observation, Ruleset};
+pub use capture::Observation;
 pub use control::{Answer, ConnectionStatus, PolicyStatus, Refusal, Request};
 pub use engine::{CaptureSettings, Engine, EnvironmentStatus, Prepared, Settings};
 pub use error::{ConnectionError, InstallError};

@@ -3,6 +3,7 @@
 //! Between such rules the order does not count. Those that name single addresses and ports become one set, looked up by
 //! hash; those that differ in one dimension only become one match whose ranges are joined.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,6 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use policies::Direction;
 use policies::address::{AddressRange, PortRange};
 use policies::model::Conditions;
+
+use super::table::RuleSet;
 
 /// Disjoint, sorted, not touching.
 type Intervals = Vec<(u128, u128)>;
@@ -117,8 +120,9 @@ impl Shape {
             let values = coded.iter().zip(point).map(|(at, value)| range(*at, self.family, (*value, *value)));
             values.collect::<Vec<_>>().join(" . ")
         };
-        let elements: Vec<String> = points.iter().map(element).collect();
-        let set = sets.name(&fields, &elements.join(", "));
+        let mut elements: Vec<String> = points.iter().map(element).collect();
+        elements.sort_unstable();
+        let set = sets.name(fields.clone(), elements);
         format!("\t\t{fields} @{set} {}{verdict} comment \"{}\"\n", self.user, comment(names))
     }
 }
@@ -126,27 +130,27 @@ impl Shape {
 /// The sets that matches look into; those with the same elements are one.
 #[derive(Debug, Default)]
 pub(super) struct Sets {
-    text: String,
-    names: HashMap<String, String>,
+    all: Vec<RuleSet>,
+    names: HashMap<(String, Vec<String>), String>,
 }
 
 impl Sets {
-    fn name(&mut self, fields: &str, elements: &str) -> String {
-        let definition = format!("\t\ttypeof {fields}\n\t\telements = {{ {elements} }}\n");
-        let next = format!("rules{}", self.names.len());
-        match self.names.get(&definition) {
-            Some(name) => name.clone(),
-            None => {
-                let _ = write!(self.text, "\tset {next} {{\n{definition}\t}}\n");
-                self.names.insert(definition, next.clone());
-                next
+    /// The name says what the elements are made of: a set of the next policy that has the same name has the same kind.
+    fn name(&mut self, fields: String, elements: Vec<String>) -> String {
+        let alike = self.all.iter().filter(|set| set.fields == fields).count();
+        let next = format!("rules{alike}_{}", fields.replace(" . ", "_").replace(' ', "_"));
+        match self.names.entry((fields, elements)) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => {
+                let (fields, elements) = new.key().clone();
+                self.all.push(RuleSet { name: next.clone(), fields, elements });
+                new.insert(next).clone()
             }
         }
     }
 
-    /// Their definitions.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    pub(super) fn into_all(self) -> Vec<RuleSet> {
+        self.all
     }
 }
 
