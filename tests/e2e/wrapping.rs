@@ -140,7 +140,7 @@ print(connection.recv(100).decode(), flush=True)
 /// Rules for a family and a port each, in both directions.
 fn side_by_side(captured: &[(usize, u16)]) -> String {
     captured.iter().fold(String::new(), |policy, (family, port)| {
-        let (host, peer) = (HOST[*family], PEER[*family]);
+        let (host, peer) = if *family == 0 { (HOST[0], PEER[0]) } else { (HOST[1], PEER[1]) };
         let outbound = format!("RemoteAddr {peer}\nRemotePortRange {port}\nDirection Outbound");
         let inbound = format!("LocalAddr {host}\nRemoteAddr {peer}\nLocalPortRange {port}\nDirection Inbound");
         policy

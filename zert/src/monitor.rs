@@ -4,6 +4,7 @@
 //! from the AT-TLS engine through [`Monitor::established`] and [`Monitor::ended`].
 
 mod enforcement;
+mod jobs;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use stack::{ConnectionId, Counters, Endpoints, StackError, owner};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
+use self::jobs::Jobs;
 use crate::flow::{Event, FlowKey, Flows};
 use crate::nflog::Packets;
 use crate::observer::{Protection, Side};
@@ -34,8 +36,6 @@ const INITIATION: Duration = Duration::from_secs(10);
 const UNANSWERED: Duration = Duration::from_secs(130);
 /// How long the end of a socket is waited for after its connection was seen to close.
 const END_WAIT: Duration = Duration::from_secs(1);
-/// Job names kept.
-const MAX_JOBS: usize = 100_000;
 const TICK: Duration = Duration::from_millis(200);
 
 /// How the monitor is set up.
@@ -129,7 +129,7 @@ impl Monitor {
             tracked: HashMap::new(),
             by_cookie: HashMap::new(),
             wrapped: HashMap::new(),
-            jobs: HashMap::new(),
+            jobs: Jobs::default(),
             resolver,
         };
         tokio::spawn(watch.run(ends, receiver, resolved));
@@ -207,8 +207,7 @@ struct Watch {
     tracked: HashMap<FlowKey, Tracked>,
     by_cookie: HashMap<u64, FlowKey>,
     wrapped: HashMap<u64, (End, Protection)>,
-    /// Job names by inode, as they are found.
-    jobs: HashMap<u32, String>,
+    jobs: Jobs,
     resolver: mpsc::UnboundedSender<u32>,
 }
 
@@ -328,7 +327,7 @@ impl Watch {
                 0 => socket::listener(endpoints.local).ok().flatten().map_or(0, |listener| listener.inode),
                 inode => inode,
             };
-            if inode != 0 && !self.jobs.contains_key(&inode) {
+            if inode != 0 && !self.jobs.keep(inode) {
                 let _ = self.resolver.send(inode);
             }
             self.by_cookie.insert(socket.cookie, key);
@@ -388,10 +387,11 @@ impl Watch {
     }
 
     fn tick(&mut self) {
-        // Inodes of sockets are not used again while the system runs; their names are dropped now and then.
-        if self.jobs.len() > MAX_JOBS {
-            self.jobs.clear();
-        }
+        let Self { jobs, tracked, wrapped, .. } = self;
+        jobs.age(|| {
+            let seen = tracked.values().flat_map(|tracked| &tracked.ends);
+            seen.chain(wrapped.values().map(|(end, _)| end)).map(|end| end.inode).collect()
+        });
         let keys: Vec<FlowKey> = self.tracked.keys().copied().collect();
         for key in keys {
             let Some(flow) = self.flows.get(&key) else { continue };
@@ -463,7 +463,7 @@ impl Watch {
     fn wrapped_established(&mut self, wrapped: Wrapped) {
         self.shared.observed.fetch_add(1, Ordering::Relaxed);
         let inode = wrapped.inode.unwrap_or_default();
-        if inode != 0 && !self.jobs.contains_key(&inode) {
+        if inode != 0 && !self.jobs.keep(inode) {
             let _ = self.resolver.send(inode);
         }
         let mut end = End {
@@ -499,7 +499,7 @@ impl Watch {
 
     fn write(&self, end: &End, event: RecordEvent, protection: &Protection, source: Source, counters: Counters) {
         // A short connection may end before the walk through /proc did.
-        let jobname = self.jobs.get(&end.inode).cloned().unwrap_or_default();
+        let jobname = self.jobs.get(end.inode).unwrap_or_default().to_owned();
         let record = self.shared.settings.context.record(Facts {
             event,
             local: end.endpoints.local,

@@ -25,7 +25,7 @@ impl Watch {
         // Names are looked up before the verdict only when a rule asks for them: until it falls, data flows.
         let asked = policy.zert.iter().any(|rule| rule.conditions.asks_for_owner());
         let jobname = if asked {
-            self.jobs.get(&end.inode).cloned().or_else(|| {
+            self.jobs.get(end.inode).map(str::to_owned).or_else(|| {
                 // A rule asks for the job and it is not known yet: this connection waits for the walk.
                 owner::of_inodes(&[end.inode]).remove(&end.inode).map(|owner| owner.jobname)
             })
@@ -110,7 +110,7 @@ impl Watch {
             connection.local.port(),
             connection.remote.ip(),
             connection.remote.port(),
-            self.jobs.get(&end.inode).map(String::as_str).unwrap_or_default(),
+            self.jobs.get(end.inode).unwrap_or_default(),
             connection.userid.as_deref().unwrap_or_default(),
             connection.direction,
             enforcement.rule,
