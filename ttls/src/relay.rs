@@ -22,19 +22,21 @@ use crate::control::{Control, Order};
 use crate::error::ConnectionError;
 use crate::network::{Network, decrypt, poll_encrypted};
 
-/// Bytes read at once: four full TLS records.
-const PIECE: usize = 64 * 1024;
-/// Pieces that one direction moves before the other has its turn, and turns before other tasks have theirs: a flood one way
+/// Bytes read at once from the network: each read and each write wakes somebody, which costs more than the bytes.
+const FROM_NETWORK: usize = 256 * 1024;
+/// Bytes read at once from the program, four full TLS records: what is encrypted is allocated record by record.
+const FROM_PROGRAM: usize = 64 * 1024;
+/// Bytes that one direction moves before the other has its turn, and turns before other tasks have theirs: a flood one way
 /// must not hold up a word the other way.
-const PIECES: usize = 4;
-const TURNS: usize = 4;
+const TURN: usize = 512 * 1024;
+const TURNS: usize = 2;
 
 /// What a ClientHello begins with (RFC 8446 section 5.1): a handshake record, major version 3.
 const HELLO: [u8; 2] = [0x16, 3];
 
 thread_local! {
     /// Bytes as they are read, and what was decrypted of them.
-    static BUFFERS: RefCell<(Box<[u8]>, Vec<u8>)> = RefCell::new((vec![0; PIECE].into(), Vec::new()));
+    static BUFFERS: RefCell<(Box<[u8]>, Vec<u8>)> = RefCell::new((vec![0; FROM_NETWORK].into(), Vec::new()));
 }
 
 /// How a relay stopped without an error.
@@ -290,7 +292,7 @@ impl Relay<'_> {
             }
         }
         ready!(self.poll_hold(context))?;
-        for _ in 0..PIECES {
+        for _ in 0..TURN / FROM_NETWORK {
             ready!(self.poll_closed(context))?;
             let Self { program, network, traffic, to_program: way, gone, .. } = self;
             // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
@@ -358,7 +360,7 @@ impl Relay<'_> {
 
     fn poll_to_network(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let Self { program, network, traffic, to_network: way, to_program, more, gone, .. } = self;
-        for _ in 0..PIECES {
+        for _ in 0..TURN / FROM_PROGRAM {
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
             }
@@ -380,6 +382,7 @@ impl Relay<'_> {
             }
             ready!(sent)?;
             ready!(BUFFERS.with_borrow_mut(|(piece, _)| {
+                let (piece, _) = piece.split_at_mut(FROM_PROGRAM.min(piece.len()));
                 let read = ready!(poll_read(context, program, piece))?;
                 traffic.bytes_out.fetch_add(read.len() as u64, Ordering::Relaxed);
                 if read.is_empty() {
