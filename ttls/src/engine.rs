@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -32,6 +32,7 @@ use crate::revocation::Lists;
 use crate::secondary::{self, Primaries};
 use crate::sessions::Kept;
 use crate::sockets::{Marking, check_port_protection, inbound_address, listen, outbound_addresses};
+use crate::sync::lock;
 use crate::tickets::TicketSecret;
 
 /// How the engine is set up; fixed while it runs.
@@ -535,10 +536,6 @@ pub(crate) fn draw() -> u64 {
         Ok(()) => u64::from_ne_bytes(bytes),
         Err(_) => std::process::id().into(),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The environment of a rule's parameters, taken over when it is known.

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use tokio_seqpacket::ancillary::{AncillaryMessageWriter, OwnedAncillaryMessage};
 use crate::connection::{Arrival, Arrived};
 use crate::engine::{Engine, Settings, Shared};
 use crate::sockets::canonical;
+use crate::sync::lock;
 
 /// Longest message.
 const MESSAGE: usize = 1024;
@@ -73,7 +74,7 @@ enum Message {
     Socket(Purpose),
     /// The way to a process that the predecessor took over from itself.
     Predecessor(Identity),
-    Complete(Identity, Option<Kernel>),
+    Complete(Identity, Option<KernelUse>),
     Ready,
     Proceed,
     Serving,
@@ -93,12 +94,12 @@ struct Identity {
 
 /// What two daemons that share the kernel must have in common: live connections are told apart by it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-struct Kernel {
+struct KernelUse {
     mask: u32,
     route_table: u32,
 }
 
-impl Kernel {
+impl KernelUse {
     fn of(settings: &Settings) -> Option<Self> {
         let capture = settings.capture.as_ref()?;
         Some(Self { mask: capture.marks.mask(), route_table: capture.route_table })
@@ -232,7 +233,7 @@ async fn take(channel: &Channel, stream: &TcpStream, captured: Captured) -> io::
 #[derive(Debug)]
 pub struct Inheritance {
     identity: Identity,
-    kernel: Option<Kernel>,
+    kernel: Option<KernelUse>,
     channel: Channel,
     sockets: Vec<(Purpose, OwnedFd)>,
     predecessors: Vec<Predecessor>,
@@ -275,7 +276,7 @@ impl Inheritance {
 
     /// Whether what it left in the kernel can be shared.
     pub(crate) fn suits(&self, settings: &Settings) -> bool {
-        self.kernel == Kernel::of(settings)
+        self.kernel == KernelUse::of(settings)
     }
 
     /// A listening socket, if the predecessor has it.
@@ -395,7 +396,7 @@ impl Engine {
             }
         }
         let identity = Identity { pid: std::process::id(), holder: *holder };
-        channel.send(&Message::Complete(identity, Kernel::of(settings)), None).await?;
+        channel.send(&Message::Complete(identity, KernelUse::of(settings)), None).await?;
         match tokio::time::timeout(INSTALL, channel.receive()).await?? {
             (Message::Ready, _) => Ok(Offer { engine: self, channel }),
             (message, _) => Err(unexpected(&message)),
@@ -491,8 +492,4 @@ pub(crate) struct Listening {
 
 fn unexpected(message: &Message) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the other daemon said {message:?}, which has no place here"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

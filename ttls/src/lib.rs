@@ -35,6 +35,7 @@ mod sessions;
 mod signatures;
 mod sockets;
 mod stapling;
+mod sync;
 mod sys;
 mod tickets;
 mod trace;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
@@ -17,6 +17,7 @@ use tokio::sync::futures::Notified;
 use crate::control::Orders;
 use crate::relay::Traffic;
 use crate::secondary::Lent;
+use crate::sync::lock;
 
 /// Ended connections that displays still show.
 const REMEMBERED: usize = 1000;
@@ -229,8 +230,4 @@ impl Registry {
     pub(crate) fn active(&self) -> usize {
         lock(&self.active).len()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

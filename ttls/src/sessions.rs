@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustls::NamedGroup;
@@ -14,6 +14,7 @@ use rustls_pki_types::ServerName;
 use serde::Serialize;
 
 use crate::cache::Cache;
+use crate::sync::lock;
 
 /// TLS 1.3 tickets kept for one server; each is used once.
 const TICKETS_PER_SERVER: usize = 4;
@@ -189,11 +190,6 @@ impl StoresServerSessions for ServerSessions {
     fn can_cache(&self) -> bool {
         true
     }
-}
-
-/// A poisoned cache is still a cache: its entries are whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
