@@ -489,9 +489,8 @@ mod tests {
         Ok((near, listener.accept().await?.0))
     }
 
-    /// Whole records in front of a broken one are data, also when they come with it.
-    #[test]
-    fn what_came_whole_before_a_break_is_kept() -> Result<(), Box<dyn std::error::Error>> {
+    /// Of a server and of a client that believes it.
+    fn configurations() -> Result<(rustls::ServerConfig, rustls::ClientConfig), Box<dyn std::error::Error>> {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -505,6 +504,13 @@ mod tests {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        Ok((server, client))
+    }
+
+    /// Whole records in front of a broken one are data, also when they come with it.
+    #[test]
+    fn what_came_whole_before_a_break_is_kept() -> Result<(), Box<dyn std::error::Error>> {
+        let (server, client) = configurations()?;
         let mut client = rustls::ClientConnection::new(Arc::new(client), "localhost".try_into()?)?;
         let mut server = rustls::Connection::Server(rustls::ServerConnection::new(Arc::new(server))?);
         let mut plain = Vec::new();
@@ -534,13 +540,7 @@ mod tests {
     /// Renewed keys are what a foreign peer sees as KeyUpdate, and data goes on under them.
     #[tokio::test]
     async fn keys_are_renewed_in_time() -> Result<(), Box<dyn std::error::Error>> {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()?
-                .with_no_client_auth()
-                .with_single_cert(vec![cert.der().clone()], key)?;
+        let (config, _) = configurations()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let mut openssl = tokio::process::Command::new("openssl")
             .args(["s_client", "-msg", "-connect", &listener.local_addr()?.to_string()])
@@ -599,19 +599,7 @@ mod tests {
     /// A peer that closes in order and resets the connection, because it has left something unread, has said all it said.
     #[tokio::test]
     async fn a_reset_behind_an_orderly_close_is_a_close() -> Result<(), Box<dyn std::error::Error>> {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)?;
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(cert.der().clone())?;
-        let client = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let (server, client) = configurations()?;
         let client = Arc::new(client);
         for stops in [false, true] {
             let (peer, network) = pair().await?;
