@@ -352,8 +352,10 @@ impl Daemon {
         monitor.observe(observe).await.context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
     }
 
-    /// Loads the policy files and puts them in force, or changes nothing and says why.
+    /// Loads the policy files and puts them in force, or changes nothing and says why. Somebody asked for it: the kernel's table
+    /// is loaded whole, whatever has been done to it by hand.
     pub(crate) async fn refresh(&self) -> Result<Vec<String>, String> {
+        self.engine.load_whole();
         self.read_policy(None).await
     }
 
@@ -409,7 +411,7 @@ impl Daemon {
         // What could not be looked at is read again.
         if changed.await.unwrap_or(true) && !self.released.load(Ordering::SeqCst) {
             info!("a policy file has changed");
-            if let Err(message) = self.refresh().await {
+            if let Err(message) = self.read_policy(None).await {
                 error!("{message}");
             }
         }

@@ -1,6 +1,6 @@
 //! Plain in the programs, TLS on the wire, in both directions and families.
 
-use pagent::lab::Capture;
+use pagent::lab::{Capture, wait_until};
 
 use crate::network::{HOST, Network, PEER, rule};
 
@@ -139,7 +139,7 @@ print(connection.recv(100).decode(), flush=True)
 /// not be mixed. A web server in clear text gives its page only where nothing is captured.
 /// Rules for a family and a port each, in both directions.
 fn side_by_side(captured: &[(usize, u16)]) -> String {
-    captured.iter().fold(String::new(), |policy, (family, port)| {
+    captured.iter().fold("TcpImage TCPIP FLUSH NOPURGE 1\n".to_owned(), |policy, (family, port)| {
         let (host, peer) = if *family == 0 { (HOST[0], PEER[0]) } else { (HOST[1], PEER[1]) };
         let outbound = format!("RemoteAddr {peer}\nRemotePortRange {port}\nDirection Outbound");
         let inbound = format!("LocalAddr {host}\nRemoteAddr {peer}\nLocalPortRange {port}\nDirection Inbound");
@@ -166,10 +166,11 @@ fn rules_side_by_side_capture_exactly_what_they_say() -> anyhow::Result<()> {
         &[(0, 7001), (0, 7003)],
         &[(1, 7001), (0, 7003), (1, 7002)],
     ];
-    for captured in policies {
-        nft("add set inet pagent witness { type inet_proto; }")?;
+    nft("add set inet pagent witness { type inet_proto; }")?;
+    for (before, captured) in policies.into_iter().enumerate() {
         agent.policy(&side_by_side(captured))?;
-        agent.refresh()?;
+        let installed = || agent.log().matches("EZD1586I").count();
+        wait_until("the changed policy is in force", || Ok(installed() > before + 1))?;
         let table = nft("list table inet pagent")?;
         assert!(table.contains("set witness") && table.contains("addr_tcp_dport goto redirected"), "{table}");
         for (family, port) in [0, 1].into_iter().flat_map(|family| [7001, 7002, 7003].map(|port| (family, port))) {
@@ -180,12 +181,16 @@ fn rules_side_by_side_capture_exactly_what_they_say() -> anyhow::Result<()> {
             assert_eq!(inbound.stdout == b"clear", clear, "inbound {family} {port}\n{table}");
         }
     }
-    // What somebody took out by hand comes back with the whole table.
+    // What somebody took out by hand comes back when an operator asks for a refresh.
     nft("flush set inet pagent rules0_ip6_daddr_tcp_dport")?;
-    agent.policy(&side_by_side(&[(1, 7002), (1, 7003)]))?;
     agent.refresh()?;
     let table = nft("list table inet pagent")?;
-    assert!(!table.contains("set witness") && table.contains(&format!("{} . 7003", PEER[1])), "{table}");
+    assert!(!table.contains("set witness") && table.contains(&format!("{} . 7002", PEER[1])), "{table}");
+    // Of itself the daemon finds it out when it cannot change what is no longer there.
+    nft("flush set inet pagent rules0_ip6_daddr_tcp_dport")?;
+    agent.policy(&side_by_side(&[(1, 7002), (1, 7003)]))?;
+    wait_until("the whole table is loaded", || Ok(agent.log().contains("the capture rules are loaded anew")))?;
+    wait_until("it is there", || Ok(nft("list table inet pagent")?.contains(&format!("{} . 7003", PEER[1]))))?;
     drop(servers);
     Ok(())
 }

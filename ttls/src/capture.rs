@@ -161,7 +161,8 @@ impl Ruleset {
     /// The table that stays across refreshes: conntrack keeps our connections' marks for days, also half closed (its
     /// defaults of a minute would let a late answer out unmarked, and in clear text), and knows the engine's legs to the
     /// network from what programs had: a leg may get the port of a program's connection that conntrack yet redirects.
-    /// Loading it again changes its rules only: its objects, and what live connections have of them, stay.
+    /// Loading it again changes its rules only: its objects, and what live connections have of them, stay. The zone is looked
+    /// at for each packet: a leg does not outlive a change of this rule.
     #[must_use]
     pub(crate) fn hold(&self) -> String {
         let (mask, network) = (self.marks.mask(), self.marks.network());

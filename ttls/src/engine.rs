@@ -23,7 +23,7 @@ use crate::control::{self, Answer, Refusal, Request};
 use crate::environment::{Environment, Key};
 use crate::error::InstallError;
 use crate::handover::{Inheritance, Listening, Predecessors, Purpose};
-use crate::install::{Kernel, is_loaded_by};
+use crate::install::{Kernel, has_hold, is_loaded_by};
 use crate::listener::Listener;
 use crate::marks::Marks;
 use crate::own;
@@ -344,6 +344,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the next installation load the capture table whole, not only what differs from the one loaded last.
+    pub fn load_whole(&self) {
+        *lock(&self.shared.loaded) = None;
+    }
+
     /// Loads the capture table of a policy into the kernel.
     fn load(&self, policy: &Policy) -> Result<(), InstallError> {
         let Shared { settings, primaries, predecessors, holder, loaded, .. } = self.shared.as_ref();
@@ -420,7 +425,7 @@ impl Engine {
         if !current.in_force {
             return capture.kernel().restore();
         }
-        if is_loaded_by(*holder)? {
+        if is_loaded_by(*holder)? && has_hold()? {
             return Ok(false);
         }
         capture.kernel().prepare(&capture.ruleset().hold())?;

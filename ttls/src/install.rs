@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 use stack::nftables;
+use tracing::warn;
 
 use crate::capture::{Table, owner_set, secondary_set};
 use crate::error::InstallError;
@@ -59,11 +60,13 @@ impl Kernel {
         write().map_err(file)?;
         if let Some(change) = loaded.and_then(|loaded| table.change_from(loaded))
             && is_loaded_by(table.holder()).unwrap_or(false)
-            && nft(&(change + live)).is_ok()
         {
-            return Ok(());
+            match nft(&(change + live)) {
+                Ok(()) => return Ok(()),
+                // Somebody has done something to the table: the whole one.
+                Err(error) => warn!(%error, "what differs could not be changed, the capture rules are loaded anew"),
+            }
         }
-        // Whatever somebody else may have done to the table: the whole one.
         let whole = || {
             let mut commands = text.clone() + live;
             for name in holders.iter().flat_map(|holder| [4, 6].map(|family| secondary_set(family, *holder))) {
@@ -206,6 +209,11 @@ fn list_set(set: &str) -> Result<Option<Vec<u8>>, InstallError> {
 /// Whether the table in the kernel is the one that this process loaded.
 pub(crate) fn is_loaded_by(holder: u64) -> Result<bool, InstallError> {
     Ok(nftables::has_set("pagent", &owner_set(holder))?)
+}
+
+/// Whether the kernel has the table that stays.
+pub(crate) fn has_hold() -> Result<bool, InstallError> {
+    Ok(nftables::has_table("pagent_hold")?)
 }
 
 fn nft(text: &str) -> Result<(), InstallError> {

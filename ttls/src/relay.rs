@@ -100,8 +100,18 @@ pub(crate) async fn relay(
     });
     let Ways { to_network, to_program } = ways;
     let ordered = Ordered { control, order: None, held: None };
-    let mut relay =
-        Relay { program, network, traffic, rekey, to_network, to_program, ordered, more: false, gone: None };
+    let mut relay = Relay {
+        program,
+        network,
+        traffic,
+        rekey,
+        to_network,
+        to_program,
+        ordered,
+        more: false,
+        gone: None,
+        sent_before: None,
+    };
     // The peer may have sent more than its handshake.
     let result = match poll_fn(|context| Poll::Ready(relay.take_early(context))).await {
         Ok(()) => poll_fn(|context| relay.poll(context)).await,
@@ -135,6 +145,8 @@ struct Relay<'a> {
     more: bool,
     /// The program takes no more; what it sent before still goes out.
     gone: Option<io::Error>,
+    /// What the program had sent when the peer had closed in order, and the program had been told.
+    sent_before: Option<u64>,
 }
 
 /// What the program ordered, or has yet to.
@@ -293,23 +305,20 @@ impl Relay<'_> {
         }
         ready!(self.poll_hold(context))?;
         for _ in 0..TURN / FROM_NETWORK {
-            ready!(self.poll_closed(context))?;
-            let Self { program, network, traffic, to_program: way, gone, .. } = self;
-            // Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
-            let mut lost = |way: &mut Way, error: io::Error| {
-                (way.stage, way.left) = (Stage::Closed, Vec::new());
-                *gone = Some(error);
-            };
+            let Self { program, traffic, to_program: way, gone, .. } = self;
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
             }
             if let Err(error) = ready!(way.poll_left(context, program, Some(&traffic.bytes_in))) {
-                lost(way, error);
+                way.lose(gone, error);
                 continue;
             }
+            ready!(self.poll_closed(context))?;
+            let Self { program, network, traffic, to_program: way, gone, sent_before, .. } = self;
             if way.stage == Stage::Closing {
                 shut(program)?;
                 way.stage = Stage::Closed;
+                *sent_before = Some(traffic.bytes_out.load(Ordering::Relaxed));
                 continue;
             }
             ready!(BUFFERS.with_borrow_mut(|(piece, plain)| {
@@ -349,7 +358,7 @@ impl Relay<'_> {
                     return Poll::Ready(Err(error));
                 }
                 if let Err(error) = ready!(passed) {
-                    lost(way, error);
+                    way.lose(gone, error);
                 }
                 Poll::Ready(Ok(()))
             }))?;
@@ -359,7 +368,7 @@ impl Relay<'_> {
     }
 
     fn poll_to_network(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let Self { program, network, traffic, to_network: way, to_program, more, gone, .. } = self;
+        let Self { program, network, traffic, to_network: way, more, sent_before, .. } = self;
         for _ in 0..TURN / FROM_PROGRAM {
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
@@ -372,9 +381,10 @@ impl Relay<'_> {
                 other => other,
             };
             if way.stage == Stage::Closing {
-                // Whoever has closed in order and is gone needs not be told that the program has closed too.
                 let told = ready!(sent).and_then(|()| shut(&network.stream));
-                if to_program.stage != Stage::Closed || gone.is_some() {
+                // Whoever has closed in order and is gone needs not be told that the program has closed too, if it said nothing
+                // to him since.
+                if *sent_before != Some(traffic.bytes_out.load(Ordering::Relaxed)) {
                     told?;
                 }
                 way.stage = Stage::Closed;
@@ -404,6 +414,12 @@ impl Relay<'_> {
 }
 
 impl Way {
+    /// Whoever closes while bytes for him are under way is no longer there for them; his own are still good.
+    fn lose(&mut self, gone: &mut Option<io::Error>, error: io::Error) {
+        (self.stage, self.left) = (Stage::Closed, Vec::new());
+        *gone = Some(error);
+    }
+
     /// Writes what is left of earlier pieces.
     fn poll_left(
         &mut self,

@@ -18,10 +18,12 @@ use crate::sys;
 /// Connections waiting to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Ports that hardly any client has: no system takes them by itself (Linux begins at 32768, others at 49152), and most
-/// services listen below.
+/// Ports that few clients have: Linux gives them those from 32768, Windows and macOS those from 49152. Most services listen
+/// below.
 const UNUSUAL_PORTS: RangeInclusive<u16> = 10_000..=32_767;
-/// Those that only privileged programs take, above the ones that services listen at (rresvport(3)).
+/// For peers whose clients do have those (z/OS, BSD, routers that translate).
+const HIGH_PORTS: RangeInclusive<u16> = 49_152..=65_535;
+/// Those that privileged programs take for connections (rresvport(3)); some services listen there, their ports are passed over.
 const PRIVILEGED_PORTS: RangeInclusive<u16> = 512..=1023;
 /// What programs go by that trust a client's port (`IPPORT_RESERVED`).
 const FIRST_UNPRIVILEGED: u16 = 1024;
@@ -117,11 +119,15 @@ pub(crate) async fn dial_network(settings: &Settings, endpoints: Endpoints) -> i
 
 /// Connects to the local program from the peer's address, so that it sees who its client is.
 ///
-/// The port is none that the peer may use for the same server: to the kernel both would be one connection. What the
-/// peer's own port says, that of a privileged program or of any, this one says too.
+/// The port is none that the peer is likely to use for the same server: to the kernel both would be one connection. What
+/// the peer's own port says, that of a privileged program or of any, this one says too while there are such ports.
 pub(crate) async fn dial_program(settings: &Settings, endpoints: Endpoints) -> io::Result<TcpStream> {
     let Endpoints { local: server, remote: peer } = endpoints;
-    let ports = if peer.port() < FIRST_UNPRIVILEGED { PRIVILEGED_PORTS } else { UNUSUAL_PORTS };
+    let ports = match peer.port() {
+        ..FIRST_UNPRIVILEGED => PRIVILEGED_PORTS,
+        FIRST_UNPRIVILEGED..=32_767 => HIGH_PORTS,
+        _ => UNUSUAL_PORTS,
+    };
     for _ in 0..TRIES {
         let client = SocketAddr::new(peer.ip(), random(&ports));
         // A connection of the peer that has this very port is not asked for by `connect`: its ends are the other way round.
