@@ -15,9 +15,16 @@ fn page(network: &Network, home: &str) -> anyhow::Result<(String, String)> {
     command.args(["--disable-background-networking", "--disable-breakpad"]);
     command.arg(format!("--user-data-dir={}", home.join("profile").display()));
     command.arg(format!("--host-resolver-rules=MAP server.example {}", HOST[0]));
-    let output = command.args(["--dump-dom", "https://server.example:8080/"]).env("HOME", &home).output()?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((text(&output.stdout), text(&output.stderr)))
+    command.args(["--dump-dom", "https://server.example:8080/"]).env("HOME", &home);
+    // It gives up when an address changes under it, as those of a new host do until they have proved to be nobody else's.
+    loop {
+        let output = command.output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (shown, said) = (text(&output.stdout), text(&output.stderr));
+        if !said.contains("ERR_NETWORK_CHANGED") {
+            return Ok((shown, said));
+        }
+    }
 }
 
 /// Makes an authority known to the Chromium of a home.
