@@ -17,7 +17,7 @@ fn page(network: &Network, home: &str) -> anyhow::Result<(String, String)> {
     command.arg(format!("--host-resolver-rules=MAP server.example {}", HOST[0]));
     command.args(["--dump-dom", "https://server.example:8080/"]).env("HOME", &home);
     // It gives up when an address changes under it, as those of a new host do until they have proved to be nobody else's.
-    loop {
+    for _ in 0..5 {
         let output = command.output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (shown, said) = (text(&output.stdout), text(&output.stderr));
@@ -25,6 +25,7 @@ fn page(network: &Network, home: &str) -> anyhow::Result<(String, String)> {
             return Ok((shown, said));
         }
     }
+    anyhow::bail!("the addresses go on changing")
 }
 
 /// Makes an authority known to the Chromium of a home.

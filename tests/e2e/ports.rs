@@ -84,9 +84,12 @@ fn a_client_may_use_any_port_it_likes() -> anyhow::Result<()> {
     agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
     assert_eq!(network.peer.succeed(PYTHON, &["-c", CROWD, HOST[0], "280"])?.trim(), "280 held");
     // What a program may conclude from its client's port stays true: that a privileged program has it, or that any may have it.
-    let seen = network.peer.succeed(PYTHON, &["-c", CROWD, HOST[0], "own", "1023", "600", "1024", "12345"])?;
+    let seen = network.peer.succeed(PYTHON, &["-c", CROWD, HOST[0], "own", "1023", "600", "1024", "12345", "40001"])?;
     let seen: Vec<u16> = seen.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    assert_eq!(seen.iter().map(|port| *port < 1024).collect::<Vec<_>>(), [true, true, false, false], "{seen:?}");
+    let [a, b, c, d, e] = seen[..] else { anyhow::bail!("{seen:?}") };
+    assert!([a, b].iter().all(|port| *port < 1024), "{seen:?}");
+    // Nor is it one that such a client is likely to have next.
+    assert!([c, d].iter().all(|port| *port >= 49152) && (10_000..32_768).contains(&e), "{seen:?}");
     Ok(())
 }
 

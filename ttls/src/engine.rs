@@ -27,6 +27,7 @@ use crate::install::{Kernel, has_hold, is_loaded_by};
 use crate::listener::Listener;
 use crate::marks::Marks;
 use crate::own;
+use crate::random::draw;
 use crate::registry::{Observer, Registry, Session};
 use crate::revocation::Lists;
 use crate::secondary::{self, Primaries};
@@ -530,16 +531,6 @@ impl Engine {
             .collect();
         list.sort_by(|a, b| a.rule.cmp(&b.rule));
         list
-    }
-}
-
-/// A number that no other process has.
-pub(crate) fn draw() -> u64 {
-    let mut bytes = [0; 8];
-    // Without randomness there is no TLS either; the process id will do for this.
-    match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => u64::from_ne_bytes(bytes),
-        Err(_) => std::process::id().into(),
     }
 }
 

@@ -26,6 +26,7 @@ mod marks;
 mod negotiate;
 mod network;
 mod own;
+mod random;
 mod records;
 mod registry;
 mod relay;

@@ -10,9 +10,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use stack::Endpoints;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::engine::{Settings, draw};
+use crate::engine::Settings;
 use crate::error::InstallError;
 use crate::marks::Marks;
+use crate::random::draw;
 use crate::sys;
 
 /// Connections waiting to be accepted.
@@ -125,7 +126,7 @@ pub(crate) async fn dial_program(settings: &Settings, endpoints: Endpoints) -> i
     let Endpoints { local: server, remote: peer } = endpoints;
     let ports = match peer.port() {
         ..FIRST_UNPRIVILEGED => PRIVILEGED_PORTS,
-        FIRST_UNPRIVILEGED..=32_767 => HIGH_PORTS,
+        port if port <= *UNUSUAL_PORTS.end() => HIGH_PORTS,
         _ => UNUSUAL_PORTS,
     };
     for _ in 0..TRIES {

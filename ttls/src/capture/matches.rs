@@ -132,19 +132,22 @@ impl Shape {
 pub(super) struct Sets {
     all: Vec<RuleSet>,
     names: HashMap<(String, Vec<String>), String>,
+    /// How many have the same fields.
+    alike: HashMap<String, usize>,
 }
 
 impl Sets {
     /// The name says what the elements are made of: a set of the next policy that has the same name has the same kind.
     fn name(&mut self, fields: String, elements: Vec<String>) -> String {
-        let alike = self.all.iter().filter(|set| set.fields == fields).count();
-        let next = format!("rules{alike}_{}", fields.replace(" . ", "_").replace(' ', "_"));
         match self.names.entry((fields, elements)) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(new) => {
                 let (fields, elements) = new.key().clone();
-                self.all.push(RuleSet { name: next.clone(), fields, elements });
-                new.insert(next).clone()
+                let alike = self.alike.entry(fields.clone()).or_default();
+                let name = format!("rules{alike}_{}", fields.replace(" . ", "_").replace(' ', "_"));
+                *alike += 1;
+                self.all.push(RuleSet { name: name.clone(), fields, elements });
+                new.insert(name).clone()
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The capture table as `nft -f` reads it: all of it, or what has changed.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// Elements in one command: nft's parser takes lines of any length, a reader of an error message does not.
@@ -44,24 +45,28 @@ impl Table {
         format!("table inet pagent\ndelete table inet pagent\ntable inet pagent {{\n{sets}{}}}\n", self.body)
     }
 
+    fn by_name(&self) -> HashMap<&str, &RuleSet> {
+        self.sets.iter().map(|set| (set.name.as_str(), set)).collect()
+    }
+
     /// One transaction that makes this table out of `old`, whose elements that stay are not touched: of a hundred thousand,
     /// one may have changed. None where other processes have sets in it.
     pub(crate) fn change_from(&self, old: &Self) -> Option<String> {
         if self.holders != old.holders {
             return None;
         }
-        let known = |sets: &[RuleSet], name: &str| sets.iter().find(|set| set.name == name).cloned();
+        let (before, after) = (old.by_name(), self.by_name());
         let mut new = String::new();
         let mut changes = String::new();
         for set in &self.sets {
-            let Some(before) = known(&old.sets, &set.name) else {
+            let Some(before) = before.get(set.name.as_str()) else {
                 new += &set.definition();
                 continue;
             };
             change(&mut changes, "add", &set.name, &missing(&set.elements, &before.elements));
             change(&mut changes, "delete", &set.name, &missing(&before.elements, &set.elements));
         }
-        for gone in old.sets.iter().filter(|set| known(&self.sets, &set.name).is_none()) {
+        for gone in old.sets.iter().filter(|set| !after.contains_key(set.name.as_str())) {
             let _ = writeln!(changes, "delete set inet pagent {}", gone.name);
         }
         // The flush takes the rules and leaves the sets.
