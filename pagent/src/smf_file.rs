@@ -5,23 +5,25 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Sender, channel};
 
 use smf::ConnectionDetail;
 use tracing::error;
 
-/// Records waiting for the disk; more are lost, and counted.
-const QUEUE: usize = 100_000;
+/// Records waiting for the disk; more are lost, and counted. The queue is no bounded channel: that one would take its
+/// whole room at once, and touch it bit by bit.
+const QUEUE: u64 = 100_000;
 
 /// The writer's end.
 #[derive(Clone)]
 pub(crate) struct SmfFile {
-    records: SyncSender<Vec<u8>>,
+    records: Sender<Vec<u8>>,
     counts: Arc<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
+    waiting: AtomicU64,
     written: AtomicU64,
     lost: AtomicU64,
 }
@@ -30,7 +32,7 @@ impl SmfFile {
     /// Opens the dump for appending.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        let (records, receiver) = sync_channel::<Vec<u8>>(QUEUE);
+        let (records, receiver) = channel::<Vec<u8>>();
         let counts = Arc::new(Counts::default());
         let (thread_counts, path) = (Arc::clone(&counts), path.to_owned());
         std::thread::Builder::new().name("smf".to_owned()).spawn(move || {
@@ -38,6 +40,7 @@ impl SmfFile {
             while let Ok(first) = receiver.recv() {
                 let mut batch = vec![first];
                 batch.extend(receiver.try_iter().take(1000));
+                writer.counts.waiting.fetch_sub(batch.len() as u64, Ordering::Relaxed);
                 writer.write(&batch);
             }
         })?;
@@ -46,7 +49,9 @@ impl SmfFile {
 
     /// Queues a record.
     pub(crate) fn write(&self, record: &ConnectionDetail) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.records.try_send(record.encode()) {
+        let full = self.counts.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE;
+        if full || self.records.send(record.encode()).is_err() {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

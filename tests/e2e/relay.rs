@@ -131,3 +131,38 @@ connection.close()
     network.host.succeed("/usr/bin/python3", &["-c", &abort])?;
     pagent::lab::wait_until("the server hears of the abort", || Ok(server.said().contains("aborted")))
 }
+
+/// What `docs/operating.md` advises for bulk: a program's sockets that carry our mark have loopback's segments.
+#[test]
+fn accepted_sockets_that_carry_the_mark_have_loopback_s_segments() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", HASHER])?;
+    let (mut host, mut peer) = (network.agent(&network.host)?, network.agent(&network.peer)?);
+    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    peer.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    host.start()?;
+    peer.start()?;
+    let segment = || -> anyhow::Result<u32> {
+        let holder = format!(
+            "import socket, time\nheld = socket.create_connection(('{}', 7000), 5)\nheld.sendall(b'x')\ntime.sleep(30)",
+            PEER[0]
+        );
+        let _client = network.host.start("/usr/bin/python3", &["-c", &holder])?;
+        let mut found = None;
+        pagent::lab::wait_until("the program has a connection", || {
+            let sockets = network.peer.succeed("ss", &["-tinH", "state", "established", "sport", "=", ":7000"])?;
+            let of = |line: &str| line.split_whitespace().find_map(|word| word.strip_prefix("mss:")?.parse().ok());
+            // Two have this port: the engine's end of the client's connection, which is a cable, and the program's.
+            found = sockets.lines().filter_map(of).max();
+            Ok(sockets.lines().filter(|line| line.contains("mss:")).count() >= 2)
+        })?;
+        found.ok_or_else(|| anyhow::anyhow!("ss names no mss"))
+    };
+    let before = segment()?;
+    network.peer.succeed("sysctl", &["-q", "-w", "net.ipv4.tcp_fwmark_accept=1"])?;
+    let after = segment()?;
+    assert!(before < 1500 && after > 30_000, "{before} {after}");
+    let said = network.host.succeed("/usr/bin/python3", &["-c", CLIENTS, PEER[0], "50"])?;
+    assert!(said.contains("40 equal") && said.contains("10 aborted"), "{said}\n{}", peer.log());
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 /// Names after which those that nobody has asked for are looked over.
-const MANY: usize = 4096;
+const MANY: usize = 1024;
 
 /// Names that were found, in two ages: those that are new or were asked for lately, and the others.
 #[derive(Debug, Default)]
