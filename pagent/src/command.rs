@@ -7,6 +7,7 @@ pub mod console;
 mod demo;
 pub mod pagent;
 pub mod pasearch;
+mod saf;
 pub mod smf;
 pub mod tso;
 pub mod zert;

@@ -1,9 +1,12 @@
 //! The control API: HTTP and JSON on a Unix socket. Who calls is known by SO_PEERCRED; SAF is asked for every request.
 
+mod saf;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ::saf::{Access, Authorized, CommandResult, Decision, Mapped, NoDecision, Userid};
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, State};
@@ -14,7 +17,6 @@ use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use chrono::{DateTime, FixedOffset};
 use policies::Connection;
-use saf::{Access, Authorized, CommandResult, Decision, NoDecision, Userid};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stack::{ConnectionId, Endpoints, StackError, owner, socket};
@@ -24,6 +26,11 @@ use tracing::{info, warn};
 use crate::daemon::Daemon;
 use crate::report;
 use crate::takeover;
+
+pub(crate) use self::saf::Query;
+
+/// VERIFY's return code for a user RACF does not know.
+const UNDEFINED: u8 = 4;
 
 /// The caller's uid.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +87,7 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/refresh", post(refresh))
         .route("/v1/stop", post(stop))
         .route("/v1/tso", post(tso))
+        .route("/v1/saf", post(saf::ask))
         .route("/v1/console", post(console))
         .with_state(daemon)
 }
@@ -201,7 +209,7 @@ async fn tso(
     Json(Line { line }): Json<Line>,
 ) -> Result<Json<CommandResult>, Denied> {
     // RACF commands decide by the issuer's attributes and the profiles they touch.
-    let issuer = caller(peer.0)?;
+    let issuer = caller(&daemon, peer.0)?;
     let result = daemon.saf.command(&issuer, &line).await;
     let result = result.map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     info!(target: "audit", userid = %issuer, command = line, code = result.code, "RACF command");
@@ -287,7 +295,7 @@ fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<Command
     if !dropped {
         return answer(8, &[processing, format!("CONNECTION {wanted} DOES NOT EXIST"), failed]);
     }
-    info!(target: "audit", userid = ?caller(peer).ok().map(|user| user.to_string()), connection = %wanted, "connection dropped");
+    info!(target: "audit", userid = ?caller(daemon, peer).ok().map(|user| user.to_string()), connection = %wanted, "connection dropped");
     answer(
         0,
         &[
@@ -298,27 +306,51 @@ fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<Command
     )
 }
 
-/// The caller as a RACF user.
-fn caller(peer: Peer) -> Result<Userid, Denied> {
-    let userid = peer.0.and_then(owner::userid).and_then(|name| Userid::parse(&name));
-    userid.ok_or_else(|| {
-        let uid = peer.0.map_or_else(|| "?".to_owned(), |uid| uid.to_string());
-        let message =
-            format!("ICH408I JOB(UID {uid}) HAS NO USER ID: A LOGIN NAME OF 1 TO 8 LETTERS AND DIGITS IS NEEDED");
-        Denied::new(StatusCode::FORBIDDEN, message)
-    })
+/// The caller as a RACF user who may begin a session: the one whose OMVS segment has the uid, else the one whose name the
+/// login name is in upper case, if no other login name is it too.
+fn caller(daemon: &Daemon, peer: Peer) -> Result<Userid, Denied> {
+    let denied = |message: String| Err(Denied::new(StatusCode::FORBIDDEN, message));
+    let Some(uid) = peer.0 else { return denied("ICH408I THE CALLER'S UID IS NOT KNOWN".to_owned()) };
+    let snapshot = daemon.saf.snapshot();
+    let userid = match snapshot.mapped(uid) {
+        Mapped::User(userid) => userid,
+        Mapped::Shared => {
+            return denied(format!("ICH408I SEVERAL USERS HAVE THE OMVS UID {uid}: ONE IS NEEDED TO KNOW WHO ASKS"));
+        }
+        Mapped::Nobody => match owner::userid(uid).and_then(|name| Userid::parse(&name)) {
+            Some(userid) if snapshot.has_other_uid(userid, uid) => {
+                return denied(format!("ICH408I USER({userid:8}) HAS ANOTHER OMVS UID THAN {uid}"));
+            }
+            Some(userid) if owner::has_namesake(uid, userid.as_str()) => {
+                return denied(format!("ICH408I SEVERAL LOGIN NAMES ARE {userid} IN UPPER CASE: GIVE ONE AN OMVS UID"));
+            }
+            Some(userid) => userid,
+            None => {
+                return denied(format!(
+                    "ICH408I JOB(UID {uid}) HAS NO USER ID: A LOGIN NAME OF 1 TO 8 LETTERS AND DIGITS IS NEEDED, OR AN OMVS UID"
+                ));
+            }
+        },
+    };
+    let codes = snapshot.verify(userid, None, None, chrono::Utc::now().date_naive());
+    // Whom RACF does not know is an undefined user, for whom UACC counts.
+    if codes.saf == 0 || codes.racf == UNDEFINED {
+        return Ok(userid);
+    }
+    warn!(target: "audit", %userid, %codes, "refused: no session");
+    denied(format!("ICH408I USER({userid:8}) LOGON/JOB INITIATION - REVOKED USER ACCESS ATTEMPT"))
 }
 
 /// Asks SAF. No decision (RC 4) is a refusal for everything this API offers.
 fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: Access) -> Result<Authorized, Denied> {
-    let userid = caller(peer)?;
+    let userid = caller(daemon, peer)?;
     let refused = |message: String| {
         warn!(target: "audit", %userid, class, resource, %intent, "refused");
         Err(Denied::new(StatusCode::FORBIDDEN, message))
     };
-    match daemon.saf.snapshot().auth(&userid, class, resource, intent) {
+    match daemon.saf.snapshot().auth(userid, class, resource, intent) {
         Decision::Permitted(authorized) => {
-            info!(target: "audit", %userid, class, resource, %intent, warning = authorized.by_warning(), "permitted");
+            info!(target: "audit", %userid, class, resource, %intent, warning = authorized.warning().is_some(), "permitted");
             Ok(authorized)
         }
         Decision::Refused(refusal) => refused(refusal.to_string()),

@@ -3,22 +3,53 @@
 //! Source: *RACF Command Language Reference*; message texts that no readable page confirms are marked in
 //! `docs/messages.md`.
 
-mod list;
+mod connects;
+mod groups;
 mod options;
 mod parse;
+mod permit;
 mod profiles;
+mod rlist;
+mod row;
+mod search;
+mod text;
 mod users;
 
+use std::collections::BTreeSet;
+
+use chrono::{NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::AnyConnection;
 
 use crate::access::Userid;
+use crate::class::ClassDescriptor;
 use crate::error::SafError;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, User};
 use parse::Words;
 
 /// Longest command line.
-const MAX_LINE: usize = 4096;
+const MAX_LINE: usize = 32_000;
+
+/// Commands, their short forms.
+const COMMANDS: &[(&str, &str)] = &[
+    ("ADDGROUP", "AG"),
+    ("ADDUSER", "AU"),
+    ("ALTGROUP", "ALG"),
+    ("ALTUSER", "ALU"),
+    ("CONNECT", "CO"),
+    ("DELGROUP", "DG"),
+    ("DELUSER", "DU"),
+    ("LISTGRP", "LG"),
+    ("LISTUSER", "LU"),
+    ("PERMIT", "PE"),
+    ("RALTER", "RALT"),
+    ("RDEFINE", "RDEF"),
+    ("RDELETE", "RDEL"),
+    ("REMOVE", "RE"),
+    ("RLIST", "RL"),
+    ("SEARCH", "SR"),
+    ("SETROPTS", "SETR"),
+];
 
 /// What a command answers.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -29,13 +60,37 @@ pub struct CommandResult {
     pub lines: Vec<String>,
 }
 
-/// A result, and the classes whose RACLISTed profiles it refreshed.
+/// What of the database a command changed, or what of it is to count from now.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Changes {
+    pub(crate) everything: bool,
+    /// Users, groups or connects.
+    pub(crate) people: bool,
+    /// Classes whose profiles changed.
+    pub(crate) profiles: BTreeSet<&'static str>,
+    /// RACLISTed classes whose profiles count from now.
+    pub(crate) refreshed: BTreeSet<&'static str>,
+    /// Classes whose entries in the global access table count from now.
+    pub(crate) global: BTreeSet<&'static str>,
+    /// Options and switches of classes.
+    pub(crate) options: bool,
+}
+
+impl Changes {
+    pub(crate) fn all() -> Self {
+        Self { everything: true, people: true, options: true, ..Self::default() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A result, and what changed by it.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) result: CommandResult,
-    pub(crate) refreshed: Vec<String>,
-    /// Whether the database may have changed.
-    pub(crate) changed: bool,
+    pub(crate) changes: Changes,
 }
 
 /// Why a command was not done: its code is 8, its change is rolled back.
@@ -58,75 +113,138 @@ pub(crate) fn fail<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Message(message.into()))
 }
 
-/// What every command works with.
+/// What every command works with, and where it puts what it has to say and what it changed.
 pub(crate) struct Session<'a> {
-    pub(crate) connection: &'a mut AnyConnection,
-    pub(crate) snapshot: &'a Snapshot,
-    pub(crate) issuer: &'a Userid,
+    connection: &'a mut AnyConnection,
+    snapshot: &'a Snapshot,
+    issuer: Userid,
+    outcome: Outcome,
 }
 
 /// Runs one command line.
 pub(crate) async fn run(
     connection: &mut AnyConnection,
     snapshot: &Snapshot,
-    issuer: &Userid,
+    issuer: Userid,
     line: &str,
 ) -> Result<Outcome, SafError> {
-    let session = Session { connection, snapshot, issuer };
-    match dispatch(session, line).await {
-        Ok(outcome) => Ok(outcome),
+    let mut session = Session { connection, snapshot, issuer, outcome: Outcome::default() };
+    match dispatch(&mut session, line).await {
+        Ok(()) => Ok(session.outcome),
         Err(Failure::Database(error)) => Err(error),
         Err(Failure::Message(message)) => {
-            let lines = message.lines().map(str::to_owned).collect();
+            let said = std::mem::take(&mut session.outcome.result.lines);
+            let lines = said.into_iter().chain(message.lines().map(str::to_owned)).collect();
             Ok(Outcome { result: CommandResult { code: 8, lines }, ..Outcome::default() })
         }
     }
 }
 
-async fn dispatch(session: Session<'_>, line: &str) -> Result<Outcome, Failure> {
-    let words = Words::read(line)?;
+async fn dispatch(session: &mut Session<'_>, line: &str) -> Result<(), Failure> {
     if line.len() > MAX_LINE {
         return fail(format!("IKJ56702I INVALID COMMAND, AT MOST {MAX_LINE} CHARACTERS ARE EXPECTED"));
     }
-    if !session.snapshot.users.contains_key(session.issuer.as_str()) {
+    let words = Words::read(line)?;
+    let Some(user) = session.snapshot.user(session.issuer) else {
         return fail(format!("ICH409I USER {} IS NOT DEFINED TO RACF", session.issuer));
+    };
+    if user.revocation.is_in_force(session.today()) || user.attributes.contained {
+        return fail(format!("ICH409I USER {} IS REVOKED OR CONTAINED", session.issuer));
     }
-    match words.verb.as_str() {
-        "ADDUSER" | "AU" => users::add_user(session, &words).await,
-        "ADDGROUP" | "AG" => users::add_group(session, &words).await,
-        "CONNECT" | "CO" => users::connect(session, &words).await,
-        "RDEFINE" | "RDEF" => profiles::define(session, &words).await,
-        "PERMIT" | "PE" => profiles::permit(session, &words).await,
-        "RLIST" | "RL" => list::rlist(session, &words).await,
-        "SETROPTS" | "SETR" => options::setropts(session, &words).await,
-        verb => fail(format!(
-            "IKJ56500I COMMAND {verb} NOT FOUND; known are ADDUSER ADDGROUP CONNECT RDEFINE PERMIT RLIST SETROPTS"
-        )),
+    let named = COMMANDS.iter().find(|(name, short)| words.verb == *name || words.verb == *short);
+    match named.map(|(name, _)| *name) {
+        Some("ADDUSER") => users::add(session, &words).await,
+        Some("ALTUSER") => users::alter(session, &words).await,
+        Some("DELUSER") => users::delete(session, &words).await,
+        Some("LISTUSER") => users::list(session, &words).await,
+        Some("ADDGROUP") => groups::add(session, &words).await,
+        Some("ALTGROUP") => groups::alter(session, &words).await,
+        Some("DELGROUP") => groups::delete(session, &words).await,
+        Some("LISTGRP") => groups::list(session, &words).await,
+        Some("CONNECT") => connects::connect(session, &words).await,
+        Some("REMOVE") => connects::remove(session, &words).await,
+        Some("RDEFINE") => profiles::define(session, &words).await,
+        Some("RALTER") => profiles::alter(session, &words).await,
+        Some("RDELETE") => profiles::delete(session, &words).await,
+        Some("RLIST") => rlist::rlist(session, &words).await,
+        Some("PERMIT") => permit::permit(session, &words).await,
+        Some("SEARCH") => search::search(session, &words).await,
+        Some("SETROPTS") => options::setropts(session, &words).await,
+        _ => {
+            let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+            fail(format!("IKJ56500I COMMAND {} NOT FOUND; known are {}", words.verb, names.join(" ")))
+        }
     }
 }
 
 impl Session<'_> {
-    pub(crate) fn is_special(&self) -> bool {
+    fn say(&mut self, line: impl Into<String>) {
+        self.outcome.result.lines.push(line.into());
+    }
+
+    /// Says what was not done beside the rest, which was.
+    fn remark(&mut self, line: impl Into<String>) {
+        self.outcome.result.code = self.outcome.result.code.max(4);
+        self.say(line);
+    }
+
+    fn today(&self) -> NaiveDate {
+        Utc::now().date_naive()
+    }
+
+    fn is_special(&self) -> bool {
         self.snapshot.is_special(self.issuer)
     }
 
-    /// Refuses an issuer who is not SPECIAL.
-    pub(crate) fn require_special(&self, message: &str) -> Result<(), Failure> {
-        if self.is_special() { Ok(()) } else { fail(message) }
+    /// The issuer, who is known.
+    fn me(&self) -> Option<&User> {
+        self.snapshot.user(self.issuer)
     }
 
-    pub(crate) async fn user_exists(&mut self, userid: &Userid) -> Result<bool, Failure> {
-        let query = sqlx::query("SELECT 1 FROM racf_users WHERE userid = $1").bind(userid.as_str());
+    fn has_clauth(&self, class: &str) -> bool {
+        self.me().is_some_and(|user| user.clauth.iter().any(|known| known == class))
+    }
+
+    fn changed_people(&mut self) {
+        self.outcome.changes.people = true;
+    }
+
+    /// A class's profiles changed; while it is RACLISTed that does not count before a refresh, and RACF says so.
+    fn changed_profiles(&mut self, class: &'static ClassDescriptor, code: &str, what: &str, end: &str) {
+        self.outcome.changes.profiles.insert(class.name);
+        let line = format!(
+            "{code} RACLISTED PROFILES FOR {} WILL NOT REFLECT THE {what} UNTIL A SETROPTS REFRESH IS ISSUED{end}",
+            class.name
+        );
+        if self.snapshot.switches(class).raclist && self.outcome.result.lines.last() != Some(&line) {
+            self.say(line);
+        }
+    }
+
+    async fn user_exists(&mut self, userid: Userid) -> Result<bool, Failure> {
+        let query = sqlx::query("SELECT 1 FROM racf_users WHERE userid = $1").bind(userid.as_str().to_owned());
         Ok(query.fetch_optional(&mut *self.connection).await?.is_some())
     }
 
-    pub(crate) async fn group_exists(&mut self, group: &Userid) -> Result<bool, Failure> {
-        let query = sqlx::query("SELECT 1 FROM racf_groups WHERE name = $1").bind(group.as_str());
+    async fn group_exists(&mut self, group: Userid) -> Result<bool, Failure> {
+        let query = sqlx::query("SELECT 1 FROM racf_groups WHERE name = $1").bind(group.as_str().to_owned());
         Ok(query.fetch_optional(&mut *self.connection).await?.is_some())
     }
-}
 
-/// A command that did what it was asked.
-pub(crate) fn done(lines: Vec<String>) -> Outcome {
-    Outcome { result: CommandResult { code: 0, lines }, refreshed: Vec::new(), changed: true }
+    /// A user or a group, as owners are.
+    async fn known(&mut self, name: &str) -> Result<Userid, Failure> {
+        let id = text::userid(name)?;
+        if self.user_exists(id).await? || self.group_exists(id).await? {
+            return Ok(id);
+        }
+        fail(format!("ICH51003I NAME NOT FOUND IN RACF DATA SET\n{id} IS NEITHER A USER NOR A GROUP"))
+    }
+
+    async fn known_group(&mut self, name: &str) -> Result<Userid, Failure> {
+        let group = text::userid(name)?;
+        if self.group_exists(group).await? {
+            return Ok(group);
+        }
+        fail(format!("ICH51003I NAME NOT FOUND IN RACF DATA SET\nGROUP {group} IS NOT DEFINED"))
+    }
 }

@@ -1,8 +1,8 @@
 //! The database, and the snapshot that is made from it.
 //!
-//! Statements are written in SQL that both SQLite and PostgreSQL take; SQLite is what is tested today.
+//! Statements are written in SQL that both SQLite and PostgreSQL take.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,12 +12,13 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction};
 use tokio::sync::Mutex;
 
-use crate::access::{Access, Userid};
+use crate::access::Userid;
 use crate::class::CLASSES;
-use crate::command::{self, CommandResult};
+use crate::command::{self, Changes, CommandResult};
 use crate::error::SafError;
-use crate::profile::ProfileName;
-use crate::snapshot::{Class, Profile, Snapshot, User};
+use crate::explain::{Effect, effects};
+use crate::load;
+use crate::snapshot::{Class, Snapshot};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -34,6 +35,7 @@ pub struct Saf {
     snapshot: ArcSwap<Snapshot>,
     /// Commands run one at a time, so that a snapshot always follows its change.
     commands: Mutex<()>,
+    is_postgres: bool,
 }
 
 impl Saf {
@@ -48,7 +50,7 @@ impl Saf {
         if users == 0 {
             return Err(SafError::Empty);
         }
-        saf.reload(&|_| true).await?;
+        saf.reload(&Changes::all()).await?;
         Ok(saf)
     }
 
@@ -85,11 +87,9 @@ impl Saf {
             .execute(&mut *change)
             .await?;
         done.push(format!("user {special} defined with SPECIAL, default group SYS1"));
-        for class in CLASSES {
-            let on = i64::from(ACTIVE.contains(&class.name));
-            sqlx::query("INSERT INTO racf_classes (name, active, generic, raclist) VALUES ($1, $2, $2, $2)")
-                .bind(class.name)
-                .bind(on)
+        for class in ACTIVE {
+            sqlx::query("UPDATE racf_classes SET active = 1, generic = 1, raclist = 1 WHERE name = $1")
+                .bind(class)
                 .execute(&mut *change)
                 .await?;
         }
@@ -133,7 +133,16 @@ impl Saf {
             }
         }
         MIGRATIONS.run(&pool).await.map_err(|source| SafError::Schema { url: url.to_owned(), source })?;
-        Ok(Self { pool, snapshot: ArcSwap::default(), commands: Mutex::new(()) })
+        for class in CLASSES {
+            // A release may know classes that the one which made the database did not.
+            sqlx::query("INSERT INTO racf_classes (name) VALUES ($1) ON CONFLICT DO NOTHING")
+                .bind(class.name)
+                .execute(&pool)
+                .await
+                .map_err(open)?;
+        }
+        let is_postgres = url.starts_with("postgres");
+        Ok(Self { pool, snapshot: ArcSwap::default(), commands: Mutex::new(()), is_postgres })
     }
 
     /// What decisions are made from now.
@@ -152,13 +161,13 @@ impl Saf {
         let _one_at_a_time = self.commands.lock().await;
         let mut change = self.pool.begin().await?;
         let snapshot = self.snapshot();
-        let outcome = command::run(&mut change, &snapshot, issuer, line).await?;
+        let outcome = command::run(&mut change, &snapshot, *issuer, line).await?;
         if outcome.result.code >= 8 {
             change.rollback().await?;
             change = self.pool.begin().await?;
         }
         let line: String = line.chars().take(1000).collect();
-        if !snapshot.users.contains_key(issuer.as_str()) {
+        if !snapshot.users.contains_key(issuer) {
             // Who is not defined to RACF leaves no mark in its database.
             return Ok(outcome.result);
         }
@@ -170,98 +179,112 @@ impl Saf {
             .execute(&mut *change)
             .await?;
         change.commit().await?;
-        if outcome.changed {
-            let refreshed: BTreeSet<String> = outcome.refreshed.into_iter().collect();
-            self.reload(&|class| refreshed.contains(class)).await?;
+        if outcome.result.code < 8 {
+            self.reload(&outcome.changes).await?;
         }
         Ok(outcome.result)
     }
 
-    /// Makes a new snapshot. RACLISTed classes for which `refresh` says no keep their profiles.
-    async fn reload(&self, refresh: &(dyn Fn(&str) -> bool + Sync)) -> Result<(), SafError> {
-        let current = self.snapshot();
-        let mut transaction = self.pool.begin().await?;
-        let users = load_users(&mut transaction).await?;
-        let mut classes = HashMap::new();
-        let rows =
-            sqlx::query("SELECT name, active, generic, raclist FROM racf_classes").fetch_all(&mut *transaction).await?;
-        for row in rows {
-            let name: String = row.try_get("name")?;
-            let flag = |column: &str| row.try_get::<i64, _>(column).map(|value| value != 0);
-            let (active, generic, raclist) = (flag("active")?, flag("generic")?, flag("raclist")?);
-            let known = current.classes.get(&name).filter(|class| class.raclist && raclist && !refresh(&name));
-            let class = match known {
-                Some(known) => Arc::new(Class { active, ..Class::clone(known) }),
-                None => {
-                    let profiles = load_profiles(&mut transaction, &name).await?;
-                    Arc::new(Class { active, generic, raclist, ..Class::default() }.with(profiles))
+    /// What `SETROPTS RACLIST(…) REFRESH` would change, class by class: `- ` what decides now and would not any more, `+ `
+    /// what would.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer.
+    pub async fn pending(&self) -> Result<Vec<(&'static str, Vec<String>)>, SafError> {
+        let snapshot = self.snapshot();
+        let mut connection = self.pool.acquire().await?;
+        let mut pending = Vec::new();
+        for (descriptor, class) in CLASSES.iter().zip(&snapshot.classes) {
+            if class.switches.raclist {
+                let stored = load::raclist(&mut connection, descriptor, None).await?;
+                let lines = Snapshot::pending(&class.profiles, &stored);
+                if !lines.is_empty() {
+                    pending.push((descriptor.name, lines));
                 }
-            };
-            classes.insert(name, class);
+            }
         }
-        transaction.rollback().await?;
-        self.snapshot.store(Arc::new(Snapshot { users: Arc::new(users), classes }));
+        Ok(pending)
+    }
+
+    /// What a command would do: its answer, and who would gain or lose what, as if every class were refreshed then. Nothing
+    /// is changed.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer.
+    pub async fn dry_run(&self, issuer: Userid, line: &str) -> Result<(CommandResult, Vec<Effect>), SafError> {
+        let _one_at_a_time = self.commands.lock().await;
+        let before = self.follow(&mut *self.begin().await?, Snapshot::clone(&self.snapshot()), &Changes::all()).await?;
+        let mut change = self.pool.begin().await?;
+        let outcome = command::run(&mut change, &self.snapshot(), issuer, line).await?;
+        if outcome.result.code >= 8 {
+            return Ok((outcome.result, Vec::new()));
+        }
+        let after = self.follow(&mut change, before.clone(), &Changes::all()).await?;
+        change.rollback().await?;
+        Ok((outcome.result, effects(&before, &after)))
+    }
+
+    /// Makes a new snapshot that follows the changes.
+    async fn reload(&self, changes: &Changes) -> Result<(), SafError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let next = self.follow(&mut *self.begin().await?, Snapshot::clone(&self.snapshot()), changes).await?;
+        self.snapshot.store(Arc::new(next));
         Ok(())
     }
-}
 
-async fn load_users(transaction: &mut Transaction<'_, Any>) -> Result<HashMap<String, User>, SafError> {
-    let mut users = HashMap::new();
-    let rows = sqlx::query("SELECT userid, name, default_group, special, auditor, restricted, revoked FROM racf_users")
-        .fetch_all(&mut **transaction)
-        .await?;
-    for row in rows {
-        let flag = |column: &str| row.try_get::<i64, _>(column).map(|value| value != 0);
-        let user = User {
-            name: row.try_get("name")?,
-            default_group: row.try_get("default_group")?,
-            groups: Vec::new(),
-            special: flag("special")?,
-            auditor: flag("auditor")?,
-            restricted: flag("restricted")?,
-            revoked: flag("revoked")?,
-        };
-        users.insert(row.try_get::<String, _>("userid")?, user);
-    }
-    let rows = sqlx::query("SELECT userid, group_name FROM racf_connects").fetch_all(&mut **transaction).await?;
-    for row in rows {
-        if let Some(user) = users.get_mut(&row.try_get::<String, _>("userid")?) {
-            user.groups.push(row.try_get("group_name")?);
+    /// A transaction that sees one state of the database throughout: PostgreSQL's default would show each statement a
+    /// later one.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, SafError> {
+        let mut transaction = self.pool.begin().await?;
+        if self.is_postgres {
+            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
         }
+        Ok(transaction)
     }
-    Ok(users)
-}
 
-/// The profiles of a class as the database has them now.
-pub(crate) async fn load_profiles(connection: &mut AnyConnection, class: &str) -> Result<Vec<Profile>, SafError> {
-    let mut lists: HashMap<(String, i64), Vec<(String, Access)>> = HashMap::new();
-    let rows = sqlx::query("SELECT name, generic, id, access FROM racf_access WHERE class = $1 ORDER BY id")
-        .bind(class)
-        .fetch_all(&mut *connection)
-        .await?;
-    for row in rows {
-        let key = (row.try_get("name")?, row.try_get("generic")?);
-        lists.entry(key).or_default().push((row.try_get("id")?, access(row.try_get("access")?)?));
+    async fn follow(
+        &self,
+        connection: &mut AnyConnection,
+        mut next: Snapshot,
+        changes: &Changes,
+    ) -> Result<Snapshot, SafError> {
+        if changes.people {
+            let users = load::users(connection).await?;
+            let mut by_uid: HashMap<u32, Option<Userid>> = HashMap::new();
+            for (userid, user) in &users {
+                let Some(uid) = user.uid else { continue };
+                by_uid.entry(uid).and_modify(|found| *found = None).or_insert(Some(*userid));
+            }
+            next.by_uid = Arc::new(by_uid);
+            next.users = Arc::new(users);
+            next.groups = Arc::new(load::groups(connection).await?);
+        }
+        next.options = load::options(connection).await?;
+        let switches = load::switches(connection).await?;
+        next.classes.resize_with(CLASSES.len(), Arc::default);
+        for (descriptor, class) in CLASSES.iter().zip(&mut next.classes) {
+            let switches = switches.get(descriptor.name).copied().unwrap_or_default();
+            let changed = changes.everything || changes.profiles.contains(descriptor.name);
+            let refreshed = changes.everything || changes.refreshed.contains(descriptor.name);
+            // What is RACLISTed stays as it was until a refresh; what no longer is counts at once.
+            let follows = !switches.raclist && (changed || class.switches.raclist);
+            let profiles = match refreshed || follows {
+                true => load::raclist(connection, descriptor, None).await?,
+                false => Arc::clone(&class.profiles),
+            };
+            if refreshed && descriptor.name == "RACFVARS" {
+                next.variables = load::variables(connection).await?;
+            }
+            let global = match changes.everything || changes.global.contains(descriptor.name) {
+                true => load::global(connection, descriptor.name).await?,
+                false => Arc::clone(&class.global),
+            };
+            *class = Arc::new(Class { switches, profiles, global });
+        }
+        Ok(next)
     }
-    let rows = sqlx::query("SELECT name, generic, uacc, owner, warning, data FROM racf_profiles WHERE class = $1")
-        .bind(class)
-        .fetch_all(&mut *connection)
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            let (name, generic): (String, i64) = (row.try_get("name")?, row.try_get("generic")?);
-            Ok(Profile {
-                uacc: access(row.try_get("uacc")?)?,
-                owner: row.try_get("owner")?,
-                warning: row.try_get::<i64, _>("warning")? != 0,
-                data: row.try_get("data")?,
-                access: lists.remove(&(name.clone(), generic)).unwrap_or_default(),
-                name: ProfileName::stored(name, generic != 0),
-            })
-        })
-        .collect()
-}
-
-fn access(text: String) -> Result<Access, SafError> {
-    text.parse().map_err(|_| SafError::Damaged { what: "an access level", value: text })
 }

@@ -1,25 +1,33 @@
 //! Who may do what: a RACF stand-in.
 //!
 //! ```text
-//! commands ─> database (SQLite) ─ RACLIST, REFRESH ─> Snapshot ─ auth ─> Decision
+//! commands ─> database (SQLite, PostgreSQL) ─ RACLIST, REFRESH ─> Snapshot ─ auth ─> Decision
 //! ```
 //!
 //! Decisions come from an immutable snapshot in memory; commands change the database. What RC 4 ("no decision") means
 //! is for the caller to say. This crate prints nothing: commands return their lines.
 
 mod access;
+mod authority;
 mod class;
 mod command;
 mod database;
 mod decision;
 mod error;
+mod explain;
+mod lint;
+mod load;
+mod pattern;
 mod profile;
+mod raclist;
 mod snapshot;
 
 pub use access::{Access, NotAccess, Userid};
 pub use command::CommandResult;
 pub use database::Saf;
-pub use decision::{Authorized, Decision, NoDecision, Refusal};
+pub use decision::{Authorized, Codes, Decision, NoDecision, Refusal, Request, Started};
 pub use error::SafError;
+pub use explain::{Effect, Explanation, Grant, Holding};
+pub use lint::Finding;
 pub use profile::ProfileName;
-pub use snapshot::Snapshot;
+pub use snapshot::{Mapped, Snapshot};

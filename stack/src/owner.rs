@@ -55,6 +55,14 @@ pub fn lookup_userid(uid: u32) -> Result<Option<String>, StackError> {
     Ok(found.and_then(|user| as_userid(&user.name)))
 }
 
+/// Whether another uid's login name is this user id too, written in upper or lower case.
+#[must_use]
+pub fn has_namesake(uid: u32, userid: &str) -> bool {
+    let others = [userid.to_owned(), userid.to_ascii_lowercase()];
+    let other = |name: &String| User::from_name(name).ok().flatten().is_some_and(|user| user.uid.as_raw() != uid);
+    others.iter().any(other)
+}
+
 fn as_userid(name: &str) -> Option<String> {
     let name = name.to_ascii_uppercase();
     let valid = (1..=8).contains(&name.len())

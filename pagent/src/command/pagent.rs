@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::author::{self, CheckFlags, CoverageFlags, DiffFlags, ExplainFlags, FormatFlags};
 use super::demo::{self, DemoFlags};
+use super::saf::{self, SafFlags};
 use super::{Common, FAILED, finish, print_lines};
 use crate::client;
 use crate::control::Stop;
@@ -73,6 +74,8 @@ enum Verb {
         #[arg(long)]
         special: Option<String>,
     },
+    /// Asks who may do what, and why
+    Saf(SafFlags),
     /// Shows what this program does, in a network of its own
     Demo(DemoFlags),
     /// Runs a program in the namespaces of the laboratory
@@ -99,6 +102,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Diff(flags) => author::diff(common, &flags),
         Verb::Coverage(flags) => author::coverage(common, &flags),
         Verb::Fmt(flags) => author::format(&flags),
+        Verb::Saf(flags) => saf::run(common, flags),
         Verb::Lsp(flags) => lsp(common, &flags),
         Verb::Status { json } => status(common, json),
         Verb::Connections { json } => connections(common, json),

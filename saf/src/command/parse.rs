@@ -2,6 +2,9 @@
 
 use super::{Failure, fail};
 
+/// How deep parentheses may stand in one another: no command of RACF has more than three.
+const MAX_DEPTH: usize = 8;
+
 /// A command line, taken apart.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Words {
@@ -12,144 +15,192 @@ pub(crate) struct Words {
 
 /// A word with what stands in parentheses right behind it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Operand {
-    /// The word as written; empty for a parenthesized list of its own.
+pub(crate) struct Operand {
+    /// The word as written, without its quotes; empty for a parenthesized list of its own.
     word: String,
-    values: Option<Vec<String>>,
+    values: Option<Vec<Operand>>,
 }
 
 /// The keywords a command was given.
 #[derive(Debug)]
-pub(crate) struct Keywords(Vec<(&'static str, Option<Vec<String>>)>);
+pub(crate) struct Keywords(Vec<(&'static str, Option<Vec<Operand>>)>);
 
 impl Words {
-    /// Takes a line apart. Values in quotes keep their blanks and their case.
+    /// Takes a line apart. What stands in quotes keeps its blanks and its case.
     pub(crate) fn read(line: &str) -> Result<Self, Failure> {
-        let mut operands = Vec::new();
-        let mut rest = line.trim_start();
-        while !rest.is_empty() {
-            let end = rest.find(|c: char| c.is_whitespace() || c == '(' || c == ',').unwrap_or(rest.len());
-            let (word, tail) = rest.split_at(end);
-            let (values, tail) = match tail.strip_prefix('(') {
-                Some(inside) => {
-                    let (values, tail) = list(inside, word)?;
-                    (Some(values), tail)
-                }
-                None => (None, tail),
-            };
-            if word.contains([')', '\'']) {
-                return fail(format!("IKJ56712I INVALID KEYWORD, {word}"));
-            }
-            if !word.is_empty() || values.is_some() {
-                operands.push(Operand { word: word.to_owned(), values });
-            }
-            rest = tail.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
-        }
-        let verb = operands.first().map(|operand| operand.word.to_ascii_uppercase()).unwrap_or_default();
-        if verb.is_empty() {
+        let mut rest = line;
+        let mut operands = list(&mut rest, "", 0)?;
+        if operands.first().is_none_or(|verb| verb.word.is_empty() || verb.values.is_some()) {
             return fail("IKJ56621I INVALID COMMAND NAME SYNTAX");
         }
-        operands.remove(0);
+        let verb = operands.remove(0).word.to_ascii_uppercase();
         Ok(Self { verb, operands })
     }
 
     /// The operand at a position: a word, or a list in parentheses.
     pub(crate) fn positional(&self, index: usize, what: &str) -> Result<Vec<String>, Failure> {
-        let found = self.operands.get(index).and_then(|operand| match &operand.values {
+        match self.optional(index) {
+            Some(values) if !values.is_empty() => Ok(values),
+            _ => fail(format!("IKJ56701I MISSING {what}+")),
+        }
+    }
+
+    /// The operand at a position, if it is none of these keywords.
+    pub(crate) fn unless_keyword(&self, index: usize, known: &[&'static str]) -> Option<Vec<String>> {
+        let operand = self.operands.get(index)?;
+        let is_keyword = operand.values.is_some() && !operand.word.is_empty() || keyword(&operand.word, known).is_ok();
+        if is_keyword { None } else { self.optional(index) }
+    }
+
+    fn optional(&self, index: usize) -> Option<Vec<String>> {
+        let operand = self.operands.get(index)?;
+        match &operand.values {
             None => Some(vec![operand.word.clone()]),
-            Some(values) if operand.word.is_empty() => Some(values.clone()),
+            Some(values) if operand.word.is_empty() => Some(values.iter().map(|value| value.word.clone()).collect()),
             Some(_) => None,
-        });
-        match found.filter(|values| !values.is_empty()) {
-            Some(values) => Ok(values),
-            None => fail(format!("IKJ56701I MISSING {what}+")),
         }
     }
 
     /// The keywords after `skip` positional operands; any unique beginning of a keyword will do.
     pub(crate) fn keywords(&self, skip: usize, known: &[&'static str]) -> Result<Keywords, Failure> {
-        let mut keywords = Vec::new();
-        for operand in self.operands.iter().skip(skip) {
-            let word = operand.word.to_ascii_uppercase();
-            let exact = known.iter().find(|name| **name == word);
-            let mut begun = known.iter().filter(|name| !word.is_empty() && name.starts_with(&word));
-            let found = match (exact, begun.next(), begun.next()) {
-                (Some(name), _, _) | (None, Some(name), None) => *name,
-                (None, Some(_), Some(_)) => return fail(format!("IKJ56703I AMBIGUOUS KEYWORD, {word}")),
-                (None, None, _) => return fail(format!("IKJ56712I INVALID KEYWORD, {word}")),
-            };
-            keywords.push((found, operand.values.clone()));
-        }
-        Ok(Keywords(keywords))
+        Keywords::read(self.operands.get(skip..).unwrap_or_default(), known)
     }
 }
 
 impl Keywords {
+    fn read(operands: &[Operand], known: &[&'static str]) -> Result<Self, Failure> {
+        let keywords = operands.iter().map(|operand| Ok((keyword(&operand.word, known)?, operand.values.clone())));
+        Ok(Self(keywords.collect::<Result<_, Failure>>()?))
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(found, _)| *found == name)
     }
 
-    /// The values of a keyword; none when it is not given.
-    pub(crate) fn list(&self, name: &str) -> Option<&[String]> {
+    /// Whether `name` is given, or its opposite; none of both says nothing.
+    pub(crate) fn switch(&self, name: &str, opposite: &str) -> Option<bool> {
+        let last = self.0.iter().rev().find(|(found, _)| *found == name || *found == opposite);
+        last.map(|(found, _)| *found == name)
+    }
+
+    fn operands(&self, name: &str) -> Option<&[Operand]> {
         let found = self.0.iter().rev().find(|(found, _)| *found == name);
         found.map(|(_, values)| values.as_deref().unwrap_or_default())
     }
 
+    /// The values of a keyword; none when it is not given.
+    pub(crate) fn list(&self, name: &str) -> Option<Vec<&str>> {
+        self.operands(name).map(|values| values.iter().map(|value| value.word.as_str()).collect())
+    }
+
     /// The one value of a keyword.
     pub(crate) fn value(&self, name: &str) -> Result<Option<&str>, Failure> {
-        match self.list(name) {
+        match self.operands(name) {
             None => Ok(None),
-            Some([value]) => Ok(Some(value)),
+            Some([value]) => Ok(Some(&value.word)),
             Some([]) => fail(format!("IKJ56701I MISSING {name} VALUE+")),
             Some(_) => fail(format!("IKJ56702I INVALID {name}, ONE VALUE IS EXPECTED")),
         }
     }
+
+    /// The keywords that stand as a keyword's value.
+    pub(crate) fn nested(&self, name: &str, known: &[&'static str]) -> Result<Option<Self>, Failure> {
+        self.operands(name).map(|values| Self::read(values, known)).transpose()
+    }
+
+    /// Each keyword of a nested list with its value: `WHEN(TERMINAL(T1))`, `AUDIT(SUCCESS(READ) FAILURES)`.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'static str, Vec<&str>)> {
+        self.0.iter().map(|(name, values)| {
+            let values = values.iter().flatten().map(|value| value.word.as_str()).collect();
+            (*name, values)
+        })
+    }
 }
 
-/// The values up to the closing parenthesis, and what follows it.
-fn list<'a>(text: &'a str, word: &str) -> Result<(Vec<String>, &'a str), Failure> {
-    let mut values = Vec::new();
-    let mut value = String::new();
-    let mut characters = text.char_indices().peekable();
+fn keyword(word: &str, known: &[&'static str]) -> Result<&'static str, Failure> {
+    let word = word.to_ascii_uppercase();
+    let exact = known.iter().find(|name| **name == word);
+    let mut begun = known.iter().filter(|name| !word.is_empty() && name.starts_with(&word));
+    match (exact, begun.next(), begun.next()) {
+        (Some(name), _, _) | (None, Some(name), None) => Ok(name),
+        (None, Some(_), Some(_)) => fail(format!("IKJ56703I AMBIGUOUS KEYWORD, {word}")),
+        (None, None, _) => fail(format!("IKJ56712I INVALID KEYWORD, {word}")),
+    }
+}
+
+/// Words up to the closing parenthesis, or to the end on the outside.
+fn list(rest: &mut &str, of: &str, depth: usize) -> Result<Vec<Operand>, Failure> {
+    if depth > MAX_DEPTH {
+        return fail(format!("IKJ56702I INVALID {of}, PARENTHESES ARE NESTED TOO DEEP"));
+    }
+    let mut operands = Vec::new();
+    loop {
+        *rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+        let Some(first) = rest.chars().next() else {
+            return if depth == 0 {
+                Ok(operands)
+            } else {
+                fail(format!("IKJ56701I MISSING RIGHT PARENTHESIS AFTER {of}("))
+            };
+        };
+        if first == ')' {
+            if depth == 0 {
+                let before = operands.last().map_or("", |operand: &Operand| operand.word.as_str());
+                return fail(format!("IKJ56712I INVALID KEYWORD, {before})"));
+            }
+            *rest = rest.get(1..).unwrap_or_default();
+            return Ok(operands);
+        }
+        let word = word(rest)?;
+        let values = match rest.strip_prefix('(') {
+            Some(inside) => {
+                *rest = inside;
+                Some(list(rest, &word, depth + 1)?)
+            }
+            None => None,
+        };
+        operands.push(Operand { word, values });
+    }
+}
+
+/// A word of quoted and plain pieces.
+fn word(rest: &mut &str) -> Result<String, Failure> {
+    let mut word = String::new();
     let mut quoted = false;
-    let mut had_quotes = false;
+    let mut characters = rest.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         match character {
             '\'' if quoted && characters.peek().is_some_and(|(_, next)| *next == '\'') => {
                 characters.next();
-                value.push('\'');
+                word.push('\'');
             }
-            '\'' => {
-                quoted = !quoted;
-                had_quotes = true;
-            }
-            character if quoted => value.push(character),
-            '(' => return fail(format!("IKJ56702I INVALID {word}, NESTED PARENTHESES ARE NOT EXPECTED")),
-            ')' | ',' => {
-                if !value.is_empty() || had_quotes {
-                    values.push(std::mem::take(&mut value));
-                }
-                had_quotes = false;
-                if character == ')' {
-                    return Ok((values, text.get(at + 1..).unwrap_or_default()));
-                }
+            '\'' => quoted = !quoted,
+            character if quoted => word.push(character),
+            '(' | ')' | ',' => {
+                *rest = rest.get(at..).unwrap_or_default();
+                return Ok(word);
             }
             character if character.is_whitespace() => {
-                if !value.is_empty() || had_quotes {
-                    values.push(std::mem::take(&mut value));
-                }
-                had_quotes = false;
+                *rest = rest.get(at..).unwrap_or_default();
+                return Ok(word);
             }
-            character => value.push(character),
+            character => word.push(character),
         }
     }
-    let missing = if quoted { "QUOTE" } else { "RIGHT PARENTHESIS" };
-    fail(format!("IKJ56701I MISSING {missing} AFTER {word}("))
+    *rest = "";
+    if quoted { fail(format!("IKJ56701I MISSING QUOTE AFTER {word}")) } else { Ok(word) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn message<T>(result: Result<T, Failure>) -> String {
+        match result {
+            Err(Failure::Message(message)) => message,
+            _ => String::new(),
+        }
+    }
 
     #[test]
     fn a_line_comes_apart_as_tso_reads_it() {
@@ -157,8 +208,10 @@ mod tests {
         assert_eq!(words.verb, "PERMIT");
         assert_eq!(words.positional(0, "PROFILE").ok(), Some(vec!["EZB.**".to_owned()]));
         let keywords = words.keywords(1, &["CLASS", "ID", "ACCESS"]).expect("keywords");
-        assert_eq!(keywords.list("ID"), Some(["ALICE".to_owned(), "BOB".to_owned()].as_slice()));
+        assert_eq!(keywords.list("ID"), Some(vec!["ALICE", "BOB"]));
         assert_eq!(keywords.value("ACCESS").ok().flatten(), Some("READ"));
+        let lists = Words::read("RDEF SERVAUTH (EZB.A EZB.B)").expect("a command");
+        assert_eq!(lists.positional(1, "PROFILE").ok(), Some(vec!["EZB.A".to_owned(), "EZB.B".to_owned()]));
     }
 
     #[test]
@@ -166,21 +219,38 @@ mod tests {
         let words = Words::read("ADDUSER ALICE NAME('A. O''HARA (X)')").expect("a command");
         let keywords = words.keywords(1, &["NAME"]).expect("keywords");
         assert_eq!(keywords.value("NAME").ok().flatten(), Some("A. O'HARA (X)"));
+        let global = Words::read("RDEF GLOBAL SERVAUTH ADDMEM('EZB.**'/READ)").expect("a command");
+        let keywords = global.keywords(2, &["ADDMEM"]).expect("keywords");
+        assert_eq!(keywords.list("ADDMEM"), Some(vec!["EZB.**/READ"]));
+    }
+
+    #[test]
+    fn keywords_nest() {
+        let words = Words::read("ALU A OMVS(UID(5) HOME('/u/a')) AUDIT(SUCCESS(READ) FAILURES)").expect("a command");
+        let keywords = words.keywords(1, &["OMVS", "AUDIT"]).expect("keywords");
+        let omvs = keywords.nested("OMVS", &["UID", "HOME"]).ok().flatten().expect("a segment");
+        assert_eq!(omvs.value("UID").ok().flatten(), Some("5"));
+        assert_eq!(omvs.value("HOME").ok().flatten(), Some("/u/a"));
+        let audit = keywords.nested("AUDIT", &["SUCCESS", "FAILURES"]).ok().flatten().expect("values");
+        assert_eq!(audit.pairs().collect::<Vec<_>>(), [("SUCCESS", vec!["READ"]), ("FAILURES", vec![])]);
     }
 
     #[test]
     fn what_is_not_understood_is_said() {
-        for (line, message) in [
+        for (line, expected) in [
             ("PERMIT X CLASS(SERVAUTH", "IKJ56701I MISSING RIGHT PARENTHESIS AFTER CLASS("),
             ("", "IKJ56621I INVALID COMMAND NAME SYNTAX"),
+            ("(A)", "IKJ56621I INVALID COMMAND NAME SYNTAX"),
             ("PERMIT X)", "IKJ56712I INVALID KEYWORD, X)"),
+            ("ADDUSER A NAME('X", "IKJ56701I MISSING QUOTE AFTER X"),
         ] {
-            assert!(matches!(Words::read(line), Err(Failure::Message(text)) if text == message), "{line}");
+            assert_eq!(message(Words::read(line)), expected, "{line}");
         }
+        let deep = format!("A B{}", "(C".repeat(100_000));
+        assert!(message(Words::read(&deep)).contains("NESTED TOO DEEP"));
         let words = Words::read("PERMIT X CLSS(A) C(A)").expect("a command");
-        let failure = words.keywords(1, &["CLASS", "CONNECT"]);
-        assert!(matches!(failure, Err(Failure::Message(text)) if text == "IKJ56712I INVALID KEYWORD, CLSS"));
-        let failure = Words::read("PERMIT X C(A)").expect("a command").keywords(1, &["CLASS", "CONNECT"]);
-        assert!(matches!(failure, Err(Failure::Message(text)) if text == "IKJ56703I AMBIGUOUS KEYWORD, C"));
+        assert_eq!(message(words.keywords(1, &["CLASS", "CONNECT"])), "IKJ56712I INVALID KEYWORD, CLSS");
+        let words = Words::read("PERMIT X C(A)").expect("a command");
+        assert_eq!(message(words.keywords(1, &["CLASS", "CONNECT"])), "IKJ56703I AMBIGUOUS KEYWORD, C");
     }
 }

@@ -1,143 +1,470 @@
-//! ADDUSER, ADDGROUP, CONNECT.
+//! ADDUSER, ALTUSER, DELUSER, LISTUSER.
 
 use chrono::Utc;
 
 use super::parse::{Keywords, Words};
-use super::{Failure, Outcome, Session, done, fail};
-use crate::access::Userid;
+use super::row::Row;
+use super::{Failure, Session, connects, fail, text};
+use crate::access::{Access, Userid};
+use crate::load::Columns as _;
+use crate::snapshot::{Authority, User};
 
-pub(super) async fn add_user(mut session: Session<'_>, words: &Words) -> Result<Outcome, Failure> {
-    const KEYWORDS: [&str; 8] =
-        ["NAME", "OWNER", "DFLTGRP", "AUTHORITY", "SPECIAL", "AUDITOR", "RESTRICTED", "NOPASSWORD"];
-    let users = userids(words)?;
-    let keywords = words.keywords(1, &KEYWORDS)?;
-    session.require_special("ICH01011I INSUFFICIENT AUTHORITY TO ISSUE ADDUSER")?;
-    let group = group(&mut session, &keywords, "DFLTGRP").await?;
-    let owner = owner(&session, &keywords)?;
-    let authority = authority(&keywords)?;
-    let name = keywords.value("NAME")?.unwrap_or_default();
-    if name.chars().count() > 20 {
-        return fail("IKJ56702I INVALID NAME, AT MOST 20 CHARACTERS ARE EXPECTED");
+/// Attributes that are switches, their opposites, their columns.
+const SWITCHES: [(&str, &str, &str); 6] = [
+    ("SPECIAL", "NOSPECIAL", "special"),
+    ("AUDITOR", "NOAUDITOR", "auditor"),
+    ("ROAUDIT", "NOROAUDIT", "roaudit"),
+    ("OPERATIONS", "NOOPERATIONS", "operations"),
+    ("RESTRICTED", "NORESTRICTED", "restricted"),
+    ("UAUDIT", "NOUAUDIT", "uaudit"),
+];
+/// What Linux does in RACF's place.
+const PASSWORDS: [&str; 6] = ["PASSWORD", "NOPASSWORD", "PHRASE", "NOPHRASE", "OIDCARD", "NOOIDCARD"];
+const SEGMENT: [&str; 6] = ["UID", "HOME", "PROGRAM", "NOUID", "NOHOME", "NOPROGRAM"];
+/// Users that may be contained at once (z/OS 3.2).
+const MAX_CONTAINED: usize = 100;
+
+const ADD: [&str; 27] = [
+    "NAME",
+    "OWNER",
+    "DFLTGRP",
+    "AUTHORITY",
+    "UACC",
+    "CLAUTH",
+    "NOCLAUTH",
+    "DATA",
+    "OMVS",
+    "SPECIAL",
+    "NOSPECIAL",
+    "AUDITOR",
+    "NOAUDITOR",
+    "ROAUDIT",
+    "NOROAUDIT",
+    "OPERATIONS",
+    "NOOPERATIONS",
+    "RESTRICTED",
+    "NORESTRICTED",
+    "UAUDIT",
+    "NOUAUDIT",
+    "PASSWORD",
+    "NOPASSWORD",
+    "PHRASE",
+    "NOPHRASE",
+    "OIDCARD",
+    "NOOIDCARD",
+];
+const ALTER: [&str; 39] = [
+    "NAME",
+    "OWNER",
+    "DFLTGRP",
+    "AUTHORITY",
+    "UACC",
+    "GROUP",
+    "CLAUTH",
+    "NOCLAUTH",
+    "DATA",
+    "NODATA",
+    "OMVS",
+    "NOOMVS",
+    "SPECIAL",
+    "NOSPECIAL",
+    "AUDITOR",
+    "NOAUDITOR",
+    "ROAUDIT",
+    "NOROAUDIT",
+    "OPERATIONS",
+    "NOOPERATIONS",
+    "RESTRICTED",
+    "NORESTRICTED",
+    "UAUDIT",
+    "NOUAUDIT",
+    "PASSWORD",
+    "NOPASSWORD",
+    "PHRASE",
+    "NOPHRASE",
+    "OIDCARD",
+    "NOOIDCARD",
+    "REVOKE",
+    "NOREVOKE",
+    "RESUME",
+    "NORESUME",
+    "CONTAIN",
+    "NOCONTAIN",
+    "NEVERCONTAIN",
+    "ALLOWCONTAIN",
+    "EXPIRED",
+];
+
+pub(super) async fn add(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
+    let users = text::userids(words, "USERID")?;
+    let keywords = words.keywords(1, &ADD)?;
+    let own_group = session.me().map(|user| user.default_group.as_str().to_owned()).unwrap_or_default();
+    let group = session.known_group(keywords.value("DFLTGRP")?.unwrap_or(&own_group)).await?;
+    let joins = session.has_clauth("USER") && session.snapshot.has_authority(session.issuer, group, Authority::Join);
+    if !session.is_special() && !joins {
+        return fail("ICH01011I INSUFFICIENT AUTHORITY TO ISSUE ADDUSER");
     }
-    let flag = |name: &str| i64::from(keywords.has(name));
-    let mut lines = Vec::new();
+    let owner = match keywords.value("OWNER")? {
+        Some(name) => session.known(name).await?,
+        None => session.issuer,
+    };
     for userid in users {
-        if session.user_exists(&userid).await? || session.group_exists(&userid).await? {
+        if session.user_exists(userid).await? || session.group_exists(userid).await? {
             return fail(format!("ICH01006I {userid} IS ALREADY DEFINED TO RACF"));
         }
-        sqlx::query(
-            "INSERT INTO racf_users (userid, name, owner, default_group, special, auditor, restricted, created) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(userid.as_str())
-        .bind(name)
-        .bind(owner.as_str())
-        .bind(group.as_str())
-        .bind(flag("SPECIAL"))
-        .bind(flag("AUDITOR"))
-        .bind(flag("RESTRICTED"))
-        .bind(Utc::now().to_rfc3339())
-        .execute(&mut *session.connection)
-        .await?;
-        insert_connect(&mut session, &userid, &group, authority, &owner).await?;
-        lines.push(format!("ICH01024I User {userid} is defined as PROTECTED."));
-    }
-    Ok(done(lines))
-}
-
-pub(super) async fn add_group(mut session: Session<'_>, words: &Words) -> Result<Outcome, Failure> {
-    let groups = userids(words)?;
-    let keywords = words.keywords(1, &["SUPGROUP", "OWNER"])?;
-    session.require_special("ICH00008I INSUFFICIENT AUTHORITY TO ISSUE ADDGROUP")?;
-    let superior = group(&mut session, &keywords, "SUPGROUP").await?;
-    let owner = owner(&session, &keywords)?;
-    for name in groups {
-        if session.user_exists(&name).await? || session.group_exists(&name).await? {
-            return fail(format!("ICH00005I {name} IS ALREADY DEFINED TO RACF"));
-        }
-        sqlx::query("INSERT INTO racf_groups (name, superior, owner, created) VALUES ($1, $2, $3, $4)")
-            .bind(name.as_str())
-            .bind(superior.as_str())
-            .bind(owner.as_str())
-            .bind(Utc::now().to_rfc3339())
-            .execute(&mut *session.connection)
+        let mut row = Row::default()
+            .with("userid", userid)
+            .with("owner", owner)
+            .with("default_group", group)
+            .with("created", Utc::now().to_rfc3339());
+        set(session, &mut row, &keywords, None)?;
+        segment(&mut row, &keywords)?;
+        row.insert(session.connection, "racf_users").await?;
+        clauth(session, userid, &keywords).await?;
+        let authority = text::authority(&keywords)?.unwrap_or(Authority::Use);
+        let uacc = text::level(&keywords, "UACC", "UNIVERSAL ACCESS")?.unwrap_or(Access::None);
+        connects::row(userid, group, owner)
+            .with("authority", authority.name())
+            .with("uacc", uacc)
+            .insert(session.connection, "racf_connects")
             .await?;
-    }
-    Ok(done(Vec::new()))
-}
-
-pub(super) async fn connect(mut session: Session<'_>, words: &Words) -> Result<Outcome, Failure> {
-    let users = userids(words)?;
-    let keywords = words.keywords(1, &["GROUP", "AUTHORITY", "OWNER"])?;
-    session.require_special("ICH02001I INSUFFICIENT AUTHORITY TO ISSUE CONNECT")?;
-    let group = group(&mut session, &keywords, "GROUP").await?;
-    let owner = owner(&session, &keywords)?;
-    let authority = authority(&keywords)?;
-    for userid in users {
-        if !session.user_exists(&userid).await? {
-            return fail("ICH51003I NAME NOT FOUND IN RACF DATA SET\nICH02003I USER(S) NOT CONNECTED.");
+        if let Some(given) = PASSWORDS.into_iter().find(|word| keywords.has(word) && !word.starts_with("NO")) {
+            session.remark(format!("{given} IGNORED: USERS OF THIS SYSTEM ARE AUTHENTICATED BY LINUX"));
         }
-        sqlx::query("DELETE FROM racf_connects WHERE userid = $1 AND group_name = $2")
-            .bind(userid.as_str())
-            .bind(group.as_str())
-            .execute(&mut *session.connection)
-            .await?;
-        insert_connect(&mut session, &userid, &group, authority, &owner).await?;
+        session.say(format!("ICH01024I User {userid} is defined as PROTECTED."));
     }
-    Ok(done(Vec::new()))
-}
-
-async fn insert_connect(
-    session: &mut Session<'_>,
-    userid: &Userid,
-    group: &Userid,
-    authority: &str,
-    owner: &Userid,
-) -> Result<(), Failure> {
-    sqlx::query("INSERT INTO racf_connects (userid, group_name, authority, owner) VALUES ($1, $2, $3, $4)")
-        .bind(userid.as_str())
-        .bind(group.as_str())
-        .bind(authority)
-        .bind(owner.as_str())
-        .execute(&mut *session.connection)
-        .await?;
+    session.changed_people();
     Ok(())
 }
 
-fn userids(words: &Words) -> Result<Vec<Userid>, Failure> {
-    let names = words.positional(0, "USERID OR GROUP NAME")?;
-    names.iter().map(|name| parse(name)).collect()
+pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
+    let users = text::userids(words, "USERID")?;
+    let keywords = words.keywords(1, &ALTER)?;
+    for userid in users {
+        let Some(user) = session.snapshot.user(userid) else {
+            return fail(format!("ICH21002I {userid:8} NOT DEFINED TO RACF"));
+        };
+        let governs = governs(session, userid, user);
+        if !governs && userid != session.issuer {
+            return fail(format!("ICH21005I NOT AUTHORIZED TO ALTER {userid}"));
+        }
+        let mut row = Row::default();
+        if governs {
+            if let Some(name) = keywords.value("OWNER")? {
+                row.set("owner", session.known(name).await?);
+            }
+            segment(&mut row, &keywords)?;
+            clauth(session, userid, &keywords).await?;
+            revocation(session, &mut row, &keywords)?;
+            contain(session, &mut row, userid, &keywords).await?;
+            if keywords.has("NODATA") {
+                row.set("data", "");
+            }
+        } else {
+            // Of themselves users change the name and the default group.
+            let other = keywords.pairs().map(|(name, _)| name).find(|name| !["NAME", "DFLTGRP"].contains(name));
+            if let Some(name) = other {
+                session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {name}, OPERAND IGNORED"));
+            }
+        }
+        if let Some(name) = keywords.value("DFLTGRP")? {
+            let group = text::userid(name)?;
+            if !user.connects.iter().any(|connect| connect.group == group) {
+                return fail(format!("ICH21011I USER {userid} IS NOT CONNECTED TO GROUP {group}"));
+            }
+            row.set("default_group", group);
+        }
+        set(session, &mut row, &keywords, Some((userid, governs)))?;
+        if PASSWORDS.into_iter().any(|word| keywords.has(word)) || keywords.has("EXPIRED") {
+            session.remark("PASSWORD IGNORED: USERS OF THIS SYSTEM ARE AUTHENTICATED BY LINUX");
+        }
+        let key = Row::default().with("userid", userid);
+        row.update(session.connection, "racf_users", &key).await?;
+        if governs {
+            connects::alter(session, userid, &keywords).await?;
+        }
+    }
+    keep_one_special(session).await?;
+    session.changed_people();
+    Ok(())
 }
 
-fn parse(name: &str) -> Result<Userid, Failure> {
-    match Userid::parse(name) {
-        Some(userid) => Ok(userid),
-        None => fail(format!(
-            "IKJ56702I INVALID USERID, {name}\nA NAME HAS 1 TO 8 CHARACTERS A-Z 0-9 @ # $, THE FIRST NO DIGIT"
-        )),
+pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
+    for userid in text::userids(words, "USERID")? {
+        let Some(user) = session.snapshot.user(userid) else {
+            return fail(format!("ICH04004I {userid:8} NOT DEFINED TO RACF"));
+        };
+        if !governs(session, userid, user) {
+            return fail(format!("ICH04001I NOT AUTHORIZED TO DELETE {userid}"));
+        }
+        // Connects and class authorities go with their user. Entries in access lists stay, as RACF leaves them.
+        Row::default().with("userid", userid).delete(session.connection, "racf_users").await?;
+    }
+    keep_one_special(session).await?;
+    session.changed_people();
+    Ok(())
+}
+
+/// Whether the issuer owns a user, or is SPECIAL for its owner.
+fn governs(session: &Session<'_>, userid: Userid, user: &User) -> bool {
+    user.owner == session.issuer
+        || session.snapshot.is_special_for(session.issuer, user.owner)
+        || session.snapshot.is_special_for(session.issuer, userid)
+}
+
+/// Without a SPECIAL user nobody could ever administer the database again.
+async fn keep_one_special(session: &mut Session<'_>) -> Result<(), Failure> {
+    let query = "SELECT COUNT(*) AS left_over FROM racf_users WHERE special = 1 AND revoked = 0 AND contained = 0";
+    let left = sqlx::query(query).fetch_one(&mut *session.connection).await?.number("left_over")?;
+    if left > 0 {
+        return Ok(());
+    }
+    fail("ICH21005I REFUSED: NO USER WITH SPECIAL WOULD BE LEFT\nGIVE SPECIAL TO ANOTHER USER FIRST")
+}
+
+/// NAME, DATA and the attributes. `of` says whose they are and whether the issuer governs that user; none for a new one.
+fn set(
+    session: &mut Session<'_>,
+    row: &mut Row,
+    keywords: &Keywords,
+    of: Option<(Userid, bool)>,
+) -> Result<(), Failure> {
+    if let Some(name) = text::data(keywords, "NAME", 20)? {
+        row.set("name", name);
+    }
+    let governs = of.is_none_or(|(_, governs)| governs);
+    if governs {
+        if let Some(data) = text::data(keywords, "DATA", 255)? {
+            row.set("data", data);
+        }
+    }
+    for (name, opposite, column) in SWITCHES {
+        let Some(on) = keywords.switch(name, opposite) else { continue };
+        let auditor = session.me().is_some_and(|user| user.attributes.auditor);
+        let may = match name {
+            // System-wide attributes are given by SPECIAL users only, who cannot have a user audited.
+            "UAUDIT" => auditor,
+            "RESTRICTED" => governs,
+            _ => session.is_special(),
+        };
+        if may {
+            row.set(column, on);
+        } else if governs || of.is_none() {
+            let given = if on { name } else { opposite };
+            session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {given}, OPERAND IGNORED"));
+        }
+    }
+    Ok(())
+}
+
+/// The OMVS segment.
+fn segment(row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
+    if keywords.has("NOOMVS") {
+        for column in ["uid", "home", "program"] {
+            clear(row, column);
+        }
+    }
+    let Some(segment) = keywords.nested("OMVS", &SEGMENT)? else { return Ok(()) };
+    if let Some(uid) = text::number(&segment, "UID", i64::from(i32::MAX))? {
+        row.set("uid", uid);
+    }
+    for (keyword, column) in [("HOME", "home"), ("PROGRAM", "program")] {
+        if let Some(path) = text::data(&segment, keyword, 1023)? {
+            row.set(column, path);
+        }
+    }
+    for (keyword, column) in [("NOUID", "uid"), ("NOHOME", "home"), ("NOPROGRAM", "program")] {
+        if segment.has(keyword) {
+            clear(row, column);
+        }
+    }
+    Ok(())
+}
+
+fn clear(row: &mut Row, column: &'static str) {
+    match column {
+        "uid" => row.set(column, super::row::Value::Number(None)),
+        _ => row.set(column, super::row::Value::Text(None)),
     }
 }
 
-/// The group a keyword names, which must exist; the issuer's default group without it.
-async fn group(session: &mut Session<'_>, keywords: &Keywords, name: &str) -> Result<Userid, Failure> {
-    let default = session.snapshot.users.get(session.issuer.as_str()).map(|user| user.default_group.clone());
-    let group = parse(keywords.value(name)?.unwrap_or(&default.unwrap_or_default()))?;
-    if session.group_exists(&group).await? {
-        Ok(group)
-    } else {
-        fail(format!("ICH51003I NAME NOT FOUND IN RACF DATA SET\nGROUP {group} IS NOT DEFINED"))
+async fn clauth(session: &mut Session<'_>, userid: Userid, keywords: &Keywords) -> Result<(), Failure> {
+    for (keyword, give) in [("CLAUTH", true), ("NOCLAUTH", false)] {
+        for name in keywords.list(keyword).unwrap_or_default() {
+            let class = match name.eq_ignore_ascii_case("USER") {
+                true => "USER",
+                false => text::class_named(name)?.name,
+            };
+            if !session.is_special() && !session.has_clauth(class) {
+                session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {keyword}, OPERAND IGNORED"));
+                continue;
+            }
+            let row = Row::default().with("userid", userid).with("class", class);
+            row.delete(session.connection, "racf_clauth").await?;
+            if give {
+                row.insert(session.connection, "racf_clauth").await?;
+            }
+        }
     }
+    Ok(())
 }
 
-fn owner(session: &Session<'_>, keywords: &Keywords) -> Result<Userid, Failure> {
-    keywords.value("OWNER")?.map_or_else(|| Ok(session.issuer.clone()), parse)
+/// REVOKE and RESUME, at once or from a date on.
+pub(super) fn revocation(session: &mut Session<'_>, row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
+    for (keyword, column, revoked) in [("REVOKE", "revoke_date", true), ("RESUME", "resume_date", false)] {
+        match keywords.list(keyword).as_deref() {
+            None => {}
+            Some([]) => {
+                row.set("revoked", revoked);
+                // A date of the past would decide again.
+                row.set("revoke_date", None::<chrono::NaiveDate>);
+                row.set("resume_date", None::<chrono::NaiveDate>);
+            }
+            Some([word]) => {
+                let date = text::date(word)?;
+                if date < session.today() {
+                    return fail(format!("IKJ56702I INVALID {keyword} DATE, {word}\nA DATE OF THE FUTURE IS EXPECTED"));
+                }
+                row.set(column, Some(date));
+            }
+            Some(_) => return fail(format!("IKJ56702I INVALID {keyword}, ONE DATE IS EXPECTED")),
+        }
+    }
+    for (keyword, column) in [("NOREVOKE", "revoke_date"), ("NORESUME", "resume_date")] {
+        if keywords.has(keyword) {
+            row.set(column, None::<chrono::NaiveDate>);
+        }
+    }
+    Ok(())
 }
 
-fn authority(keywords: &Keywords) -> Result<&'static str, Failure> {
-    const LEVELS: [&str; 4] = ["USE", "CREATE", "CONNECT", "JOIN"];
-    let word = keywords.value("AUTHORITY")?.unwrap_or("USE");
-    match LEVELS.iter().find(|level| level.eq_ignore_ascii_case(word)) {
-        Some(level) => Ok(level),
-        None => fail(format!("IKJ56702I INVALID AUTHORITY, {word}\nIKJ56701I MISSING USE, CREATE, CONNECT, OR JOIN")),
+async fn contain(session: &mut Session<'_>, row: &mut Row, userid: Userid, keywords: &Keywords) -> Result<(), Failure> {
+    if let Some(never) = keywords.switch("NEVERCONTAIN", "ALLOWCONTAIN") {
+        row.set("nevercontain", never);
     }
+    let Some(contain) = keywords.switch("CONTAIN", "NOCONTAIN") else { return Ok(()) };
+    let key = Row::default().with("userid", userid);
+    let rows = key.select(session.connection, "racf_users", "userid").await?;
+    let never = rows.first().map(|row| row.flag("nevercontain")).transpose()?.unwrap_or_default();
+    if contain && (never || keywords.has("NEVERCONTAIN")) {
+        return fail(format!("ICH21024I USER {userid} CANNOT BE CONTAINED: NEVERCONTAIN IS IN EFFECT"));
+    }
+    let contained = session.snapshot.users.values().filter(|user| user.attributes.contained).count();
+    if contain && contained >= MAX_CONTAINED {
+        return fail(format!("ICH21025I {MAX_CONTAINED} USERS ARE CONTAINED, NO MORE CAN BE"));
+    }
+    row.set("contained", contain);
+    Ok(())
+}
+
+pub(super) async fn list(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
+    const KEYWORDS: [&str; 3] = ["OMVS", "NORACF", "TSO"];
+    let named = words.unless_keyword(0, &KEYWORDS);
+    let keywords = words.keywords(usize::from(named.is_some()), &KEYWORDS)?;
+    let all = named.as_deref().is_some_and(|names| names.iter().any(|name| name == "*"));
+    let mut users: Vec<Userid> = match (&named, all) {
+        (_, true) => session.snapshot.users.keys().copied().collect(),
+        (Some(names), _) => names.iter().map(|name| text::userid(name)).collect::<Result<_, _>>()?,
+        (None, _) => vec![session.issuer],
+    };
+    if all {
+        users.sort_unstable();
+    }
+    let mut listed = 0;
+    for userid in users {
+        let Some(user) = session.snapshot.user(userid) else {
+            return fail(format!("ICH30001I UNABLE TO LOCATE USER    ENTRY {userid}"));
+        };
+        let may = userid == session.issuer
+            || user.owner == session.issuer
+            || session.snapshot.is_auditor_for(session.issuer, user.owner);
+        if !may && !all {
+            return fail(format!("ICH30002I NOT AUTHORIZED TO LIST {userid}"));
+        }
+        if may {
+            listed += 1;
+            describe(session, userid, user, &keywords).await?;
+        }
+    }
+    if listed == 0 { fail("ICH30010I NOT AUTHORIZED TO ISSUE LISTUSER") } else { Ok(()) }
+}
+
+async fn describe(session: &mut Session<'_>, userid: Userid, user: &User, keywords: &Keywords) -> Result<(), Failure> {
+    let key = Row::default().with("userid", userid);
+    let rows = key.select(session.connection, "racf_users", "userid").await?;
+    let Some(row) = rows.first() else { return fail(format!("ICH30001I UNABLE TO LOCATE USER    ENTRY {userid}")) };
+    if !keywords.has("NORACF") {
+        let name = if user.name.is_empty() { "UNKNOWN" } else { &user.name };
+        let created = text::day(&row.text("created")?);
+        session.say(format!("USER={userid:8}  NAME={name:20} OWNER={:8}  CREATED={created}", user.owner));
+        session
+            .say(format!(" DEFAULT-GROUP={:8} PASSDATE=N/A    PASS-INTERVAL=N/A PHRASEDATE=N/A", user.default_group));
+        let attributes = attributes(user, row.flag("nevercontain")?, session.today());
+        for line in attributes.chunks(6) {
+            session.say(format!(" ATTRIBUTES={}", line.join(" ")));
+        }
+        session.say(format!(
+            " REVOKE DATE={}   RESUME DATE={}",
+            text::long_date(user.revocation.from),
+            text::long_date(user.revocation.until)
+        ));
+        session.say(" LAST-ACCESS=UNKNOWN");
+        let classes: Vec<&str> = user.clauth.iter().map(String::as_str).collect();
+        let classes = if classes.is_empty() { vec!["NONE"] } else { classes };
+        text::wrapped(" CLASS AUTHORIZATIONS=", &classes, 72).into_iter().for_each(|line| session.say(line));
+        match row.text("data")?.as_str() {
+            "" => session.say(" NO-INSTALLATION-DATA"),
+            data => session.say(format!(" INSTALLATION-DATA={data}")),
+        }
+        for line in [
+            " NO-MODEL-NAME",
+            " LOGON ALLOWED   (DAYS)          (TIME)",
+            " ---------------------------------------------",
+            " ANYDAY                          ANYTIME",
+        ] {
+            session.say(line);
+        }
+        connects::describe(session, userid).await?;
+        for line in [
+            "SECURITY-LEVEL=NONE SPECIFIED",
+            "CATEGORY-AUTHORIZATION",
+            " NONE SPECIFIED",
+            "SECURITY-LABEL=NONE SPECIFIED",
+        ] {
+            session.say(line);
+        }
+    }
+    if keywords.has("OMVS") {
+        let uid: Option<u32> = user.uid;
+        let (home, program) = (row.optional("home")?, row.optional("program")?);
+        if uid.is_none() && home.is_none() && program.is_none() {
+            session.say("");
+            session.say("NO OMVS INFORMATION");
+            return Ok(());
+        }
+        session.say("");
+        session.say("OMVS INFORMATION");
+        session.say("----------------");
+        session.say(uid.map_or_else(|| "UID= NONE".to_owned(), |uid| format!("UID= {uid:010}")));
+        home.into_iter().for_each(|home| session.say(format!("HOME= {home}")));
+        program.into_iter().for_each(|program| session.say(format!("PROGRAM= {program}")));
+    }
+    Ok(())
+}
+
+fn attributes(user: &User, nevercontain: bool, today: chrono::NaiveDate) -> Vec<&'static str> {
+    let has = &user.attributes;
+    let all = [
+        ("SPECIAL", has.special),
+        ("OPERATIONS", has.operations),
+        ("AUDITOR", has.auditor),
+        ("ROAUDIT", has.roaudit),
+        ("UAUDIT", has.uaudit),
+        ("RESTRICTED", has.restricted),
+        ("PROTECTED", true),
+        ("REVOKED", user.revocation.is_in_force(today)),
+        ("CONTAINED", has.contained),
+        ("NEVERCONTAIN", nevercontain),
+    ];
+    all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }

@@ -34,7 +34,7 @@ impl Database {
     }
 
     fn asked(&self, who: &str, class: &str, resource: &str, intent: Access) -> u8 {
-        match self.saf.snapshot().auth(&id(who), class, resource, intent) {
+        match self.saf.snapshot().auth(id(who), class, resource, intent) {
             Decision::Permitted(_) => 0,
             Decision::NoDecision(_) => 4,
             Decision::Refused(_) => 8,
@@ -142,8 +142,8 @@ async fn a_second_initialisation_changes_nothing_and_a_reopened_database_decides
     let database = database().await;
     assert_eq!(Saf::initialise(&database.url, &id("EVE")).await.expect("an answer"), Vec::<String>::new());
     let again = Saf::open(&database.url).await.expect("the database");
-    assert!(again.snapshot().is_special(&id("IBMUSER")));
-    assert!(!again.snapshot().is_special(&id("EVE")));
+    assert!(again.snapshot().is_special(id("IBMUSER")));
+    assert!(!again.snapshot().is_special(id("EVE")));
 }
 
 #[tokio::test]

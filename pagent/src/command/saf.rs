@@ -1,0 +1,193 @@
+//! `pagent saf`: what administrators ask beyond RACF's commands.
+
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{Common, print_lines};
+use crate::client;
+use crate::control::Query;
+
+/// Where resources of these beginnings are looked for.
+const CLASSES: [(&str, &str); 6] = [
+    ("MVS.", "OPERCMDS"),
+    ("EZA.", "SERVAUTH"),
+    ("EZB.", "SERVAUTH"),
+    ("IST.", "SERVAUTH"),
+    ("IRR.", "FACILITY"),
+    ("BPX.", "FACILITY"),
+];
+
+#[derive(Args)]
+pub(super) struct SafFlags {
+    /// JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    query: SafQuery,
+}
+
+#[derive(Subcommand)]
+enum SafQuery {
+    /// Lists who may use a resource, and by what
+    WhoCan {
+        resource: String,
+        /// READ, UPDATE, CONTROL or ALTER
+        #[arg(default_value = "READ")]
+        level: String,
+        /// The resource's class, where its name does not tell
+        #[arg(long)]
+        class: Option<String>,
+    },
+    /// Lists the profiles that give a user something
+    WhatCan { userid: String },
+    /// Says what would be decided, why, and what would change it
+    Explain {
+        userid: String,
+        resource: String,
+        /// READ, UPDATE, CONTROL or ALTER
+        #[arg(default_value = "READ")]
+        level: String,
+        /// The resource's class, where its name does not tell
+        #[arg(long)]
+        class: Option<String>,
+    },
+    /// Runs a RACF command without changing anything, and says who would gain or lose what
+    DryRun {
+        /// The command, as at `tso`
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Looks for access that is wider than it should be, and for profiles that decide nothing
+    Lint,
+    /// Shows what SETROPTS RACLIST(…) REFRESH would change
+    Pending,
+}
+
+/// Asks the daemon. Exit code 1: `explain` refused, `lint` or `pending` found something.
+pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> {
+    let query = query(flags.query)?;
+    let answer = client::post(&common.configuration()?.socket, "/v1/saf", &query)?;
+    if flags.json {
+        print_lines(&[serde_json::to_string_pretty(&answer)?])?;
+    } else {
+        print_lines(&text(&query, &answer))?;
+    }
+    let found = match query {
+        Query::Explain { .. } => answer["answer"] != "permitted",
+        Query::Lint | Query::Pending => answer.as_array().is_some_and(|found| !found.is_empty()),
+        Query::DryRun { .. } => return Ok(ExitCode::from(code(&answer["result"]))),
+        _ => false,
+    };
+    Ok(ExitCode::from(u8::from(found)))
+}
+
+fn code(result: &Value) -> u8 {
+    result["code"].as_u64().and_then(|code| u8::try_from(code).ok()).unwrap_or(8)
+}
+
+fn query(query: SafQuery) -> anyhow::Result<Query> {
+    Ok(match query {
+        SafQuery::WhoCan { resource, level, class } => {
+            Query::WhoCan { class: class_of(class, &resource)?, resource, access: level }
+        }
+        SafQuery::WhatCan { userid } => Query::WhatCan { userid },
+        SafQuery::Explain { userid, resource, level, class } => {
+            Query::Explain { userid, class: class_of(class, &resource)?, resource, access: level }
+        }
+        SafQuery::DryRun { command } if command.iter().all(|word| word.trim().is_empty()) => {
+            bail!("a command is expected")
+        }
+        SafQuery::DryRun { command } => Query::DryRun { line: command.join(" ") },
+        SafQuery::Lint => Query::Lint,
+        SafQuery::Pending => Query::Pending,
+    })
+}
+
+fn class_of(given: Option<String>, resource: &str) -> anyhow::Result<String> {
+    let upper = resource.to_ascii_uppercase();
+    let known = CLASSES.iter().find(|(begins, _)| upper.starts_with(begins)).map(|(_, class)| (*class).to_owned());
+    given.or(known).ok_or_else(|| {
+        anyhow!("the class of {resource} is not known by its name; say it with --class, for instance --class SERVAUTH")
+    })
+}
+
+fn text(query: &Query, answer: &Value) -> Vec<String> {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    match query {
+        Query::WhoCan { resource, access, .. } => {
+            let title = format!("{resource} {access}:");
+            let line =
+                |row: &Value| format!("  {:12} {:8} {}", word(&row["userid"]), word(&row["access"]), word(&row["by"]));
+            list(title, rows.iter().map(line), "  nobody")
+        }
+        Query::WhatCan { userid } => {
+            let line = |row: &Value| {
+                let (class, profile) = (word(&row["class"]), word(&row["profile"]));
+                format!("  {class:8} {profile:44} {:8} {}", word(&row["access"]), word(&row["by"]))
+            };
+            list(format!("{userid}:"), rows.iter().map(line), "  nothing")
+        }
+        Query::Explain { userid, class, resource, access } => {
+            let mut lines = vec![
+                format!("{userid} {access} {resource} CL({class}): {}", word(&answer["answer"])),
+                format!("  SAF/RACF/reason  {}", word(&answer["codes"])),
+                format!("  profile          {}", answer["profile"].as_str().unwrap_or("none")),
+                format!("  access allowed   {}", word(&answer["held"])),
+                format!("  because          {}", word(&answer["reason"])),
+            ];
+            let texts = |value: &Value| value.as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
+            lines.extend(texts(&answer["change"]).iter().map(|line| format!("  to change it     {line}")));
+            lines.extend(texts(&answer["passed_over"]).iter().map(|line| format!("  not asked        {line}")));
+            lines
+        }
+        Query::DryRun { .. } => {
+            let mut lines: Vec<String> = answer["result"]["lines"].as_array().into_iter().flatten().map(word).collect();
+            if code(&answer["result"]) < 8 {
+                let effects = answer["effects"].as_array().into_iter().flatten();
+                let line = |row: &Value| {
+                    let (user, class, profile) = (word(&row["userid"]), word(&row["class"]), word(&row["profile"]));
+                    format!("  {user:8} {class:8} {profile:44} {} -> {}", word(&row["before"]), word(&row["after"]))
+                };
+                lines.extend(list(
+                    "nothing was changed; with the refreshes it would be:".to_owned(),
+                    effects.map(line),
+                    "  as it is: nobody gains or loses anything",
+                ));
+            }
+            lines
+        }
+        Query::Lint => {
+            let line = |row: &Value| {
+                let mend = row["mend"].as_str().map(|mend| format!("; {mend}")).unwrap_or_default();
+                format!("{:11} {}{mend}", word(&row["rule"]), word(&row["text"]))
+            };
+            if rows.is_empty() { vec!["nothing to complain of".to_owned()] } else { rows.iter().map(line).collect() }
+        }
+        Query::Pending => {
+            let mut lines = Vec::new();
+            for row in rows {
+                let class = word(&row[0]);
+                lines.push(format!("SETROPTS RACLIST({class}) REFRESH would change:"));
+                lines.extend(row[1].as_array().into_iter().flatten().map(|line| format!("  {}", word(line))));
+            }
+            if lines.is_empty() {
+                vec!["nothing is pending: what decides is what the database has".to_owned()]
+            } else {
+                lines
+            }
+        }
+    }
+}
+
+fn list(title: String, lines: impl Iterator<Item = String>, none: &str) -> Vec<String> {
+    let mut all = vec![title];
+    all.extend(lines);
+    if all.len() == 1 {
+        all.push(none.to_owned());
+    }
+    all
+}

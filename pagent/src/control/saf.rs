@@ -1,0 +1,76 @@
+//! What administrators ask of SAF beyond RACF's commands. Those who may list every profile (SPECIAL, AUDITOR, ROAUDIT) may ask
+//! everything; everybody may ask about themselves.
+
+use ::saf::{Access, Request, Userid};
+use axum::Json;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Denied, Peer, Shared, caller};
+use crate::daemon::Daemon;
+
+/// A question.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "query", rename_all = "kebab-case")]
+pub(crate) enum Query {
+    WhoCan { class: String, resource: String, access: String },
+    WhatCan { userid: String },
+    Explain { userid: String, class: String, resource: String, access: String },
+    DryRun { line: String },
+    Lint,
+    Pending,
+}
+
+pub(super) async fn ask(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(query): Json<Query>,
+) -> Result<Json<Value>, Denied> {
+    let asker = caller(&daemon, peer.0)?;
+    let about = match &query {
+        Query::WhatCan { userid } | Query::Explain { userid, .. } => Some(userid.to_ascii_uppercase()),
+        _ => None,
+    };
+    let snapshot = daemon.saf.snapshot();
+    // A command's authority is looked at by the command itself; what it would do tells of other users.
+    let own = about.is_some_and(|about| about == asker.as_str());
+    if !own && !snapshot.is_auditor(asker) {
+        let message = format!("ICH408I USER({asker:8}) IS NOT AUTHORIZED: SPECIAL, AUDITOR OR ROAUDIT IS NEEDED");
+        return Err(Denied::new(StatusCode::FORBIDDEN, message));
+    }
+    answer(&daemon, asker, query).await
+}
+
+async fn answer(daemon: &Daemon, asker: Userid, query: Query) -> Result<Json<Value>, Denied> {
+    let snapshot = daemon.saf.snapshot();
+    let failed = |error: ::saf::SafError| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    Ok(Json(match query {
+        Query::WhoCan { class, resource, access } => json!(snapshot.who_can(&class, &resource, level(&access)?)),
+        Query::WhatCan { userid } => json!(snapshot.what_can(user(&userid)?)),
+        Query::Explain { userid, class, resource, access } => {
+            json!(snapshot.explain(&Request::new(user(&userid)?, &class, &resource, level(&access)?)))
+        }
+        Query::DryRun { line } => {
+            let (result, effects) = daemon.saf.dry_run(asker, &line).await.map_err(failed)?;
+            json!({ "result": result, "effects": effects })
+        }
+        Query::Lint => json!(snapshot.lint()),
+        Query::Pending => json!(daemon.saf.pending().await.map_err(failed)?),
+    }))
+}
+
+fn level(word: &str) -> Result<Access, Denied> {
+    word.parse().map_err(|_| {
+        let message = format!("`{word}` is no access level; expected READ, UPDATE, CONTROL or ALTER");
+        Denied::new(StatusCode::BAD_REQUEST, message)
+    })
+}
+
+fn user(name: &str) -> Result<Userid, Denied> {
+    Userid::parse(name).ok_or_else(|| {
+        let message = format!("`{name}` is no user id; expected 1 to 8 characters A-Z 0-9 @ # $");
+        Denied::new(StatusCode::BAD_REQUEST, message)
+    })
+}
