@@ -321,11 +321,10 @@ impl Snapshot {
                 (held, step) = (Access::Alter, Step::Operations);
             }
         }
-        if held < request.intent {
-            if let Some((at, access)) = self.conditional(profile, request, user) {
-                held = held.max(access);
-                step = if access >= request.intent { Step::Conditional(at) } else { step };
-            }
+        let missing = held < request.intent;
+        if let Some((at, access)) = self.conditional(profile, request, user).filter(|_| missing) {
+            held = held.max(access);
+            step = if access >= request.intent { Step::Conditional(at) } else { step };
         }
         let granted = held >= request.intent;
         let audit = is_audited(class, profile, request.intent, granted, uaudit);

@@ -18,7 +18,7 @@ pub(crate) struct Words {
 pub(crate) struct Operand {
     /// The word as written, without its quotes; empty for a parenthesized list of its own.
     word: String,
-    values: Option<Vec<Operand>>,
+    values: Option<Vec<Self>>,
 }
 
 /// The keywords a command was given.

@@ -233,10 +233,8 @@ fn set(
         row.set("name", name);
     }
     let governs = of.is_none_or(|(_, governs)| governs);
-    if governs {
-        if let Some(data) = text::data(keywords, "DATA", 255)? {
-            row.set("data", data);
-        }
+    if let Some(data) = text::data(keywords, "DATA", 255)?.filter(|_| governs) {
+        row.set("data", data);
     }
     for (name, opposite, column) in SWITCHES {
         let Some(on) = keywords.switch(name, opposite) else { continue };
@@ -310,7 +308,7 @@ async fn clauth(session: &mut Session<'_>, userid: Userid, keywords: &Keywords) 
 }
 
 /// REVOKE and RESUME, at once or from a date on.
-pub(super) fn revocation(session: &mut Session<'_>, row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
+pub(super) fn revocation(session: &Session<'_>, row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
     for (keyword, column, revoked) in [("REVOKE", "revoke_date", true), ("RESUME", "resume_date", false)] {
         match keywords.list(keyword).as_deref() {
             None => {}
