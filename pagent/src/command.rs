@@ -13,7 +13,7 @@ pub mod tso;
 pub mod zert;
 
 use std::fmt;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,6 +80,31 @@ fn print_stderr(text: impl fmt::Display) {
     let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
 
+/// The next command: a line, and those that continue it. As TSO has it, `-` at a line's end joins the next one as it is, `+`
+/// without its leading blanks.
+fn read_command(input: &mut impl io::BufRead) -> io::Result<Option<String>> {
+    let mut command = String::new();
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(Some(command).filter(|command| !command.is_empty()));
+        }
+        let line = line.trim_end();
+        let line = if command.is_empty() || command.ends_with(' ') { line.trim_start() } else { line };
+        match (line.strip_suffix('-'), line.strip_suffix('+')) {
+            (Some(begun), _) => command.push_str(begun),
+            (_, Some(begun)) => {
+                command.push_str(begun.trim_end());
+                command.push(' ');
+            }
+            _ => {
+                command.push_str(line);
+                return Ok(Some(command));
+            }
+        }
+    }
+}
+
 /// Sends command lines to the daemon: the one on the command line, else those of stdin, with a prompt on a terminal.
 /// The highest code wins.
 fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> anyhow::Result<ExitCode> {
@@ -107,10 +132,7 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
         if terminal {
             print_stderr(prompt);
         }
-        let mut line = String::new();
-        if io::stdin().lock().read_line(&mut line)? == 0 {
-            return Ok(ExitCode::from(code));
-        }
+        let Some(line) = read_command(&mut io::stdin().lock())? else { return Ok(ExitCode::from(code)) };
         let line = line.trim();
         if line.eq_ignore_ascii_case("logoff") || line.eq_ignore_ascii_case("end") {
             return Ok(ExitCode::from(code));
@@ -127,5 +149,21 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_go_on_over_lines() {
+        let text = "ADDUSER A\nPERMIT X -\n  CLASS(SERVAUTH) +\n   ID(A)\n\nLISTUSER -";
+        let mut input = text.as_bytes();
+        let mut commands = Vec::new();
+        while let Some(command) = read_command(&mut input).expect("text") {
+            commands.push(command);
+        }
+        assert_eq!(commands, ["ADDUSER A", "PERMIT X   CLASS(SERVAUTH) ID(A)", "", "LISTUSER "]);
     }
 }

@@ -26,6 +26,7 @@ mod postgres;
 mod process;
 mod relay;
 mod revocation;
+mod saf;
 mod scan;
 mod soak;
 mod stories;

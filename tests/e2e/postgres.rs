@@ -12,13 +12,13 @@ use pagent::lab::{ALICE, Capture, Host, Running, wait_until};
 use crate::network::{HOST, Network, PEER, rule, with};
 
 /// A server with a cluster of its own, as user ALICE: it does not run as root.
-struct Server {
+pub(crate) struct Server {
     running: Running,
 }
 
 impl Server {
     /// `ssl` is a setting of postgresql.conf, `access` is pg_hba.conf. User postgres has the password `secret`.
-    fn start(network: &Network, host: &Host, ssl: &str, access: &str) -> anyhow::Result<Self> {
+    pub(crate) fn start(network: &Network, host: &Host, ssl: &str, access: &str) -> anyhow::Result<Self> {
         let folder = network.lab.folder().join("postgres");
         fs::create_dir(&folder)?;
         chown(&folder, Some(ALICE), Some(ALICE))?;

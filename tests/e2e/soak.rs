@@ -20,7 +20,7 @@ const WORKERS: usize = 10;
 const PASSING: usize = 8;
 /// KiB that memory may grow by between the second and the last third, beside a twentieth: less than what a leak of 1 KiB for
 /// each connection would make of a few minutes, more than what an allocator's luck does.
-const GROWTH: u64 = 2048;
+const GROWTH: u64 = 1024;
 /// The key ring gets a new certificate at every so many reloads.
 const RENEWAL: usize = 5;
 

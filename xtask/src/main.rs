@@ -21,8 +21,9 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("setpriv", "util-linux"),
 ];
 /// What the tests use beside them.
-const TEST_PROGRAMS: [(&str, &str); 10] = [
+const TEST_PROGRAMS: [(&str, &str); 11] = [
     ("sslscan", "sslscan"),
+    ("sqlite3", "sqlite3"),
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
     ("gnutls-cli", "gnutls-bin"), // with gnutls-serv

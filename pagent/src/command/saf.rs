@@ -76,16 +76,34 @@ pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> 
         print_lines(&text(&query, &answer))?;
     }
     let found = match query {
-        Query::Explain { .. } => answer["answer"] != "permitted",
+        Query::Explain { .. } => field(&answer, "answer") != "permitted",
         Query::Lint | Query::Pending => answer.as_array().is_some_and(|found| !found.is_empty()),
-        Query::DryRun { .. } => return Ok(ExitCode::from(code(&answer["result"]))),
+        Query::DryRun { .. } => return Ok(ExitCode::from(code(&answer))),
         _ => false,
     };
     Ok(ExitCode::from(u8::from(found)))
 }
 
-fn code(result: &Value) -> u8 {
-    result["code"].as_u64().and_then(|code| u8::try_from(code).ok()).unwrap_or(8)
+/// The code of a command that was tried.
+fn code(answer: &Value) -> u8 {
+    answer.pointer("/result/code").and_then(Value::as_u64).and_then(|code| u8::try_from(code).ok()).unwrap_or(8)
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn field(row: &Value, name: &str) -> String {
+    row.get(name).map(word).unwrap_or_default()
+}
+
+fn element(row: &Value, at: usize) -> Option<&Value> {
+    row.get(at)
+}
+
+/// The texts of an array somewhere in an answer.
+fn texts(answer: &Value, pointer: &str) -> Vec<String> {
+    answer.pointer(pointer).and_then(Value::as_array).into_iter().flatten().map(word).collect()
 }
 
 fn query(query: SafQuery) -> anyhow::Result<Query> {
@@ -115,42 +133,40 @@ fn class_of(given: Option<String>, resource: &str) -> anyhow::Result<String> {
 }
 
 fn text(query: &Query, answer: &Value) -> Vec<String> {
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
     match query {
         Query::WhoCan { resource, access, .. } => {
             let title = format!("{resource} {access}:");
             let line =
-                |row: &Value| format!("  {:12} {:8} {}", word(&row["userid"]), word(&row["access"]), word(&row["by"]));
+                |row: &Value| format!("  {:12} {:8} {}", field(row, "userid"), field(row, "access"), field(row, "by"));
             list(title, rows.iter().map(line), "  nobody")
         }
         Query::WhatCan { userid } => {
             let line = |row: &Value| {
-                let (class, profile) = (word(&row["class"]), word(&row["profile"]));
-                format!("  {class:8} {profile:44} {:8} {}", word(&row["access"]), word(&row["by"]))
+                let (class, profile) = (field(row, "class"), field(row, "profile"));
+                format!("  {class:8} {profile:44} {:8} {}", field(row, "access"), field(row, "by"))
             };
             list(format!("{userid}:"), rows.iter().map(line), "  nothing")
         }
         Query::Explain { userid, class, resource, access } => {
             let mut lines = vec![
-                format!("{userid} {access} {resource} CL({class}): {}", word(&answer["answer"])),
-                format!("  SAF/RACF/reason  {}", word(&answer["codes"])),
-                format!("  profile          {}", answer["profile"].as_str().unwrap_or("none")),
-                format!("  access allowed   {}", word(&answer["held"])),
-                format!("  because          {}", word(&answer["reason"])),
+                format!("{userid} {access} {resource} CL({class}): {}", field(answer, "answer")),
+                format!("  SAF/RACF/reason  {}", field(answer, "codes")),
+                format!("  profile          {}", answer.get("profile").and_then(Value::as_str).unwrap_or("none")),
+                format!("  access allowed   {}", field(answer, "held")),
+                format!("  because          {}", field(answer, "reason")),
             ];
-            let texts = |value: &Value| value.as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
-            lines.extend(texts(&answer["change"]).iter().map(|line| format!("  to change it     {line}")));
-            lines.extend(texts(&answer["passed_over"]).iter().map(|line| format!("  not asked        {line}")));
+            lines.extend(texts(answer, "/change").iter().map(|line| format!("  to change it     {line}")));
+            lines.extend(texts(answer, "/passed_over").iter().map(|line| format!("  not asked        {line}")));
             lines
         }
         Query::DryRun { .. } => {
-            let mut lines: Vec<String> = answer["result"]["lines"].as_array().into_iter().flatten().map(word).collect();
-            if code(&answer["result"]) < 8 {
-                let effects = answer["effects"].as_array().into_iter().flatten();
+            let mut lines = texts(answer, "/result/lines");
+            if code(answer) < 8 {
+                let effects = answer.get("effects").and_then(Value::as_array).into_iter().flatten();
                 let line = |row: &Value| {
-                    let (user, class, profile) = (word(&row["userid"]), word(&row["class"]), word(&row["profile"]));
-                    format!("  {user:8} {class:8} {profile:44} {} -> {}", word(&row["before"]), word(&row["after"]))
+                    let (user, class, profile) = (field(row, "userid"), field(row, "class"), field(row, "profile"));
+                    format!("  {user:8} {class:8} {profile:44} {} -> {}", field(row, "before"), field(row, "after"))
                 };
                 lines.extend(list(
                     "nothing was changed; with the refreshes it would be:".to_owned(),
@@ -162,17 +178,23 @@ fn text(query: &Query, answer: &Value) -> Vec<String> {
         }
         Query::Lint => {
             let line = |row: &Value| {
-                let mend = row["mend"].as_str().map(|mend| format!("; {mend}")).unwrap_or_default();
-                format!("{:11} {}{mend}", word(&row["rule"]), word(&row["text"]))
+                let mend = row.get("mend").and_then(Value::as_str).map(|mend| format!("; {mend}")).unwrap_or_default();
+                format!("{:11} {}{mend}", field(row, "rule"), field(row, "text"))
             };
             if rows.is_empty() { vec!["nothing to complain of".to_owned()] } else { rows.iter().map(line).collect() }
         }
         Query::Pending => {
             let mut lines = Vec::new();
             for row in rows {
-                let class = word(&row[0]);
+                let class = element(row, 0).map(word).unwrap_or_default();
                 lines.push(format!("SETROPTS RACLIST({class}) REFRESH would change:"));
-                lines.extend(row[1].as_array().into_iter().flatten().map(|line| format!("  {}", word(line))));
+                lines.extend(
+                    element(row, 1)
+                        .and_then(Value::as_array)
+                        .into_iter()
+                        .flatten()
+                        .map(|line| format!("  {}", word(line))),
+                );
             }
             if lines.is_empty() {
                 vec!["nothing is pending: what decides is what the database has".to_owned()]

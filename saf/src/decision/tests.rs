@@ -64,7 +64,7 @@ const ON: Switches = Switches {
 
 fn snapshot(class: &str, switches: Switches, profiles: Vec<Profile>, users: Vec<(&str, User)>) -> Snapshot {
     let users = users.into_iter().map(|(userid, user)| (id(userid), user)).collect();
-    let mut classes = vec![Arc::new(Class::default()); CLASSES.len()];
+    let mut classes: Vec<Arc<Class>> = CLASSES.iter().map(|_| Arc::default()).collect();
     let at = CLASSES.iter().position(|descriptor| descriptor.name == class).expect(class);
     classes[at] = Arc::new(Class { switches, profiles: Arc::new(Raclist::new(profiles)), ..Class::default() });
     let sys1 = Group { superior: None, owner: id("IBMUSER") };
