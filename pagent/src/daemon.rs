@@ -35,7 +35,7 @@ pub(crate) struct Daemon {
     pub(crate) configuration: Configuration,
     pub(crate) engine: Engine,
     pub(crate) monitor: Option<Monitor>,
-    pub(crate) saf: Saf,
+    pub(crate) saf: Arc<Saf>,
     pub(crate) stop: Notify,
     smf: SmfFile,
     policy: RwLock<PolicyState>,
@@ -156,7 +156,8 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     fs::create_dir_all(&configuration.state)
         .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
     raise_descriptor_limit();
-    let saf = Saf::open(&configuration.saf_url()).await?;
+    let saf = Arc::new(Saf::open(&configuration.saf_url()).await?);
+    saf.follow_others();
     let dump = configuration.smf_dump();
     let smf = SmfFile::open(&dump).with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
     let monitor = start_monitor(&configuration, &smf)?;

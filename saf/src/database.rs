@@ -3,20 +3,24 @@
 //! Statements are written in SQL that both SQLite and PostgreSQL take.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::Utc;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
+use sqlx::postgres::PgListener;
 use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction};
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use crate::access::Userid;
 use crate::class::CLASSES;
 use crate::command::{self, Changes, CommandResult};
 use crate::error::SafError;
 use crate::explain::{Effect, effects};
+use crate::generations::{self, CHANNEL, Generations};
 use crate::load;
 use crate::snapshot::{Class, Snapshot};
 
@@ -28,14 +32,17 @@ const BACKSTOPS: [(&str, &str); 4] =
 /// Classes a new installation activates, with generics and RACLISTed.
 const ACTIVE: [&str; 4] = ["SERVAUTH", "OPERCMDS", "FACILITY", "RDATALIB"];
 
+/// How long a lost connection to PostgreSQL is left alone.
+const RECONNECT: Duration = Duration::from_secs(1);
+
 /// The database and its snapshot.
 #[derive(Debug)]
 pub struct Saf {
     pool: AnyPool,
     snapshot: ArcSwap<Snapshot>,
-    /// Commands run one at a time, so that a snapshot always follows its change.
-    commands: Mutex<()>,
-    is_postgres: bool,
+    /// Commands run one at a time, so that a snapshot always follows its change; with what of the database it has seen.
+    commands: Mutex<Generations>,
+    url: String,
 }
 
 impl Saf {
@@ -50,7 +57,13 @@ impl Saf {
         if users == 0 {
             return Err(SafError::Empty);
         }
-        saf.reload(&Changes::all()).await?;
+        {
+            let mut seen = saf.commands.lock().await;
+            let mut transaction = saf.begin().await?;
+            *seen = generations::read(&mut transaction).await?;
+            let first = saf.follow(&mut transaction, Snapshot::default(), &Changes::all()).await?;
+            saf.snapshot.store(Arc::new(first));
+        }
         Ok(saf)
     }
 
@@ -141,8 +154,7 @@ impl Saf {
                 .await
                 .map_err(open)?;
         }
-        let is_postgres = url.starts_with("postgres");
-        Ok(Self { pool, snapshot: ArcSwap::default(), commands: Mutex::new(()), is_postgres })
+        Ok(Self { pool, snapshot: ArcSwap::default(), commands: Mutex::default(), url: url.to_owned() })
     }
 
     /// What decisions are made from now.
@@ -158,10 +170,12 @@ impl Saf {
     ///
     /// When the database does not answer; nothing has changed then.
     pub async fn command(&self, issuer: &Userid, line: &str) -> Result<CommandResult, SafError> {
-        let _one_at_a_time = self.commands.lock().await;
+        let mut seen = self.commands.lock().await;
+        // Another daemon may have taken an authority away.
+        self.catch_up(&mut seen).await?;
         let mut change = self.pool.begin().await?;
         let snapshot = self.snapshot();
-        let outcome = command::run(&mut change, &snapshot, *issuer, line).await?;
+        let mut outcome = command::run(&mut change, &snapshot, *issuer, line).await?;
         if outcome.result.code >= 8 {
             change.rollback().await?;
             change = self.pool.begin().await?;
@@ -173,16 +187,59 @@ impl Saf {
         }
         sqlx::query("INSERT INTO racf_audit (at, userid, command, result) VALUES ($1, $2, $3, $4)")
             .bind(Utc::now().to_rfc3339())
-            .bind(issuer.as_str())
+            .bind(issuer.as_str().to_owned())
             .bind(line)
             .bind(i64::from(outcome.result.code))
             .execute(&mut *change)
             .await?;
+        if outcome.result.code < 8 && !outcome.changes.is_empty() {
+            generations::count_up(&mut change, &outcome.changes).await?;
+            if self.is_postgres() {
+                // Told when the transaction is done.
+                sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut *change).await?;
+            }
+        }
         change.commit().await?;
-        if outcome.result.code < 8 {
-            self.reload(&outcome.changes).await?;
+        if let Err(error) = self.catch_up(&mut seen).await {
+            warn!(%error, "a change of the SAF database is stored and does not count yet");
+            outcome.result.code = outcome.result.code.max(4);
+            outcome.result.lines.push(format!("THE CHANGE IS STORED, BUT DOES NOT COUNT YET: {error}"));
         }
         Ok(outcome.result)
+    }
+
+    /// Follows what other daemons on the same PostgreSQL change, for as long as somebody else has this too. After a
+    /// connection was lost it looks for what it missed. An SQLite database has one daemon.
+    pub fn follow_others(self: &Arc<Self>) {
+        if !self.is_postgres() {
+            return;
+        }
+        let (saf, url) = (Arc::downgrade(self), self.url.clone());
+        tokio::spawn(async move {
+            while saf.strong_count() > 0 {
+                if let Err(error) = listen(&saf, &url).await {
+                    warn!(%error, "what other daemons change in the SAF database is not heard");
+                }
+                tokio::time::sleep(RECONNECT).await;
+            }
+        });
+    }
+
+    /// Loads what has changed since it was last looked at, by this daemon or another.
+    async fn catch_up(&self, seen: &mut Generations) -> Result<(), SafError> {
+        let mut transaction = self.begin().await?;
+        let now = generations::read(&mut transaction).await?;
+        let changes = now.since(seen);
+        if !changes.is_empty() {
+            let next = self.follow(&mut transaction, Snapshot::clone(&self.snapshot()), &changes).await?;
+            self.snapshot.store(Arc::new(next));
+        }
+        *seen = now;
+        Ok(())
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres")
     }
 
     /// What `SETROPTS RACLIST(…) REFRESH` would change, class by class: `- ` what decides now and would not any more, `+ `
@@ -226,26 +283,17 @@ impl Saf {
         Ok((outcome.result, effects(&before, &after)))
     }
 
-    /// Makes a new snapshot that follows the changes.
-    async fn reload(&self, changes: &Changes) -> Result<(), SafError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let next = self.follow(&mut *self.begin().await?, Snapshot::clone(&self.snapshot()), changes).await?;
-        self.snapshot.store(Arc::new(next));
-        Ok(())
-    }
-
     /// A transaction that sees one state of the database throughout: PostgreSQL's default would show each statement a
     /// later one.
     async fn begin(&self) -> Result<Transaction<'static, Any>, SafError> {
         let mut transaction = self.pool.begin().await?;
-        if self.is_postgres {
+        if self.is_postgres() {
             sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
         }
         Ok(transaction)
     }
 
+    /// The snapshot that follows the changes.
     async fn follow(
         &self,
         connection: &mut AnyConnection,
@@ -286,5 +334,20 @@ impl Saf {
             *class = Arc::new(Class { switches, profiles, global });
         }
         Ok(next)
+    }
+}
+
+/// Hears of changes until the connection breaks or nobody needs it any more.
+async fn listen(saf: &Weak<Saf>, url: &str) -> Result<(), SafError> {
+    let mut listener = PgListener::connect(url).await?;
+    listener.listen(CHANNEL).await?;
+    loop {
+        let Some(saf) = saf.upgrade() else { return Ok(()) };
+        saf.catch_up(&mut *saf.commands.lock().await).await?;
+        drop(saf);
+        // None when the connection broke: something may have been missed.
+        if listener.try_recv().await?.is_none() {
+            return Ok(());
+        }
     }
 }

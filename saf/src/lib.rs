@@ -15,6 +15,7 @@ mod database;
 mod decision;
 mod error;
 mod explain;
+mod generations;
 mod lint;
 mod load;
 mod pattern;

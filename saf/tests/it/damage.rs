@@ -30,3 +30,39 @@ async fn a_damaged_a_missing_and_an_empty_database_are_told_apart() {
     let error = Saf::open("postgres:///none?host=/nonexistent&user=postgres").await.expect_err("no server");
     assert!(matches!(error, SafError::Open { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn two_daemons_on_one_postgresql_see_each_other_s_changes_after_the_refresh() {
+    let one = Database::postgres().await;
+    let other = std::sync::Arc::new(Saf::open(&one.url).await.expect("the database"));
+    other.follow_others();
+    let eventually = async |what: &str, holds: &dyn Fn() -> bool| {
+        for _ in 0..200 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("not within five seconds: {what}");
+    };
+    let asked = || other.snapshot().auth(id("ALICE"), "SERVAUTH", "EZB.X", saf::Access::Read);
+    one.ok("ADDUSER ALICE").await;
+    one.ok("RDEFINE SERVAUTH EZB.X").await;
+    one.ok("PERMIT EZB.X CLASS(SERVAUTH) ID(ALICE)").await;
+    eventually("ALICE is known", &|| {
+        other
+            .snapshot()
+            .explain(&saf::Request::new(id("ALICE"), "SERVAUTH", "EZB.X", saf::Access::Read))
+            .reason
+            .contains("nothing in the access list")
+    })
+    .await;
+    assert!(matches!(asked(), saf::Decision::Refused(_)), "before the refresh");
+    one.ok("SETROPTS RACLIST(SERVAUTH) REFRESH").await;
+    eventually("the refresh is followed", &|| matches!(asked(), saf::Decision::Permitted(_))).await;
+    // And the other way, by a command of the one that follows.
+    other.command(&id("IBMUSER"), "ALTUSER ALICE REVOKE").await.expect("an answer");
+    one.ok("SETROPTS LIST").await;
+    let today = chrono::Utc::now().date_naive();
+    assert_eq!(one.saf.snapshot().verify(id("ALICE"), None, None, today).racf, 0x1C);
+}
