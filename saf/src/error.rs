@@ -35,6 +35,20 @@ pub enum SafError {
         /// What it is.
         value: String,
     },
+    /// A file cannot be read, written or moved.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Copies are made by PostgreSQL's own tools.
+    #[error("{url} is no SQLite database: use pg_dump and pg_restore")]
+    NotSqlite {
+        /// Where it is.
+        url: String,
+    },
     /// Nobody has set it up.
     #[error("the SAF database has no users; run `pagent init` first")]
     Empty,

@@ -9,6 +9,7 @@
 
 mod access;
 mod authority;
+mod backup;
 mod class;
 mod command;
 mod database;
@@ -24,6 +25,7 @@ mod raclist;
 mod snapshot;
 
 pub use access::{Access, NotAccess, Userid};
+pub use backup::{Inspection, backup, restore, verify};
 pub use command::CommandResult;
 pub use database::Saf;
 pub use decision::{Authorized, Codes, Decision, NoDecision, Refusal, Request, Started};

@@ -244,6 +244,13 @@ impl Snapshot {
         self.user(userid).and_then(|user| user.uid).is_some_and(|own| own != uid)
     }
 
+    /// Whether somebody can administer everything.
+    #[must_use]
+    pub fn has_administrator(&self) -> bool {
+        let able = |user: &User| user.attributes.special && !user.attributes.contained && !user.revocation.now;
+        self.users.values().any(able)
+    }
+
     /// How many users, groups and profiles it holds.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {

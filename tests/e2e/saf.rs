@@ -201,3 +201,29 @@ fn the_database_may_be_postgresql_s() -> anyhow::Result<()> {
     assert!(pasearch(&agent, ALICE)?.status.success(), "the snapshot decides");
     Ok(())
 }
+
+#[test]
+fn a_copy_is_made_while_the_daemon_runs_looked_over_and_put_back() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut agent = started(&network, "")?;
+    story(&agent)?;
+    let copy = network.lab.folder().join("copy.db").to_string_lossy().into_owned();
+    agent.succeed("pagent", &["saf", "backup", &copy])?;
+    assert!(said(&agent.pagent(&["saf", "backup", &copy])?).contains("exists"), "no copy is written over");
+    let whole = agent.succeed("pagent", &["saf", "verify", &copy])?;
+    assert!(whole.contains("is whole: 2 users, 1 groups, 5 profiles"), "{whole}");
+    tso(&agent, &["DELUSER ALICE"])?;
+    let running = agent.pagent(&["saf", "restore", &copy])?;
+    assert!(!running.status.success() && said(&running).contains("a daemon runs"), "{running:?}");
+    agent.stop()?;
+    let broken = network.lab.folder().join("broken.db").to_string_lossy().into_owned();
+    let bytes = fs::read(&copy)?;
+    fs::write(&broken, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
+    let refused = agent.pagent(&["saf", "restore", &broken])?;
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(said(&agent.pagent(&["saf", "verify"])?).contains("1 users"), "the database is as it was");
+    agent.succeed("pagent", &["saf", "restore", &copy])?;
+    agent.start()?;
+    assert!(pasearch(&agent, ALICE)?.status.success());
+    Ok(())
+}

@@ -1,7 +1,9 @@
 //! `pagent saf`: what administrators ask beyond RACF's commands.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::saf::{self, Inspection};
 use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -64,12 +66,38 @@ enum SafQuery {
     Lint,
     /// Shows what SETROPTS RACLIST(…) REFRESH would change
     Pending,
+    /// Copies the SQLite database into a new file; the daemon may run
+    Backup { file: PathBuf },
+    /// Looks a database over: the installation's, or a copy
+    Verify { file: Option<PathBuf> },
+    /// Puts a copy in the place of the database, while no daemon runs
+    Restore { file: PathBuf },
 }
 
-/// Asks the daemon. Exit code 1: `explain` refused, `lint` or `pending` found something.
+/// Asks the daemon, or works on the database's file. Exit code 1: `explain` refused, `lint`, `pending` or `verify` found
+/// something.
 pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> {
-    let query = query(flags.query)?;
-    let answer = client::post(&common.configuration()?.socket, "/v1/saf", &query)?;
+    let configuration = common.configuration()?;
+    let url = configuration.saf_url();
+    let query = match flags.query {
+        SafQuery::Backup { file } => {
+            wait(saf::backup(&url, &file))?;
+            print_lines(&[format!("{url} is copied to {}", file.display())])?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        SafQuery::Verify { file } => {
+            let url = file.map_or(url, |file| format!("sqlite:{}", file.display()));
+            return inspected(&url, &wait(saf::verify(&url))?, flags.json);
+        }
+        SafQuery::Restore { file } => {
+            if std::os::unix::net::UnixStream::connect(&configuration.socket).is_ok() {
+                bail!("a daemon runs: stop it first (`pagent stop`), or it goes on with the database it has open");
+            }
+            return inspected(&url, &wait(saf::restore(&url, &file))?, flags.json);
+        }
+        query => self::query(query)?,
+    };
+    let answer = client::post(&configuration.socket, "/v1/saf", &query)?;
     if flags.json {
         print_lines(&[serde_json::to_string_pretty(&answer)?])?;
     } else {
@@ -106,6 +134,23 @@ fn texts(answer: &Value, pointer: &str) -> Vec<String> {
     answer.pointer(pointer).and_then(Value::as_array).into_iter().flatten().map(word).collect()
 }
 
+fn wait<T>(work: impl Future<Output = Result<T, saf::SafError>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(work)?)
+}
+
+fn inspected(url: &str, inspection: &Inspection, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        print_lines(&[serde_json::to_string_pretty(inspection)?])?;
+    } else if inspection.problems.is_empty() {
+        let Inspection { users, groups, profiles, .. } = inspection;
+        print_lines(&[format!("{url} is whole: {users} users, {groups} groups, {profiles} profiles")])?;
+    } else {
+        print_lines(&inspection.problems)?;
+    }
+    Ok(ExitCode::from(u8::from(!inspection.problems.is_empty())))
+}
+
 fn query(query: SafQuery) -> anyhow::Result<Query> {
     Ok(match query {
         SafQuery::WhoCan { resource, level, class } => {
@@ -121,6 +166,9 @@ fn query(query: SafQuery) -> anyhow::Result<Query> {
         SafQuery::DryRun { command } => Query::DryRun { line: command.join(" ") },
         SafQuery::Lint => Query::Lint,
         SafQuery::Pending => Query::Pending,
+        SafQuery::Backup { .. } | SafQuery::Verify { .. } | SafQuery::Restore { .. } => {
+            bail!("the daemon is not asked for this")
+        }
     })
 }
 
