@@ -52,7 +52,7 @@ impl Saf {
     ///
     /// When it is not there, damaged, of a newer schema, or empty.
     pub async fn open(url: &str) -> Result<Self, SafError> {
-        let saf = Self::connect(url, "rw").await?;
+        let saf = Self::new(connect(url, "rw").await?, url);
         let users: i64 = sqlx::query("SELECT COUNT(*) FROM racf_users").fetch_one(&saf.pool).await?.try_get(0)?;
         if users == 0 {
             return Err(SafError::Empty);
@@ -75,7 +75,7 @@ impl Saf {
     ///
     /// When the database cannot be made.
     pub async fn initialise(url: &str, special: &Userid) -> Result<Vec<String>, SafError> {
-        let saf = Self::connect(url, "rwc").await?;
+        let saf = Self::new(connect(url, "rwc").await?, url);
         let users: i64 = sqlx::query("SELECT COUNT(*) FROM racf_users").fetch_one(&saf.pool).await?.try_get(0)?;
         if users > 0 {
             return Ok(Vec::new());
@@ -130,31 +130,8 @@ impl Saf {
         Ok(done)
     }
 
-    async fn connect(url: &str, mode: &str) -> Result<Self, SafError> {
-        install_default_drivers();
-        let open = |source| SafError::Open { url: url.to_owned(), source };
-        let address = if url.starts_with("sqlite:") { format!("{url}?mode={mode}") } else { url.to_owned() };
-        let pool = AnyPoolOptions::new().max_connections(4).connect(&address).await.map_err(open)?;
-        if url.starts_with("sqlite:") {
-            // Readers never wait for the writer.
-            sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.map_err(open)?;
-            sqlx::query("PRAGMA busy_timeout = 5000").execute(&pool).await.map_err(open)?;
-            let check = sqlx::query("PRAGMA quick_check").fetch_one(&pool).await.map_err(open)?;
-            let answer: String = check.try_get(0).map_err(open)?;
-            if answer != "ok" {
-                return Err(SafError::Damaged { what: "a whole file", value: answer });
-            }
-        }
-        MIGRATIONS.run(&pool).await.map_err(|source| SafError::Schema { url: url.to_owned(), source })?;
-        for class in CLASSES {
-            // A release may know classes that the one which made the database did not.
-            sqlx::query("INSERT INTO racf_classes (name) VALUES ($1) ON CONFLICT DO NOTHING")
-                .bind(class.name)
-                .execute(&pool)
-                .await
-                .map_err(open)?;
-        }
-        Ok(Self { pool, snapshot: ArcSwap::default(), commands: Mutex::default(), url: url.to_owned() })
+    fn new(pool: AnyPool, url: &str) -> Self {
+        Self { pool, snapshot: ArcSwap::default(), commands: Mutex::default(), url: url.to_owned() }
     }
 
     /// What decisions are made from now.
@@ -335,6 +312,34 @@ impl Saf {
         }
         Ok(next)
     }
+}
+
+/// Connects to a database and brings its schema up to date.
+pub(crate) async fn connect(url: &str, mode: &str) -> Result<AnyPool, SafError> {
+    install_default_drivers();
+    let open = |source| SafError::Open { url: url.to_owned(), source };
+    let address = if url.starts_with("sqlite:") { format!("{url}?mode={mode}") } else { url.to_owned() };
+    let pool = AnyPoolOptions::new().max_connections(4).connect(&address).await.map_err(open)?;
+    if url.starts_with("sqlite:") {
+        // Readers never wait for the writer.
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.map_err(open)?;
+        sqlx::query("PRAGMA busy_timeout = 5000").execute(&pool).await.map_err(open)?;
+        let check = sqlx::query("PRAGMA quick_check").fetch_one(&pool).await.map_err(open)?;
+        let answer: String = check.try_get(0).map_err(open)?;
+        if answer != "ok" {
+            return Err(SafError::Damaged { what: "a whole file", value: answer });
+        }
+    }
+    MIGRATIONS.run(&pool).await.map_err(|source| SafError::Schema { url: url.to_owned(), source })?;
+    for class in CLASSES {
+        // A release may know classes that the one which made the database did not.
+        sqlx::query("INSERT INTO racf_classes (name) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(class.name)
+            .execute(&pool)
+            .await
+            .map_err(open)?;
+    }
+    Ok(pool)
 }
 
 /// Hears of changes until the connection breaks or nobody needs it any more.

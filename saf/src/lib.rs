@@ -23,6 +23,7 @@ mod pattern;
 mod profile;
 mod raclist;
 mod snapshot;
+mod unload;
 
 pub use access::{Access, NotAccess, Userid};
 pub use backup::{Inspection, backup, restore, verify};
@@ -34,3 +35,4 @@ pub use explain::{Effect, Explanation, Grant, Holding};
 pub use lint::Finding;
 pub use profile::ProfileName;
 pub use snapshot::{Mapped, Snapshot};
+pub use unload::{Imported, Progress, Rejected, export, import};

@@ -1,5 +1,7 @@
 //! EBCDIC text, code page 1047, blank padded.
 
+use std::sync::LazyLock;
+
 /// EBCDIC blank.
 const BLANK: u8 = 0x40;
 /// EBCDIC substitute character, for what the code page has not.
@@ -16,6 +18,15 @@ const FROM_ASCII: [u8; 95] = [
     0x97, 0x98, 0x99, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xC0, 0x4F, 0xD0, 0xA1,
 ];
 
+/// The other way: what is not printable becomes `?`, zero a blank.
+static TO_ASCII: LazyLock<[char; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| {
+        let index = FROM_ASCII.iter().position(|ebcdic| usize::from(*ebcdic) == byte);
+        let printable = index.and_then(|index| char::from_u32(0x20 + u32::try_from(index).ok()?));
+        printable.unwrap_or(if byte == 0 { ' ' } else { '?' })
+    })
+});
+
 /// Text as `N` bytes of EBCDIC: cut or padded with blanks.
 #[must_use]
 pub fn encode<const N: usize>(text: &str) -> [u8; N] {
@@ -30,14 +41,8 @@ pub fn encode<const N: usize>(text: &str) -> [u8; N] {
 /// EBCDIC as text, without trailing blanks and zeros; what is not printable becomes `?`.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> String {
-    let text: String = bytes
-        .iter()
-        .map(|byte| match FROM_ASCII.iter().position(|ebcdic| ebcdic == byte) {
-            Some(index) => char::from_u32(0x20 + u32::try_from(index).unwrap_or(0)).unwrap_or('?'),
-            None if *byte == 0 => ' ',
-            None => '?',
-        })
-        .collect();
+    let table = &*TO_ASCII;
+    let text: String = bytes.iter().map(|byte| table.get(usize::from(*byte)).copied().unwrap_or('?')).collect();
     text.trim_end().to_owned()
 }
 

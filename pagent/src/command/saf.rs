@@ -1,14 +1,16 @@
 //! `pagent saf`: what administrators ask beyond RACF's commands.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ::saf::{self, Inspection};
-use anyhow::{anyhow, bail};
+use ::saf::{self, Inspection, Progress, Rejected};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Common, print_lines};
+use super::{Common, print_lines, print_stderr};
 use crate::client;
 use crate::control::Query;
 
@@ -72,6 +74,13 @@ enum SafQuery {
     Verify { file: Option<PathBuf> },
     /// Puts a copy in the place of the database, while no daemon runs
     Restore { file: PathBuf },
+    /// Imports an IRRDBU00 unload, of text or in EBCDIC; what is in the database already stays as it is
+    Import { file: PathBuf },
+    /// Writes the database as an IRRDBU00 unload of text
+    Export {
+        /// The file [default: standard output]
+        file: Option<PathBuf>,
+    },
 }
 
 /// Asks the daemon, or works on the database's file. Exit code 1: `explain` refused, `lint`, `pending` or `verify` found
@@ -95,6 +104,8 @@ pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> 
             }
             return inspected(&url, &wait(saf::restore(&url, &file))?, flags.json);
         }
+        SafQuery::Import { file } => return import(&url, &file),
+        SafQuery::Export { file } => return export(&url, file.as_deref()),
         query => self::query(query)?,
     };
     let answer = client::post(&configuration.socket, "/v1/saf", &query)?;
@@ -139,6 +150,49 @@ fn wait<T>(work: impl Future<Output = Result<T, saf::SafError>>) -> anyhow::Resu
     Ok(runtime.block_on(work)?)
 }
 
+/// Exit code 1: some records were rejected.
+fn import(url: &str, file: &Path) -> anyhow::Result<ExitCode> {
+    let terminal = std::io::stderr().is_terminal();
+    let mut reject = |record: Rejected| {
+        let Rejected { number, offset, kind, reason } = record;
+        print_stderr(format_args!("{}:{number}: record {kind} at byte {offset}: {reason}\n", file.display()));
+    };
+    let mut shown = 0;
+    let mut progress = |progress: Progress| {
+        let percent = progress.done * 100 / progress.all.max(1);
+        if terminal && percent > shown {
+            shown = percent;
+            print_stderr(format_args!("\r{percent} %\r"));
+        }
+    };
+    let done = wait(saf::import(url, file, &mut reject, &mut progress))?;
+    let mut lines: Vec<String> = done.records.iter().map(|(kind, count)| format!("{kind}: {count} imported")).collect();
+    lines
+        .extend(done.left_out.iter().map(|(kind, count)| format!("{kind}: {count} left out, they have no place here")));
+    if done.connected > 0 {
+        lines.push(format!(
+            "{} users are connected to their default groups now, which no 0205 record did",
+            done.connected
+        ));
+    }
+    lines.push(format!("{} records rejected", done.rejected));
+    lines.push("RACLISTed classes decide as before until SETROPTS RACLIST(…) REFRESH; `pagent saf pending` shows what would change".to_owned());
+    print_lines(&lines)?;
+    Ok(ExitCode::from(u8::from(done.rejected > 0)))
+}
+
+fn export(url: &str, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let records = match file {
+        None => wait(saf::export(url, std::io::stdout().lock()))?,
+        Some(path) => {
+            let file = File::create_new(path).with_context(|| format!("{} cannot be made", path.display()))?;
+            wait(saf::export(url, file))?
+        }
+    };
+    print_stderr(format_args!("{records} records\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn inspected(url: &str, inspection: &Inspection, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         print_lines(&[serde_json::to_string_pretty(inspection)?])?;
@@ -166,9 +220,7 @@ fn query(query: SafQuery) -> anyhow::Result<Query> {
         SafQuery::DryRun { command } => Query::DryRun { line: command.join(" ") },
         SafQuery::Lint => Query::Lint,
         SafQuery::Pending => Query::Pending,
-        SafQuery::Backup { .. } | SafQuery::Verify { .. } | SafQuery::Restore { .. } => {
-            bail!("the daemon is not asked for this")
-        }
+        _ => bail!("the daemon is not asked for this"),
     })
 }
 

@@ -4,6 +4,7 @@ mod commands;
 mod damage;
 mod engine;
 mod rows;
+mod unload;
 
 use std::future::Future;
 
