@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::{Common, finish, send_lines};
 
-/// Runs TSO commands: ADDUSER, ADDGROUP, CONNECT, RDEFINE, PERMIT, RLIST, SETROPTS.
+/// Runs RACF commands: ADDUSER, PERMIT, RLIST, SETROPTS and their like, in full or by their short forms.
 #[derive(Parser)]
 #[command(name = "tso", version)]
 struct Flags {
