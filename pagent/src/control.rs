@@ -210,10 +210,16 @@ async fn tso(
 ) -> Result<Json<CommandResult>, Denied> {
     // RACF commands decide by the issuer's attributes and the profiles they touch.
     let issuer = caller(&daemon, peer.0)?;
-    let result = daemon.saf.command(&issuer, &line).await;
-    let result = result.map_err(|error| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    info!(target: "audit", userid = %issuer, command = line, code = result.code, "RACF command");
-    Ok(Json(result))
+    // A caller who goes away does not stop it between the change and what follows from it.
+    let command = tokio::spawn(async move {
+        let result = daemon.saf.command(&issuer, &line).await?;
+        let line = ::saf::shown(&line);
+        info!(target: "audit", userid = %issuer, command = line, code = result.code, "RACF command");
+        Ok::<_, ::saf::SafError>(result)
+    });
+    let failed = |error: &dyn std::fmt::Display| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let result = command.await.map_err(|error| failed(&error))?;
+    Ok(Json(result.map_err(|error| failed(&error))?))
 }
 
 async fn console(
@@ -338,7 +344,8 @@ fn caller(daemon: &Daemon, peer: Peer) -> Result<Userid, Denied> {
         return Ok(userid);
     }
     warn!(target: "audit", %userid, %codes, "refused: no session");
-    denied(format!("ICH408I USER({userid:8}) LOGON/JOB INITIATION - REVOKED USER ACCESS ATTEMPT"))
+    let text = if codes.reason == 0 { "REVOKED USER ACCESS ATTEMPT" } else { "USER IS CONTAINED" };
+    denied(format!("ICH408I USER({userid:8}) LOGON/JOB INITIATION - {text}"))
 }
 
 /// Asks SAF. No decision (RC 4) is a refusal for everything this API offers.

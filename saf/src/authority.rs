@@ -23,6 +23,9 @@ impl Snapshot {
         if user.revocation.is_in_force(today) {
             return refused(0x1C, 0);
         }
+        if user.attributes.contained {
+            return refused(8, 0xCC);
+        }
         if let Some(group) = group {
             match user.connects.iter().find(|connect| connect.group == group) {
                 None => return refused(0x14, 0),
@@ -65,14 +68,13 @@ impl Snapshot {
         self.is_auditor(userid) || self.user(userid).is_some_and(scoped)
     }
 
-    /// Whether what `owner` owns is in the scope of a group in which the user has an attribute: owned by the group, by a
-    /// group that such a group owns, or by a user whom one of them owns.
+    /// Whether what `owner` owns is in the scope of a group in which the user has an attribute: owned by the group, or by a
+    /// group that such a group owns. What a user owns is in no scope.
     pub(crate) fn is_in_scope(&self, user: &User, owner: Userid, has: impl Fn(&Connect) -> bool) -> bool {
         let with = |group: Userid| {
-            user.connects.iter().any(|connect| connect.group == group && !connect.revocation.now && has(connect))
+            user.connects.iter().any(|connect| connect.group == group && !connect.is_revoked(None) && has(connect))
         };
-        let group_of_user = self.user(owner).map(|user| user.owner);
-        let mut group = group_of_user.unwrap_or(owner);
+        let mut group = owner;
         for _ in 0..MAX_DEPTH {
             let Some(found) = self.groups.get(&group) else { return false };
             if with(group) {
@@ -87,7 +89,7 @@ impl Snapshot {
     pub(crate) fn has_authority(&self, userid: Userid, group: Userid, at_least: Authority) -> bool {
         let owner = self.groups.get(&group).map(|group| group.owner);
         let connected = self.user(userid).is_some_and(|user| {
-            let live = user.connects.iter().filter(|connect| !connect.revocation.now);
+            let live = user.connects.iter().filter(|connect| !connect.is_revoked(None));
             live.into_iter().any(|connect| connect.group == group && connect.authority >= at_least)
         });
         connected

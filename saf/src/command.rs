@@ -140,6 +140,18 @@ pub(crate) async fn run(
     }
 }
 
+/// A command line as it is recorded: what is no part of it left out, passwords hidden.
+#[must_use]
+pub fn shown(line: &str) -> String {
+    match Words::read(line) {
+        Ok(words) => words.to_string(),
+        Err(_) => {
+            let verb: String = line.trim_start().chars().take_while(char::is_ascii_alphanumeric).take(8).collect();
+            format!("{verb} (not understood)")
+        }
+    }
+}
+
 async fn dispatch(session: &mut Session<'_>, line: &str) -> Result<(), Failure> {
     if line.len() > MAX_LINE {
         return fail(format!("IKJ56702I INVALID COMMAND, AT MOST {MAX_LINE} CHARACTERS ARE EXPECTED"));

@@ -2,7 +2,7 @@
 //!
 //! Statements are written in SQL that both SQLite and PostgreSQL take.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,10 +19,11 @@ use crate::access::Userid;
 use crate::class::CLASSES;
 use crate::command::{self, Changes, CommandResult};
 use crate::error::SafError;
-use crate::explain::{Effect, effects};
+use crate::explain::{Effect, differences, effects};
 use crate::generations::{self, CHANNEL, Generations};
 use crate::load;
-use crate::snapshot::{Class, Snapshot};
+use crate::pattern::Variables;
+use crate::snapshot::{Class, Snapshot, Switches};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -32,6 +33,8 @@ const BACKSTOPS: [(&str, &str); 4] =
 /// Classes a new installation activates, with generics and RACLISTed.
 const ACTIVE: [&str; 4] = ["SERVAUTH", "OPERCMDS", "FACILITY", "RDATALIB"];
 
+/// The advisory lock of PostgreSQL under which commands run.
+const COMMANDS: i64 = 0x5041_4745_4E54;
 /// How long a lost connection to PostgreSQL is left alone.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -148,16 +151,19 @@ impl Saf {
     /// When the database does not answer; nothing has changed then.
     pub async fn command(&self, issuer: &Userid, line: &str) -> Result<CommandResult, SafError> {
         let mut seen = self.commands.lock().await;
-        // Another daemon may have taken an authority away.
-        self.catch_up(&mut seen).await?;
         let mut change = self.pool.begin().await?;
+        if self.is_postgres() {
+            // One command at a time, whichever daemon runs it: until this one is done nobody takes an authority away.
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(COMMANDS).execute(&mut *change).await?;
+        }
+        self.catch_up(&mut seen).await?;
         let snapshot = self.snapshot();
         let mut outcome = command::run(&mut change, &snapshot, *issuer, line).await?;
         if outcome.result.code >= 8 {
             change.rollback().await?;
             change = self.pool.begin().await?;
         }
-        let line: String = line.chars().take(1000).collect();
+        let line = command::shown(line);
         if !snapshot.users.contains_key(issuer) {
             // Who is not defined to RACF leaves no mark in its database.
             return Ok(outcome.result);
@@ -227,16 +233,28 @@ impl Saf {
     /// When the database does not answer.
     pub async fn pending(&self) -> Result<Vec<(&'static str, Vec<String>)>, SafError> {
         let snapshot = self.snapshot();
-        let mut connection = self.pool.acquire().await?;
-        let mut pending = Vec::new();
+        let mut connection = self.begin().await?;
+        let (mut pending, mut global) = (Vec::new(), Vec::new());
         for (descriptor, class) in CLASSES.iter().zip(&snapshot.classes) {
             if class.switches.raclist {
                 let stored = load::raclist(&mut connection, descriptor, None).await?;
-                let lines = Snapshot::pending(&class.profiles, &stored);
+                let mut lines: Vec<String> =
+                    differences(&class.profiles, &stored).into_iter().map(|(_, line)| line).collect();
+                if descriptor.name == "RACFVARS" && class.switches.active {
+                    lines.extend(members(&snapshot.variables, &*load::variables(&mut connection).await?));
+                }
                 if !lines.is_empty() {
                     pending.push((descriptor.name, lines));
                 }
             }
+            if class.switches.global {
+                let stored = load::global(&mut connection, descriptor.name).await?;
+                let lines = differences(&class.global, &stored).into_iter();
+                global.extend(lines.map(|(_, line)| format!("{line} IN CLASS {}", descriptor.name)));
+            }
+        }
+        if !global.is_empty() {
+            pending.push(("GLOBAL", global));
         }
         Ok(pending)
     }
@@ -248,7 +266,8 @@ impl Saf {
     ///
     /// When the database does not answer.
     pub async fn dry_run(&self, issuer: Userid, line: &str) -> Result<(CommandResult, Vec<Effect>), SafError> {
-        let _one_at_a_time = self.commands.lock().await;
+        let mut seen = self.commands.lock().await;
+        self.catch_up(&mut seen).await?;
         let before = self.follow(&mut *self.begin().await?, Snapshot::clone(&self.snapshot()), &Changes::all()).await?;
         let mut change = self.pool.begin().await?;
         let outcome = command::run(&mut change, &self.snapshot(), issuer, line).await?;
@@ -301,8 +320,13 @@ impl Saf {
                 true => load::raclist(connection, descriptor, None).await?,
                 false => Arc::clone(&class.profiles),
             };
-            if refreshed && descriptor.name == "RACFVARS" {
-                next.variables = load::variables(connection).await?;
+            if descriptor.name == "RACFVARS" {
+                let counts = |switches: Switches| switches.active && switches.raclist;
+                match (counts(switches), refreshed || !counts(class.switches)) {
+                    (true, true) => next.variables = load::variables(connection).await?,
+                    (true, false) => {}
+                    (false, _) => next.variables = Arc::default(),
+                }
             }
             let global = match changes.everything || changes.global.contains(descriptor.name) {
                 true => load::global(connection, descriptor.name).await?,
@@ -314,6 +338,21 @@ impl Saf {
     }
 }
 
+/// How the values of RACF variables would change.
+fn members(now: &Variables, next: &Variables) -> Vec<String> {
+    let lines = |variables: &Variables| -> BTreeSet<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let line = |name: &[u8], values: &[Box<[u8]>]| {
+            let values: Vec<String> = values.iter().map(|value| text(value)).collect();
+            format!("&{}: {}", text(name), values.join(" "))
+        };
+        variables.iter().map(|(name, values)| line(name, values)).collect()
+    };
+    let (now, next) = (lines(now), lines(next));
+    let gone = now.difference(&next).map(|line| format!("- {line}"));
+    gone.chain(next.difference(&now).map(|line| format!("+ {line}"))).collect()
+}
+
 /// Connects to a database and brings its schema up to date.
 pub(crate) async fn connect(url: &str, mode: &str) -> Result<AnyPool, SafError> {
     install_default_drivers();
@@ -323,7 +362,6 @@ pub(crate) async fn connect(url: &str, mode: &str) -> Result<AnyPool, SafError> 
     if url.starts_with("sqlite:") {
         // Readers never wait for the writer.
         sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.map_err(open)?;
-        sqlx::query("PRAGMA busy_timeout = 5000").execute(&pool).await.map_err(open)?;
         let check = sqlx::query("PRAGMA quick_check").fetch_one(&pool).await.map_err(open)?;
         let answer: String = check.try_get(0).map_err(open)?;
         if answer != "ok" {

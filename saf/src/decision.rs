@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use chrono::NaiveDate;
+
 use crate::access::{Access, Userid};
 use crate::class::{ClassDescriptor, Raclist as Listing};
 use crate::pattern::Values;
@@ -31,6 +33,8 @@ pub struct Request<'a> {
     pub conditions: &'a [(&'a str, &'a str)],
     /// What a started task is beyond its user.
     pub started: Started,
+    /// The day for which connections with dates of REVOKE or RESUME count; today without one.
+    pub day: Option<NaiveDate>,
 }
 
 /// STDATA of a started task.
@@ -49,7 +53,17 @@ impl<'a> Request<'a> {
     /// AUTH for a user's resource, without conditions.
     #[must_use]
     pub fn new(userid: Userid, class: &'a str, resource: &'a str, intent: Access) -> Self {
-        Self { userid, group: None, class, resource, intent, fast: false, conditions: &[], started: Started::Ordinary }
+        Self {
+            userid,
+            group: None,
+            class,
+            resource,
+            intent,
+            fast: false,
+            conditions: &[],
+            started: Started::Ordinary,
+            day: None,
+        }
     }
 }
 
@@ -345,7 +359,7 @@ impl Snapshot {
         }
         let current = request.group.unwrap_or(user.default_group);
         let counts = |group: Userid| self.options.grplist || group == current;
-        let groups = user.connects.iter().filter(|connect| !connect.revocation.now && counts(connect.group));
+        let groups = user.connects.iter().filter(|connect| !connect.is_revoked(request.day) && counts(connect.group));
         let entries = groups.filter_map(|connect| profile.entry(connect.group)).chain(profile.entry(Userid::RACGRP));
         if let Some(entry) = entries.max_by_key(|entry| entry.access) {
             return (entry.access, Step::GroupEntry(entry));
@@ -365,7 +379,7 @@ impl Snapshot {
         let current = request.group.unwrap_or(user.default_group);
         let rank = |id: Userid| {
             let member = |connect: &crate::snapshot::Connect| {
-                connect.group == id && !connect.revocation.now && (self.options.grplist || id == current)
+                connect.group == id && !connect.is_revoked(request.day) && (self.options.grplist || id == current)
             };
             match id {
                 id if id == request.userid || id == Userid::RACUID => Some(2),

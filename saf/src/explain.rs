@@ -1,7 +1,6 @@
 //! Why a decision is what it is, what would change it, who has access, and what a user may.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -9,6 +8,7 @@ use crate::access::{Access, Userid};
 use crate::class::CLASSES;
 use crate::decision::{Request, Step, Verdict};
 use crate::pattern::Values;
+use crate::profile::ProfileName;
 use crate::raclist::{Found, Raclist};
 use crate::snapshot::Snapshot;
 
@@ -34,7 +34,7 @@ pub struct Explanation {
 /// What a user may with what a profile covers.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Grant {
-    /// The user; `*` for everybody else whom RACF knows, `(undefined)` for those whom it does not.
+    /// The user; `(undefined)` for those whom RACF does not know; of conditional entries also a group or `*`.
     pub userid: String,
     /// The level.
     pub access: Access,
@@ -70,43 +70,85 @@ pub struct Effect {
     pub after: Access,
 }
 
-/// Who gains or loses what between two snapshots. For a profile that only one of them has, the other's is the one that
-/// covers its name.
+/// Levels that are asked for, the highest first.
+const LEVELS: [Access; 4] = [Access::Alter, Access::Control, Access::Update, Access::Read];
+
+/// Who gains or loses what between two snapshots, asked with the names of all their profiles as resources. What a generic
+/// profile's own name does not show (a variable's values, an entry of the global access table) is not seen.
 pub(crate) fn effects(before: &Snapshot, after: &Snapshot) -> Vec<Effect> {
     let mut effects = Vec::new();
     let users: BTreeSet<Userid> = before.users.keys().chain(after.users.keys()).copied().collect();
+    let options = before.options != after.options || before.variables != after.variables;
     for (descriptor, (old, new)) in CLASSES.iter().zip(before.classes.iter().zip(&after.classes)) {
-        if !descriptor.resources || !new.switches.active {
+        if !descriptor.resources || !(old.switches.active || new.switches.active) {
             continue;
         }
-        let changed = Snapshot::pending(&old.profiles, &new.profiles);
-        let names: BTreeSet<String> =
-            old.profiles.iter().chain(new.profiles.iter()).map(|found| found.profile_name().to_string()).collect();
+        let everything = options || old.switches != new.switches;
+        let differing: BTreeSet<String> =
+            differences(&old.profiles, &new.profiles).into_iter().map(|(name, _)| name).collect();
+        let names: BTreeSet<ProfileName> =
+            old.profiles.iter().chain(new.profiles.iter()).map(|found| found.profile_name()).collect();
         for name in names {
-            let touched =
-                changed.iter().any(|line| line.get(2..).is_some_and(|line| line.starts_with(&format!("{name}:"))));
+            let touched = everything || differing.contains(&name.to_string());
             for userid in &users {
                 if !touched && before.user(*userid) == after.user(*userid) {
                     continue;
                 }
-                let held = |snapshot: &Snapshot, list: &Raclist| {
-                    let exact = list.iter().find(|found| found.profile_name().to_string() == name);
-                    let plain = name.trim_end_matches(" (G)").as_bytes();
-                    let covering = || list.covering(plain, true, Values::of(&snapshot.variables));
-                    let request = Request::new(*userid, descriptor.name, "", Access::Read);
-                    let user = snapshot.user(*userid)?;
-                    Some(snapshot.standard(exact.or_else(covering)?, &request, Some(user)).0)
+                let held = |snapshot: &Snapshot| {
+                    let permitted = |level: &Access| {
+                        snapshot.codes(&Request::new(*userid, descriptor.name, name.as_str(), *level)).saf == 0
+                    };
+                    // Who is no user any more asks for nothing.
+                    let level = LEVELS.into_iter().find(permitted).filter(|_| snapshot.user(*userid).is_some());
+                    level.unwrap_or(Access::None)
                 };
-                let of = |level: Option<Access>| level.unwrap_or(Access::None);
-                let (had, has) = (of(held(before, &old.profiles)), of(held(after, &new.profiles)));
+                let (had, has) = (held(before), held(after));
                 if had != has {
-                    let (userid, profile) = (*userid, name.clone());
-                    effects.push(Effect { userid, class: descriptor.name, profile, before: had, after: has });
+                    let profile = name.to_string();
+                    effects.push(Effect { userid: *userid, class: descriptor.name, profile, before: had, after: has });
                 }
             }
         }
     }
     effects
+}
+
+/// What a refresh would change for a class: profiles of `next` against those that decide now. Each profile's name, and a line
+/// for what is gone (`- `) or new (`+ `).
+pub(crate) fn differences(now: &Raclist, next: &Raclist) -> Vec<(String, String)> {
+    let lines = |list: &Raclist| {
+        let mut lines = BTreeSet::new();
+        for found in list.iter() {
+            let name = found.profile_name().to_string();
+            let warning = if found.warning() { " WARNING" } else { "" };
+            let notify = found.notify().map(|id| format!(" NOTIFY({id})")).unwrap_or_default();
+            let level = |level: Option<Access>| level.map_or("NONE", Access::name);
+            let audit: String = ["AUDIT", "GLOBALAUDIT"]
+                .iter()
+                .zip(found.audit())
+                .map(|(word, audit)| {
+                    format!(" {word}(SUCCESS({}) FAILURES({}))", level(audit.success), level(audit.failures))
+                })
+                .collect();
+            let whole = format!("{name}: UACC({}) OWNER({}){warning}{notify}{audit}", found.uacc(), found.owner());
+            lines.insert((name.clone(), whole));
+            for entry in found.access() {
+                lines.insert((name.clone(), format!("{name}: {} {}", entry.id, entry.access)));
+            }
+            for conditional in found.conditional() {
+                let (entry, class, condition) = (conditional.entry, &conditional.class, &conditional.name);
+                lines.insert((
+                    name.clone(),
+                    format!("{name}: {} {} WHEN({class}({condition}))", entry.id, entry.access),
+                ));
+            }
+        }
+        lines
+    };
+    let (now, next) = (lines(now), lines(next));
+    let gone = now.difference(&next).map(|(name, line)| (name.clone(), format!("- {line}")));
+    let new = next.difference(&now).map(|(name, line)| (name.clone(), format!("+ {line}")));
+    gone.chain(new).collect()
 }
 
 impl Snapshot {
@@ -199,7 +241,19 @@ impl Snapshot {
                     class.name
                 ),
             ],
-            (Step::GlobalTable, _) => vec![format!("RALTER GLOBAL {} DELMEM(…)", class.name)],
+            (Step::GlobalTable, _) => {
+                let refresh = format!("SETROPTS GLOBAL({}) REFRESH", class.name);
+                return vec![format!("RALTER GLOBAL {} DELMEM(…)", class.name), refresh];
+            }
+            (Step::Conditional(at), Some(found)) => {
+                let Some(entry) = found.conditional().get(at) else { return Vec::new() };
+                let what = format!("ID({}) DELETE WHEN({}({}))", entry.entry.id, entry.class, entry.name);
+                vec![permit(found, what)]
+            }
+            // Whom RACF does not know has no entry: UACC is for everybody.
+            (Step::Uacc(_), Some(found)) if verdict.codes.saf == 0 && self.user(user).is_none() => {
+                vec![format!("RALTER {} {} UACC(NONE)", class.name, found.profile_name().as_str())]
+            }
             (_, Some(found)) if verdict.codes.saf == 8 && self.user(user).is_none() => {
                 vec![format!("ADDUSER {user}"), permit(found, format!("ID({user}) ACCESS({intent})"))]
             }
@@ -228,30 +282,31 @@ impl Snapshot {
         names.map(|name| name.to_string()).collect()
     }
 
-    /// Who may use a resource at a level: every user that has it, and what everybody else has. Conditional entries are
-    /// among them with their condition.
+    /// Who may use a resource at a level: every user that has it, whoever has it under a condition (users, groups, `*`), and
+    /// those whom RACF does not know.
     #[must_use]
     pub fn who_can(&self, class: &str, resource: &str, intent: Access) -> Vec<Grant> {
         let mut users: Vec<Userid> = self.users.keys().copied().collect();
         users.sort_unstable();
         let mut grants = Vec::new();
+        let mut profile = None;
         for userid in users {
-            let request = Request::new(userid, class, resource, intent);
-            let verdict = self.check(&request);
+            let verdict = self.check(&Request::new(userid, class, resource, intent));
+            profile = profile.or(verdict.profile);
             if verdict.codes.saf == 0 {
-                let by = by(&verdict);
-                grants.push(Grant { userid: userid.to_string(), access: verdict.held, by });
+                grants.push(Grant { userid: userid.to_string(), access: verdict.held, by: by_step(verdict.step) });
             }
-            let conditional = verdict.profile.into_iter().flat_map(|found| found.conditional());
-            for entry in conditional.filter(|entry| entry.entry.id == userid && entry.entry.access >= intent) {
-                let by = format!("user entry WHEN({}({}))", entry.class, entry.name);
-                grants.push(Grant { userid: userid.to_string(), access: entry.entry.access, by });
-            }
+        }
+        let conditional = profile.into_iter().flat_map(|found| found.conditional());
+        for entry in conditional.filter(|entry| entry.entry.access >= intent) {
+            let by = format!("WHEN({}({}))", entry.class, entry.name);
+            grants.push(Grant { userid: entry.entry.id.to_string(), access: entry.entry.access, by });
         }
         // Nobody is defined by the name of what stands for groups.
         let verdict = self.check(&Request::new(Userid::RACGRP, class, resource, intent));
         if verdict.codes.saf == 0 {
-            grants.push(Grant { userid: "(undefined)".to_owned(), access: verdict.held, by: by(&verdict) });
+            let by = by_step(verdict.step);
+            grants.push(Grant { userid: "(undefined)".to_owned(), access: verdict.held, by });
         }
         grants
     }
@@ -282,37 +337,6 @@ impl Snapshot {
         }
         holdings
     }
-
-    /// What a refresh would change for a class: profiles of `next` against those that decide now, a line each.
-    #[must_use]
-    pub(crate) fn pending(now: &Raclist, next: &Raclist) -> Vec<String> {
-        let lines = |list: &Raclist| {
-            let mut lines = std::collections::BTreeMap::new();
-            for found in list.iter() {
-                let name = found.profile_name().to_string();
-                let warning = if found.warning() { " WARNING" } else { "" };
-                lines.insert(name.clone(), format!("{name}: UACC({}){warning}", found.uacc()));
-                for entry in found.access() {
-                    lines.insert(format!("{name} {}", entry.id), format!("{name}: {} {}", entry.id, entry.access));
-                }
-                for conditional in found.conditional() {
-                    let (entry, class, condition) = (conditional.entry, &conditional.class, &conditional.name);
-                    let mut line = format!("{name}: {} {}", entry.id, entry.access);
-                    let _ = write!(line, " WHEN({class}({condition}))");
-                    lines.insert(format!("{name} {} {class} {condition}", entry.id), line);
-                }
-            }
-            lines
-        };
-        let (now, next) = (lines(now), lines(next));
-        let gone = now.iter().filter(|(key, line)| next.get(*key) != Some(line)).map(|(_, line)| format!("- {line}"));
-        let new = next.iter().filter(|(key, line)| now.get(*key) != Some(line)).map(|(_, line)| format!("+ {line}"));
-        gone.chain(new).collect()
-    }
-}
-
-fn by(verdict: &Verdict<'_>) -> String {
-    by_step(verdict.step)
 }
 
 fn by_step(step: Step) -> String {

@@ -224,9 +224,8 @@ pub(crate) async fn raclist(
     let mut rows = bound(rows_of("id, access", "racf_access", "")).fetch(&mut *connection);
     let mut place = profiles.iter_mut().peekable();
     while let Some(row) = rows.try_next().await? {
-        if let Some(profile) = advance(&mut place, &row)? {
-            profile.access.push(Entry { id: row.id("id")?, access: row.access("access")? });
-        }
+        let entry = Entry { id: row.id("id")?, access: row.access("access")? };
+        advance(&mut place, &row)?.access.push(entry);
     }
     drop(rows);
     let text = rows_of(
@@ -237,30 +236,35 @@ pub(crate) async fn raclist(
     let mut rows = bound(text).fetch(connection);
     let mut place = profiles.iter_mut().peekable();
     while let Some(row) = rows.try_next().await? {
-        if let Some(profile) = advance(&mut place, &row)? {
-            profile.conditional.push(Conditional {
-                entry: Entry { id: row.id("id")?, access: row.access("access")? },
-                class: row.text("condition_class")?.into(),
-                name: row.text("condition_name")?.into(),
-            });
-        }
+        let conditional = Conditional {
+            entry: Entry { id: row.id("id")?, access: row.access("access")? },
+            class: row.text("condition_class")?.into(),
+            name: row.text("condition_name")?.into(),
+        };
+        advance(&mut place, &row)?.conditional.push(conditional);
     }
-    if u32::try_from(profiles.len()).is_err() {
-        return Err(SafError::Damaged { what: "a class of fewer than 2³² profiles", value: class.name.to_owned() });
+    let entries = profiles.iter().map(|profile| profile.access.len() + profile.conditional.len()).sum::<usize>();
+    let names = profiles.iter().map(|profile| profile.name.as_str().len()).sum::<usize>();
+    if u32::try_from(entries.max(names)).is_err() {
+        return Err(SafError::Damaged { what: "a class with fewer than 2³² entries", value: class.name.to_owned() });
     }
     Ok(Arc::new(Raclist::new(profiles)))
 }
 
-/// Goes on to the profile a row belongs to.
+/// Goes on to the profile a row belongs to. Without one rows come in another order than profiles: an entry that is lost would
+/// let in whom it keeps out.
 fn advance<'a, 'p>(
     place: &'a mut std::iter::Peekable<std::slice::IterMut<'p, Profile>>,
     row: &AnyRow,
-) -> Result<Option<&'a mut &'p mut Profile>, SafError> {
+) -> Result<&'a mut &'p mut Profile, SafError> {
     let name = ProfileName::stored(row.text("name")?, row.flag("generic")?);
     while place.peek().is_some_and(|profile| profile.name != name) {
         place.next();
     }
-    Ok(place.peek_mut())
+    place.peek_mut().ok_or_else(|| SafError::Damaged {
+        what: "an access list whose profile is there, in the database's own order of names",
+        value: name.to_string(),
+    })
 }
 
 /// A class's entries in the global access table, as profiles with a UACC.

@@ -11,7 +11,7 @@ use crate::class::ClassDescriptor;
 use crate::pattern;
 
 /// A general resource profile's name.
-#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Ord, PartialOrd, Serialize)]
 pub struct ProfileName {
     name: String,
     generic: bool,

@@ -58,12 +58,14 @@ pub(crate) const FAILURES: Auditing = Auditing { success: None, failures: Some(A
 #[derive(Debug, Default)]
 pub(crate) struct Raclist {
     names: Vec<u8>,
-    /// The generic ones, the most specific first, then the discrete ones.
+    /// The generic ones, the most specific first; then those that are generic without a generic character; then the discrete.
     records: Vec<Record>,
     entries: Vec<Entry>,
     conditional: Vec<Conditional>,
     /// Discrete profiles by name.
     discrete: HashTable<u32>,
+    /// Generic profiles without a generic character, by name.
+    qualified: HashTable<u32>,
     /// By what stands before the first generic character: the first of the generics that begin so.
     generic: HashTable<u32>,
     /// Whether generics have this much before their first generic character.
@@ -116,8 +118,10 @@ impl Raclist {
     /// Puts profiles into storage.
     pub(crate) fn new(mut profiles: Vec<Profile>) -> Self {
         profiles.sort_unstable_by(|a, b| {
-            let kind = b.name.is_generic().cmp(&a.name.is_generic());
-            kind.then_with(|| a.name.specificity(&b.name)).then_with(|| a.name.as_str().cmp(b.name.as_str()))
+            rank(&a.name)
+                .cmp(&rank(&b.name))
+                .then_with(|| a.name.specificity(&b.name))
+                .then_with(|| a.name.as_str().cmp(b.name.as_str()))
         });
         let mut list = Self {
             names: Vec::with_capacity(profiles.iter().map(|profile| profile.name.as_str().len()).sum()),
@@ -164,6 +168,8 @@ impl Raclist {
         let own = beginning(names, records, at);
         if !generic {
             self.discrete.insert_unique(hash(own), at, rehash);
+        } else if own.len() == profile.name.as_str().len() {
+            self.qualified.insert_unique(hash(own), at, rehash);
         } else if self.generic.find(hash(own), |first| beginning(names, records, *first) == own).is_none() {
             self.beginnings.insert(beginning_length);
             self.generic.insert_unique(hash(own), at, rehash);
@@ -185,7 +191,9 @@ impl Raclist {
             return None;
         }
         let whole = |index: &u32| beginning(&self.names, &self.records, *index) == resource;
-        if let Some(index) = self.discrete.find(hash_of(resource.len()), whole) {
+        let discrete = self.discrete.find(hash_of(resource.len()), whole);
+        let qualified = || self.qualified.find(hash_of(resource.len()), whole).filter(|_| generics);
+        if let Some(index) = discrete.or_else(qualified) {
             return self.found(*index);
         }
         let lengths = (0..=resource.len() + 1).rev().filter(|length| generics && self.beginnings.contains(*length));
@@ -196,7 +204,7 @@ impl Raclist {
             };
             let same = |index: &u32| begins_so(beginning(&self.names, &self.records, *index));
             let Some(first) = self.generic.find(hash_of(length), same) else { continue };
-            let all = (*first..).map_while(|index| self.found(index)).take_while(Found::is_generic);
+            let all = (*first..).map_while(|index| self.found(index));
             let found = all.take_while(|found| begins_so(found.beginning())).find(|found| {
                 let (name, resource) = match resource.get(length..) {
                     Some(tail) => (found.name().get(length..).unwrap_or_default(), tail),
@@ -218,11 +226,15 @@ impl Raclist {
         generics: bool,
         values: Values<'a>,
     ) -> impl Iterator<Item = Found<'a>> {
-        let discrete = self.iter().filter(move |found| !found.is_generic() && found.name() == resource);
-        let generic = self
-            .iter()
-            .filter(move |found| generics && found.is_generic() && pattern::matches(found.name(), resource, values));
-        discrete.chain(generic)
+        let whole = move |generic: bool| {
+            let same = move |found: &Found<'a>| found.is_generic() == generic && found.name() == resource;
+            self.iter().filter(same).filter(move |_| generics || !generic)
+        };
+        let generic = self.iter().filter(move |found| {
+            let matching = || pattern::matches(found.name(), resource, values);
+            generics && found.is_generic() && found.name() != resource && matching()
+        });
+        whole(false).chain(whole(true)).chain(generic)
     }
 
     /// Every profile: generics in their order, then discrete ones by name.
@@ -295,6 +307,16 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Where a profile stands: those with generic characters, those that are generic without one, discrete ones.
+fn rank(name: &ProfileName) -> u8 {
+    let wild = pattern::literal_prefix(name.as_str().as_bytes()) < name.as_str().len();
+    match (name.is_generic(), wild) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, _) => 2,
+    }
+}
+
 /// What of a profile's name stands before the first generic character; a discrete one's whole name.
 fn beginning<'a>(names: &'a [u8], records: &[Record], index: u32) -> &'a [u8] {
     let record = usize::try_from(index).ok().and_then(|index| records.get(index));
@@ -306,7 +328,7 @@ fn slice<T>(all: &[T], from: u32, count: u32) -> &[T] {
     all.get(from..from + count).unwrap_or_default()
 }
 
-/// A class has fewer than 2³² profiles, entries and bytes of names: [`crate::Saf`] refuses to load more.
+/// A class has fewer than 2³² profiles, entries and bytes of names: `load` refuses more.
 fn index(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
@@ -333,6 +355,10 @@ mod tests {
     use crate::pattern::Variables;
 
     fn raclist(names: &[&str]) -> Raclist {
+        Raclist::new(profiles(names))
+    }
+
+    fn profiles(names: &[&str]) -> Vec<Profile> {
         let class = class::find("XFACILIT").expect("a class");
         let profile = |name: &&str| Profile {
             name: ProfileName::parse(name, true, class).expect(name),
@@ -345,7 +371,7 @@ mod tests {
             access: Vec::new(),
             conditional: Vec::new(),
         };
-        Raclist::new(names.iter().map(profile).collect())
+        names.iter().map(profile).collect()
     }
 
     #[test]
@@ -398,14 +424,30 @@ mod tests {
     #[test]
     fn the_fully_qualified_generic_counts_after_the_discrete_and_only_with_generics() {
         let variables = Variables::new();
-        let list = raclist(&["A.B", "A.*"]);
-        let found = |resource: &str, generics| {
-            list.covering(resource.as_bytes(), generics, Values::of(&variables))
-                .map(|found| found.profile_name().to_string())
+        let mut profiles = profiles(&["A.*", "A.B.C.**", "A.B*", "**"]);
+        let qualified =
+            |generic| Profile { name: ProfileName::stored("A.B".to_owned(), generic), ..profiles[0].clone() };
+        let both = [qualified(true), qualified(false)];
+        profiles.push(both[0].clone());
+        let one = Raclist::new(profiles.clone());
+        profiles.push(both[1].clone());
+        let two = Raclist::new(profiles);
+        let found = |list: &Raclist, resource: &str, generics| {
+            let values = Values::of(&variables);
+            let found =
+                list.covering(resource.as_bytes(), generics, values).map(|found| found.profile_name().to_string());
+            let first = list.all_covering(resource.as_bytes(), generics, values).next();
+            assert_eq!(first.map(|found| found.profile_name().to_string()), found, "{resource}");
+            found
         };
-        assert_eq!(found("A.B", true).as_deref(), Some("A.B"));
-        assert_eq!(found("A.C", true).as_deref(), Some("A.* (G)"));
-        assert_eq!(found("A.C", false), None);
-        assert_eq!(found(&"A".repeat(300), true), None);
+        assert_eq!(found(&two, "A.B", true).as_deref(), Some("A.B"));
+        assert_eq!(found(&one, "A.B", true).as_deref(), Some("A.B (G)"));
+        assert_eq!(found(&one, "A.B", false), None);
+        assert_eq!(found(&one, "A.BX.C", true).as_deref(), Some("A.B* (G)"), "the profile between does not hide it");
+        assert_eq!(found(&one, "A.C", true).as_deref(), Some("A.* (G)"));
+        assert_eq!(
+            one.covering("A".repeat(300).as_bytes(), true, Values::of(&variables)).map(|found| found.uacc()),
+            None
+        );
     }
 }

@@ -214,6 +214,17 @@ impl Revocation {
     }
 }
 
+impl Connect {
+    /// Whether the user is no member any more; a day that is not said is today.
+    pub(crate) fn is_revoked(&self, day: Option<NaiveDate>) -> bool {
+        let Revocation { now, from, until } = self.revocation;
+        match (from, until) {
+            (None, None) => now,
+            _ => self.revocation.is_in_force(day.unwrap_or_else(|| chrono::Utc::now().date_naive())),
+        }
+    }
+}
+
 impl Snapshot {
     pub(crate) fn class(&self, name: &str) -> Option<(&'static ClassDescriptor, &Class)> {
         let at = class::CLASSES.iter().position(|class| class.name.eq_ignore_ascii_case(name))?;

@@ -107,7 +107,9 @@ fn a_uid_is_one_user_or_refused() -> anyhow::Result<()> {
     tso(&agent, &open)?;
     tso(&agent, &["SETROPTS RACLIST(SERVAUTH) REFRESH"])?;
     assert!(pasearch(&agent, ALICE)?.status.success(), "the OMVS segment says who it is");
-    tso(&agent, &[&format!("ADDUSER SECOND OMVS(UID({ALICE}))")])?;
+    let taken = agent.command("tso", &[&format!("ADDUSER SECOND OMVS(UID({ALICE}))")]).output()?;
+    assert!(said(&taken).contains("IRR52174I INCORRECT UID"), "{taken:?}");
+    tso(&agent, &[&format!("ADDUSER SECOND OMVS(UID({ALICE}) SHARED)")])?;
     assert!(said(&pasearch(&agent, ALICE)?).contains("SEVERAL USERS HAVE THE OMVS UID"));
     tso(&agent, &["DELUSER SECOND"])?;
     // A login name does not make somebody whose segment names another uid.

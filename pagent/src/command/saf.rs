@@ -287,7 +287,12 @@ fn text(query: &Query, answer: &Value) -> Vec<String> {
             let mut lines = Vec::new();
             for row in rows {
                 let class = element(row, 0).map(word).unwrap_or_default();
-                lines.push(format!("SETROPTS RACLIST({class}) REFRESH would change:"));
+                let refresh = if class == "GLOBAL" {
+                    "SETROPTS GLOBAL(…) REFRESH"
+                } else {
+                    &format!("SETROPTS RACLIST({class}) REFRESH")
+                };
+                lines.push(format!("{refresh} would change:"));
                 lines.extend(
                     element(row, 1)
                         .and_then(Value::as_array)

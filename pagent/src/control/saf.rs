@@ -50,7 +50,12 @@ async fn answer(daemon: &Daemon, asker: Userid, query: Query) -> Result<Json<Val
         Query::WhoCan { class, resource, access } => json!(snapshot.who_can(&class, &resource, level(&access)?)),
         Query::WhatCan { userid } => json!(snapshot.what_can(user(&userid)?)),
         Query::Explain { userid, class, resource, access } => {
-            json!(snapshot.explain(&Request::new(user(&userid)?, &class, &resource, level(&access)?)))
+            let mut explanation = snapshot.explain(&Request::new(user(&userid)?, &class, &resource, level(&access)?));
+            if !snapshot.is_auditor(asker) {
+                // Other profiles are nothing that everybody may list.
+                explanation.passed_over.clear();
+            }
+            json!(explanation)
         }
         Query::DryRun { line } => {
             let (result, effects) = daemon.saf.dry_run(asker, &line).await.map_err(failed)?;

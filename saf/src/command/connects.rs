@@ -108,6 +108,13 @@ pub(super) async fn alter(session: &mut Session<'_>, userid: Userid, keywords: &
         Some(name) => text::userid(name)?,
         None => default.unwrap_or(userid),
     };
+    let gives_join = text::authority(keywords)? == Some(Authority::Join);
+    let needed = if gives_join { Authority::Join } else { Authority::Connect };
+    if !session.snapshot.has_authority(session.issuer, group, needed) {
+        session
+            .remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY AUTHORITY OR UACC IN GROUP {group}, OPERAND IGNORED"));
+        return Ok(());
+    }
     let key = Row::default().with("userid", userid).with("group_name", group);
     match changes.update(session.connection, "racf_connects", &key).await? {
         0 => fail(format!("ICH21011I USER {userid} IS NOT CONNECTED TO GROUP {group}")),
@@ -117,7 +124,7 @@ pub(super) async fn alter(session: &mut Session<'_>, userid: Userid, keywords: &
 
 pub(super) async fn remove(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
     let names = text::userids(words, "USERID")?;
-    let keywords = words.keywords(1, &["GROUP", "OWNER"])?;
+    let keywords = words.keywords(1, &["GROUP"])?;
     let group = group(session, &keywords).await?;
     if !session.snapshot.has_authority(session.issuer, group, Authority::Connect) {
         return fail("ICH03001I INSUFFICIENT AUTHORITY TO ISSUE REMOVE");

@@ -42,19 +42,34 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
     let groups = text::userids(words, "GROUP NAME")?;
     let keywords = words.keywords(1, &ALTER)?;
     for name in groups {
-        let superior = governed(session, name, "ICH09002I", "ALTGROUP").await?;
+        let Some(group) = session.snapshot.groups.get(&name).copied() else {
+            return fail(format!("ICH09002I {name:8} NOT DEFINED TO RACF"));
+        };
+        // Whoever rules the superior group only may move the group, and has nothing to say in it.
+        let rules = group.owner == session.issuer || session.snapshot.is_special_for(session.issuer, name);
+        let (snapshot, issuer) = (session.snapshot, session.issuer);
+        let joins = |group| snapshot.has_authority(issuer, group, Authority::Join);
+        let mut superior = group.superior.unwrap_or(name);
         let mut row = Row::default();
+        if !rules && (!keywords.has("SUPGROUP") || keywords.pairs().any(|(keyword, _)| keyword != "SUPGROUP")) {
+            return fail("ICH09002I INSUFFICIENT AUTHORITY TO ISSUE ALTGROUP");
+        }
         if let Some(word) = keywords.value("SUPGROUP")? {
             let new = session.known_group(word).await?;
-            if !session.snapshot.has_authority(session.issuer, new, Authority::Join) {
+            if !joins(new) || !(rules || joins(superior)) {
                 return fail(format!("ICH09003I NOT AUTHORIZED TO MAKE {new} THE SUPERIOR GROUP"));
+            }
+            if group.owner == superior {
+                // A group that owned it as its superior does so no more.
+                row.set("owner", new);
             }
             if above(session, new).contains(&name) {
                 return fail(format!("ICH09004I {new} IS A SUBGROUP OF {name}"));
             }
             row.set("superior", new);
+            superior = new;
         }
-        if let Some(owner) = owner(session, &keywords, superior.unwrap_or(name)).await? {
+        if let Some(owner) = owner(session, &keywords, superior).await? {
             row.set("owner", owner);
         }
         set(&mut row, &keywords)?;
@@ -66,7 +81,7 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
 
 pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
     for name in text::userids(words, "GROUP NAME")? {
-        governed(session, name, "ICH05002I", "DELGROUP").await?;
+        governed(session, name).await?;
         for (table, column, what) in
             [("racf_connects", "group_name", "USERS"), ("racf_groups", "superior", "SUBGROUPS")]
         {
@@ -81,22 +96,21 @@ pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(
     Ok(())
 }
 
-/// The superior of a group the issuer governs.
-async fn governed(
-    session: &mut Session<'_>,
-    name: Userid,
-    code: &str,
-    command: &str,
-) -> Result<Option<Userid>, Failure> {
+/// Refuses who may not delete a group: for its owner and for whoever has JOIN in its superior.
+async fn governed(session: &mut Session<'_>, name: Userid) -> Result<(), Failure> {
     if !session.group_exists(name).await? {
-        return fail(format!("{code} {name:8} NOT DEFINED TO RACF"));
+        return fail(format!("ICH05002I {name:8} NOT DEFINED TO RACF"));
     }
-    let superior = session.snapshot.groups.get(&name).and_then(|group| group.superior);
+    let group = session.snapshot.groups.get(&name).copied();
     let joins = |group| session.snapshot.has_authority(session.issuer, group, Authority::Join);
-    if joins(name) || superior.is_some_and(joins) {
-        return Ok(superior);
+    let owns = group.is_some_and(|group| group.owner == session.issuer);
+    if owns
+        || session.snapshot.is_special_for(session.issuer, name)
+        || group.and_then(|group| group.superior).is_some_and(joins)
+    {
+        return Ok(());
     }
-    fail(format!("{code} INSUFFICIENT AUTHORITY TO ISSUE {command}"))
+    fail("ICH05002I INSUFFICIENT AUTHORITY TO ISSUE DELGROUP")
 }
 
 /// A group and those it stands below.

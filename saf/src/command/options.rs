@@ -1,10 +1,13 @@
 //! SETROPTS.
 
+use std::collections::HashMap;
+
 use super::parse::{Keywords, Words};
 use super::row::Row;
 use super::{Failure, Session, fail, text};
 use crate::class::{CLASSES, ClassDescriptor, Raclist};
-use crate::snapshot::{LogOptions, Switches};
+use crate::load;
+use crate::snapshot::{LogOptions, Options, Switches};
 
 const KEYWORDS: [&str; 28] = [
     "CLASSACT",
@@ -46,6 +49,8 @@ const SWITCHES: [(&str, &str, &str); 7] = [
     ("AUDIT", "NOAUDIT", "audit"),
     ("STATISTICS", "NOSTATISTICS", "statistics"),
 ];
+/// What REFRESH goes with.
+const REFRESHED: [&str; 3] = ["RACLIST", "GLOBAL", "GENERIC"];
 const OPTIONS: [(&str, &str, &str); 5] = [
     ("GRPLIST", "NOGRPLIST", "GRPLIST"),
     ("ADDCREATOR", "NOADDCREATOR", "ADDCREATOR"),
@@ -75,13 +80,15 @@ pub(super) async fn setropts(session: &mut Session<'_>, words: &Words) -> Result
     if keywords.pairs().next().is_none() {
         return fail("IKJ56701I MISSING SETROPTS OPERAND+");
     }
-    if keywords.has("REFRESH") {
+    let refreshes = keywords.has("REFRESH");
+    if refreshes {
         refresh(session, &keywords)?;
-    } else {
-        switch(session, &keywords).await?;
     }
+    switch(session, &keywords, refreshes).await?;
     if keywords.has("LIST") {
-        list(session);
+        let options = load::options(session.connection).await?;
+        let switches = load::switches(session.connection).await?;
+        list(session, options, &switches);
     }
     if keywords.pairs().any(|(keyword, _)| keyword != "LIST") {
         session.say("ICH14063I SETROPTS command complete.");
@@ -114,9 +121,18 @@ fn refresh(session: &mut Session<'_>, keywords: &Keywords) -> Result<(), Failure
     Ok(())
 }
 
-async fn switch(session: &mut Session<'_>, keywords: &Keywords) -> Result<(), Failure> {
+/// Switches on and off. With REFRESH the classes of RACLIST, GLOBAL and GENERIC are those to be refreshed.
+async fn switch(session: &mut Session<'_>, keywords: &Keywords, refreshes: bool) -> Result<(), Failure> {
+    let says_more =
+        |keyword: &str| !(["LIST", "REFRESH"].contains(&keyword) || refreshes && REFRESHED.contains(&keyword));
+    if !keywords.pairs().any(|(keyword, _)| says_more(keyword)) {
+        return Ok(());
+    }
     for (keyword, opposite, column) in SWITCHES {
         for (word, on) in [(keyword, true), (opposite, false)] {
+            if !says_more(word) {
+                continue;
+            }
             for class in classes(keywords, word)? {
                 set(session, keywords, class, column, on).await?;
             }
@@ -191,14 +207,13 @@ fn named(names: &[&str], keyword: &str) -> Result<Vec<&'static ClassDescriptor>,
     names.iter().map(|name| text::class_named(name)).collect()
 }
 
-fn list(session: &mut Session<'_>) {
+fn list(session: &mut Session<'_>, options: Options, switches: &HashMap<String, Switches>) {
     let snapshot = session.snapshot;
+    let of = |class: &ClassDescriptor| switches.get(class.name).copied().unwrap_or_default();
     let classes = |wanted: &dyn Fn(Switches) -> bool| {
-        let names: Vec<&str> =
-            CLASSES.iter().filter(|class| wanted(snapshot.switches(class))).map(|class| class.name).collect();
+        let names: Vec<&str> = CLASSES.iter().filter(|class| wanted(of(class))).map(|class| class.name).collect();
         if names.is_empty() { vec!["NONE"] } else { names }
     };
-    let options = snapshot.options;
     let no = |on: bool, name: &str| if on { name.to_owned() } else { format!("NO{name}") };
     session.say(format!(
         "ATTRIBUTES = NOINITSTATS {} {} {}",

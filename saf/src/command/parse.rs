@@ -1,5 +1,7 @@
 //! TSO command lines: a verb, operands by position, keywords with values in parentheses, in any case.
 
+use std::fmt;
+
 use super::{Failure, fail};
 
 /// How deep parentheses may stand in one another: no command of RACF has more than three.
@@ -28,6 +30,9 @@ pub(crate) struct Keywords(Vec<(&'static str, Option<Vec<Operand>>)>);
 impl Words {
     /// Takes a line apart. What stands in quotes keeps its blanks and its case.
     pub(crate) fn read(line: &str) -> Result<Self, Failure> {
+        if line.chars().any(|character| character.is_control() && character != '\t') {
+            return fail("IKJ56702I INVALID COMMAND, CONTROL CHARACTERS ARE NOT EXPECTED");
+        }
         let mut rest = line;
         let mut operands = list(&mut rest, "", 0)?;
         if operands.first().is_none_or(|verb| verb.word.is_empty() || verb.values.is_some()) {
@@ -64,6 +69,34 @@ impl Words {
     /// The keywords after `skip` positional operands; any unique beginning of a keyword will do.
     pub(crate) fn keywords(&self, skip: usize, known: &[&'static str]) -> Result<Keywords, Failure> {
         Keywords::read(self.operands.get(skip..).unwrap_or_default(), known)
+    }
+}
+
+/// As it is recorded: single blanks, and no passwords.
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.verb)?;
+        self.operands.iter().try_for_each(|operand| write!(f, " {operand}"))
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_ascii_graphic() && !"'(),".contains(c);
+        match self.word.chars().all(plain) {
+            true => f.write_str(&self.word)?,
+            false => write!(f, "'{}'", self.word.replace('\'', "''"))?,
+        }
+        let Some(values) = &self.values else { return Ok(()) };
+        let secret = ["PA", "PH"].iter().any(|begins| self.word.to_ascii_uppercase().starts_with(begins));
+        if secret {
+            return f.write_str("(***)");
+        }
+        f.write_str("(")?;
+        for (number, value) in values.iter().enumerate() {
+            write!(f, "{}{value}", if number == 0 { "" } else { " " })?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -222,6 +255,18 @@ mod tests {
         let global = Words::read("RDEF GLOBAL SERVAUTH ADDMEM('EZB.**'/READ)").expect("a command");
         let keywords = global.keywords(2, &["ADDMEM"]).expect("keywords");
         assert_eq!(keywords.list("ADDMEM"), Some(vec!["EZB.**/READ"]));
+    }
+
+    #[test]
+    fn what_is_recorded_has_no_passwords_and_no_padding() {
+        let shown = crate::command::shown;
+        let line = format!("PERMIT {} EZB.** CLASS(SERVAUTH)   ID(A,B)", " ".repeat(1000));
+        assert_eq!(shown(&line), "PERMIT EZB.** CLASS(SERVAUTH) ID(A B)");
+        assert_eq!(
+            shown("ALU A PASSWORD(secret) phrase('my secret') NAME('A (B)''S')"),
+            "ALU A PASSWORD(***) phrase(***) NAME('A (B)''S')"
+        );
+        assert_eq!(shown("alu a pass(secret"), "alu (not understood)");
     }
 
     #[test]

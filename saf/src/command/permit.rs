@@ -14,7 +14,7 @@ const KEYWORDS: [&str; 10] =
 const CONDITIONS: [&str; 8] =
     ["PROGRAM", "TERMINAL", "JESINPUT", "CONSOLE", "APPCPORT", "SYSID", "SERVAUTH", "CRITERIA"];
 /// Classes in which an access list means nothing.
-const WITHOUT_LISTS: [&str; 2] = ["RACFVARS", "STARTED"];
+const WITHOUT_LISTS: [&str; 3] = ["GLOBAL", "RACFVARS", "STARTED"];
 
 pub(super) async fn permit(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
     let entity = words.positional(0, "ENTITY NAME")?.join(" ");
@@ -116,6 +116,10 @@ fn conditions(keywords: &Keywords) -> Result<Vec<(&'static str, String)>, Failur
         }
         if class == "CRITERIA" {
             return fail("IKJ56702I INVALID WHEN, CRITERIA\nNOTHING OF THIS SYSTEM TELLS CRITERIA");
+        }
+        let plain = |name: &&str| (1..=246).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        if let Some(name) = names.iter().find(|name| !plain(name)) {
+            return fail(format!("IKJ56702I INVALID {class}, {name}"));
         }
         conditions.extend(names.iter().map(|name| (class, name.to_ascii_uppercase())));
     }

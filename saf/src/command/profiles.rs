@@ -12,6 +12,7 @@ use crate::access::{Access, Userid};
 use crate::class::ClassDescriptor;
 use crate::decision::Request;
 use crate::load::{self, Columns as _};
+use crate::pattern;
 use crate::profile::{BadName, ProfileName};
 use crate::raclist::{Found, Raclist};
 
@@ -178,7 +179,13 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
         if stored.may_administer(session, class) {
             set(session, &mut row, &keywords).await?;
             members(session, class, &name, &keywords).await?;
-        } else if !(auditor && keywords.has("GLOBALAUDIT")) {
+        } else if auditor && keywords.has("GLOBALAUDIT") {
+            let others: Vec<&str> =
+                keywords.pairs().map(|(name, _)| name).filter(|name| *name != "GLOBALAUDIT").collect();
+            for other in others {
+                session.remark(format!("ICH11112I NOT AUTHORIZED TO SPECIFY {other}, OPERAND IGNORED"));
+            }
+        } else {
             return fail(format!("ICH11103I NOT AUTHORIZED TO ALTER {}.", name.as_str()));
         }
         if let Some(audit) = auditing(&keywords, "GLOBALAUDIT")? {
@@ -271,6 +278,10 @@ async fn set(session: &mut Session<'_>, row: &mut Row, keywords: &Keywords) -> R
 /// STDATA: what a started task runs as.
 async fn task(session: &mut Session<'_>, row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
     const SEGMENT: [&str; 7] = ["USER", "GROUP", "TRUSTED", "PRIVILEGED", "TRACE", "NOUSER", "NOGROUP"];
+    if (keywords.has("STDATA") || keywords.has("NOSTDATA")) && !session.is_special() {
+        session.remark("ICH21005I NOT AUTHORIZED TO SPECIFY STDATA, OPERAND IGNORED");
+        return Ok(());
+    }
     if keywords.has("NOSTDATA") {
         row.set("task_user", Value::Text(None));
         row.set("task_group", Value::Text(None));
@@ -336,6 +347,9 @@ async fn members(
     if !lists && (keywords.has("ADDMEM") || keywords.has("DELMEM")) {
         return fail(format!("IKJ56712I INVALID KEYWORD, ADDMEM\nPROFILES OF CLASS {} HAVE NO MEMBERS", class.name));
     }
+    if class.name == "GLOBAL" && (keywords.has("ADDMEM") || keywords.has("DELMEM")) && !session.is_special() {
+        return fail("ICH11103I THE GLOBAL ACCESS TABLE IS FOR USERS WITH SPECIAL");
+    }
     let key = key(class, name);
     for word in keywords.list("DELMEM").unwrap_or_default() {
         let member = word.rsplit_once('/').map_or(word, |(member, _)| member).to_ascii_uppercase();
@@ -355,13 +369,28 @@ async fn members(
                 };
                 (pattern.as_str().to_owned(), Some(text::access(level, "ACCESS LEVEL")?))
             }
-            _ => (word.to_ascii_uppercase(), None),
+            _ => {
+                let value = word.to_ascii_uppercase();
+                let plain = |byte: u8| pattern::names_variable(byte) || b".-".contains(&byte);
+                if !(1..=39).contains(&value.len()) || !value.bytes().all(plain) {
+                    return fail(format!(
+                        "IKJ56702I INVALID MEMBER, {word}\n1 TO 39 CHARACTERS A-Z 0-9 @ # $ . - ARE EXPECTED"
+                    ));
+                }
+                (value, None)
+            }
         };
         let rows = key.select(session.connection, "racf_members", "position").await?;
-        let last = rows.last().map(|row| row.number("position")).transpose()?.unwrap_or_default();
+        let mut position = rows.last().map(|row| row.number("position")).transpose()?.unwrap_or_default() + 1;
+        for row in &rows {
+            // The order of a variable's values counts: one that is there stays where it is.
+            if row.text("member")? == member {
+                position = row.number("position")?;
+            }
+        }
         let entry = key.clone().with("member", member);
         entry.delete(session.connection, "racf_members").await?;
-        let entry = entry.with("position", last + 1).with("access", access);
+        let entry = entry.with("position", position).with("access", access);
         entry.insert(session.connection, "racf_members").await?;
     }
     Ok(())

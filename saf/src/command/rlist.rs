@@ -5,69 +5,72 @@ use super::profiles::{self, Stored};
 use super::{Failure, Session, fail, text};
 use crate::access::Access;
 use crate::class::ClassDescriptor;
+use crate::decision::Request;
 use crate::load::{self, Columns as _};
-use crate::pattern::{Values, Variables};
-use crate::profile::ProfileName;
+use crate::pattern::Values;
+use crate::raclist::{Found, Raclist};
 
 const KEYWORDS: [&str; 8] = ["ALL", "AUTHUSER", "GENERIC", "NOGENERIC", "STDATA", "NORACF", "HISTORY", "STATISTICS"];
+
+/// Profiles that one command lists by name.
+const MAX_NAMES: usize = 100;
 
 pub(super) async fn rlist(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
     let class = text::class_first(words)?;
     let names = words.positional(1, "ENTITY NAME")?;
     let keywords = words.keywords(2, &KEYWORDS)?;
+    if names.len() > MAX_NAMES {
+        return fail(format!("IKJ56702I INVALID ENTITY NAME, AT MOST {MAX_NAMES} ARE EXPECTED"));
+    }
+    let list = load::raclist(session.connection, class, None).await?;
     for text in &names {
-        let found = which(session, class, text, &keywords).await?;
+        let found = which(session, class, &list, text, &keywords)?;
         let shown = if class.as_is { text.clone() } else { text.to_ascii_uppercase() };
         if found.is_empty() {
             return fail(format!("ICH13003I {shown} NOT FOUND"));
         }
-        let mut listed = 0;
-        for name in found {
-            let Some(stored) = profiles::find(session, class, &name).await? else { continue };
-            if may_list(session, class, &stored) {
-                listed += 1;
+        let visible: Vec<Found<'_>> = found.into_iter().filter(|found| may_list(session, class, *found)).collect();
+        if visible.is_empty() {
+            return fail(format!("ICH13002I NOT AUTHORIZED TO LIST {shown}"));
+        }
+        for found in visible {
+            if let Some(stored) = profiles::find(session, class, &found.profile_name()).await? {
                 describe(session, class, &stored, &keywords).await?;
             }
-        }
-        if listed == 0 {
-            return fail(format!("ICH13002I NOT AUTHORIZED TO LIST {shown}"));
         }
     }
     Ok(())
 }
 
 /// All profiles for `*`, else the one of this name, else the most specific one that covers it.
-async fn which(
-    session: &mut Session<'_>,
+fn which<'l>(
+    session: &Session<'_>,
     class: &ClassDescriptor,
+    list: &'l Raclist,
     text: &str,
     keywords: &Keywords,
-) -> Result<Vec<ProfileName>, Failure> {
-    if text != "*" {
-        let exact = profiles::name(session, class, text)?;
-        let generic = ProfileName::stored(exact.as_str().to_owned(), true);
-        for name in [exact, generic] {
-            let wanted = !keywords.has(if name.is_generic() { "NOGENERIC" } else { "GENERIC" });
-            if wanted && profiles::find(session, class, &name).await?.is_some() {
-                return Ok(vec![name]);
-            }
-        }
-    }
-    let list = load::raclist(session.connection, class, None).await?;
+) -> Result<Vec<Found<'l>>, Failure> {
+    let wanted = |found: &Found<'_>| !keywords.has(if found.is_generic() { "NOGENERIC" } else { "GENERIC" });
     if text == "*" {
-        let wanted = |generic: bool| !keywords.has(if generic { "NOGENERIC" } else { "GENERIC" });
-        return Ok(list.iter().filter(|found| wanted(found.is_generic())).map(|found| found.profile_name()).collect());
+        return Ok(list.iter().filter(wanted).collect());
     }
-    let resource = if class.as_is { text.to_owned() } else { text.to_ascii_uppercase() };
-    let none = Variables::new();
-    let covering = list.covering(resource.as_bytes(), !keywords.has("NOGENERIC"), Values::of(&none));
-    Ok(covering.map(|found| found.profile_name()).into_iter().collect())
+    let name = profiles::name(session, class, text)?;
+    let mut same: Vec<Found<'_>> =
+        list.iter().filter(|found| found.name() == name.as_str().as_bytes()).filter(wanted).collect();
+    same.sort_by_key(Found::is_generic);
+    if let Some(exact) = same.into_iter().next() {
+        return Ok(vec![exact]);
+    }
+    let values = Values::of(&session.snapshot.variables);
+    let covering = list.covering(name.as_str().as_bytes(), !keywords.has("NOGENERIC"), values);
+    Ok(covering.into_iter().filter(wanted).collect())
 }
 
-fn may_list(session: &Session<'_>, class: &ClassDescriptor, stored: &Stored) -> bool {
-    stored.owner == session.issuer
-        || session.snapshot.is_auditor_for(session.issuer, stored.owner)
-        || stored.held(session, class) >= Access::Read
+fn may_list(session: &Session<'_>, class: &ClassDescriptor, found: Found<'_>) -> bool {
+    let request = Request::new(session.issuer, class.name, "", Access::Read);
+    found.owner() == session.issuer
+        || session.snapshot.is_auditor_for(session.issuer, found.owner())
+        || session.snapshot.standard(found, &request, session.me()).0 >= Access::Read
 }
 
 async fn describe(
@@ -106,7 +109,13 @@ async fn describe(
             history(session, row)?;
         }
         if keywords.has("ALL") || keywords.has("AUTHUSER") {
-            lists(session, stored);
+            // READ shows the profile; who else has access is for those who rule it or audit.
+            let audits = session.snapshot.is_auditor_for(session.issuer, stored.owner);
+            if audits || stored.may_administer(session, class) || stored.held(session, class) == Access::Alter {
+                lists(session, stored);
+            } else {
+                session.remark(format!("ICH13004I NOT AUTHORIZED TO LIST THE ACCESS LIST OF {}", stored.name.as_str()));
+            }
         }
     }
     if class.name == "STARTED" && (keywords.has("STDATA") || keywords.has("ALL")) {

@@ -7,8 +7,9 @@ use crate::class::ClassDescriptor;
 use crate::decision::Request;
 use crate::load;
 use crate::pattern::{self, Values, Variables};
+use crate::profile::ProfileName;
 
-const KEYWORDS: [&str; 14] = [
+const KEYWORDS: [&str; 13] = [
     "CLASS",
     "MASK",
     "NOMASK",
@@ -22,7 +23,6 @@ const KEYWORDS: [&str; 14] = [
     "ALL",
     "WARNING",
     "UID",
-    "GID",
 ];
 
 pub(super) async fn search(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
@@ -32,14 +32,14 @@ pub(super) async fn search(session: &mut Session<'_>, words: &Words) -> Result<(
             "IKJ56701I MISSING CLASS NAME+\nTHERE ARE NO DATA SET PROFILES HERE, WHICH SEARCH LOOKS FOR WITHOUT A CLASS",
         );
     };
+    let filter = keywords.value("FILTER")?.map(filter).transpose()?;
     let names = match class.to_ascii_uppercase().as_str() {
         "USER" => users(session, &keywords)?,
         "GROUP" => groups(session),
         _ => profiles(session, text::class_named(class)?, &keywords).await?,
     };
     let chosen: Vec<(String, bool)> =
-        names.into_iter().filter(|(name, _)| is_chosen(name, &keywords).unwrap_or(true)).collect();
-    is_chosen("", &keywords)?;
+        names.into_iter().filter(|(name, _)| is_chosen(name, &keywords, filter.as_ref())).collect();
     if chosen.is_empty() {
         return fail("ICH31005I NO ENTRIES MEET SEARCH CRITERIA");
     }
@@ -54,24 +54,34 @@ pub(super) async fn search(session: &mut Session<'_>, words: &Words) -> Result<(
     Ok(())
 }
 
-/// MASK(begins,contains) and FILTER(pattern).
-fn is_chosen(name: &str, keywords: &Keywords) -> Result<bool, Failure> {
-    if let Some(filter) = keywords.value("FILTER")? {
-        if keywords.has("MASK") {
-            return fail("IKJ56712I INVALID KEYWORD, FILTER\nIT CANNOT BE GIVEN TOGETHER WITH MASK");
-        }
-        let none = Variables::new();
-        return Ok(pattern::matches(filter.to_ascii_uppercase().as_bytes(), name.as_bytes(), Values::of(&none)));
+/// A pattern with the rules of a generic profile name, whose matching takes no time.
+fn filter(word: &str) -> Result<ProfileName, Failure> {
+    let class = text::class_named("XFACILIT")?;
+    match ProfileName::parse(word, true, class) {
+        Ok(name) => Ok(name),
+        Err(_) => fail(format!(
+            "IKJ56702I INVALID FILTER, {word}\nA NAME WITH %, * AT A QUALIFIER'S END AND ** ONCE IS EXPECTED"
+        )),
     }
+}
+
+/// MASK(begins,contains) and FILTER(pattern).
+fn is_chosen(name: &str, keywords: &Keywords, filter: Option<&ProfileName>) -> bool {
+    let none = Variables::new();
+    let matching = |filter: &ProfileName| match filter.is_generic() {
+        true => pattern::matches(filter.as_str().as_bytes(), name.as_bytes(), Values::of(&none)),
+        false => filter.as_str() == name,
+    };
     let upper = |word: &&str| word.to_ascii_uppercase();
     let mask: Vec<String> = keywords.list("MASK").unwrap_or_default().iter().map(upper).collect();
-    Ok(match mask.as_slice() {
+    let masked = match mask.as_slice() {
         [] => true,
         [begins] => name.starts_with(begins),
         [begins, contains, ..] => {
             name.strip_prefix(begins.trim_matches('*')).is_some_and(|rest| rest.contains(contains))
         }
-    })
+    };
+    masked && filter.is_none_or(matching)
 }
 
 fn users(session: &Session<'_>, keywords: &Keywords) -> Result<Vec<(String, bool)>, Failure> {
@@ -106,6 +116,9 @@ async fn profiles(
     let list = load::raclist(session.connection, class, None).await?;
     let other = keywords.value("USER")?.map(text::userid).transpose()?;
     let wanted = |generic: bool| !keywords.has(if generic { "NOGENERIC" } else { "GENERIC" });
+    if other.is_some_and(|other| other != session.issuer) && !session.snapshot.is_auditor(session.issuer) {
+        return fail("ICH31018I NOT AUTHORIZED TO SEARCH FOR ANOTHER USER'S PROFILES");
+    }
     if let Some(other) = other.filter(|other| session.snapshot.user(*other).is_none()) {
         return fail(format!("ICH31017I USER {other} NOT DEFINED TO RACF"));
     }

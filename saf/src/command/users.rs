@@ -6,6 +6,7 @@ use super::parse::{Keywords, Words};
 use super::row::Row;
 use super::{Failure, Session, connects, fail, text};
 use crate::access::{Access, Userid};
+use crate::decision::Request;
 use crate::load::Columns as _;
 use crate::snapshot::{Authority, User};
 
@@ -20,7 +21,7 @@ const SWITCHES: [(&str, &str, &str); 6] = [
 ];
 /// What Linux does in RACF's place.
 const PASSWORDS: [&str; 6] = ["PASSWORD", "NOPASSWORD", "PHRASE", "NOPHRASE", "OIDCARD", "NOOIDCARD"];
-const SEGMENT: [&str; 6] = ["UID", "HOME", "PROGRAM", "NOUID", "NOHOME", "NOPROGRAM"];
+const SEGMENT: [&str; 7] = ["UID", "HOME", "PROGRAM", "NOUID", "NOHOME", "NOPROGRAM", "SHARED"];
 /// Users that may be contained at once (z/OS 3.2).
 const MAX_CONTAINED: usize = 100;
 
@@ -118,7 +119,7 @@ pub(super) async fn add(session: &mut Session<'_>, words: &Words) -> Result<(), 
             .with("default_group", group)
             .with("created", Utc::now().to_rfc3339());
         set(session, &mut row, &keywords, None)?;
-        segment(&mut row, &keywords)?;
+        segment(session, &mut row, userid, &keywords).await?;
         row.insert(session.connection, "racf_users").await?;
         clauth(session, userid, &keywords).await?;
         let authority = text::authority(&keywords)?.unwrap_or(Authority::Use);
@@ -144,8 +145,10 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
         let Some(user) = session.snapshot.user(userid) else {
             return fail(format!("ICH21002I {userid:8} NOT DEFINED TO RACF"));
         };
-        let governs = governs(session, userid, user);
-        if !governs && userid != session.issuer {
+        let governs = governs(session, user);
+        let audits = session.me().is_some_and(|user| user.attributes.auditor);
+        let only_audit = keywords.pairs().all(|(name, _)| ["UAUDIT", "NOUAUDIT"].contains(&name));
+        if !governs && userid != session.issuer && !(audits && only_audit) {
             return fail(format!("ICH21005I NOT AUTHORIZED TO ALTER {userid}"));
         }
         let mut row = Row::default();
@@ -153,7 +156,7 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
             if let Some(name) = keywords.value("OWNER")? {
                 row.set("owner", session.known(name).await?);
             }
-            segment(&mut row, &keywords)?;
+            segment(session, &mut row, userid, &keywords).await?;
             clauth(session, userid, &keywords).await?;
             revocation(session, &mut row, &keywords)?;
             contain(session, &mut row, userid, &keywords).await?;
@@ -162,8 +165,10 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
             }
         } else {
             // Of themselves users change the name and the default group.
-            let other = keywords.pairs().map(|(name, _)| name).find(|name| !["NAME", "DFLTGRP"].contains(name));
-            if let Some(name) = other {
+            let own =
+                |name: &&str| ["NAME", "DFLTGRP"].contains(name) || audits && ["UAUDIT", "NOUAUDIT"].contains(name);
+            let others: Vec<&str> = keywords.pairs().map(|(name, _)| name).filter(|name| !own(name)).collect();
+            for name in others {
                 session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {name}, OPERAND IGNORED"));
             }
         }
@@ -194,7 +199,7 @@ pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(
         let Some(user) = session.snapshot.user(userid) else {
             return fail(format!("ICH04004I {userid:8} NOT DEFINED TO RACF"));
         };
-        if !governs(session, userid, user) {
+        if !governs(session, user) {
             return fail(format!("ICH04001I NOT AUTHORIZED TO DELETE {userid}"));
         }
         // Connects and class authorities go with their user. Entries in access lists stay, as RACF leaves them.
@@ -205,16 +210,17 @@ pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(
     Ok(())
 }
 
-/// Whether the issuer owns a user, or is SPECIAL for its owner.
-fn governs(session: &Session<'_>, userid: Userid, user: &User) -> bool {
-    user.owner == session.issuer
-        || session.snapshot.is_special_for(session.issuer, user.owner)
-        || session.snapshot.is_special_for(session.issuer, userid)
+/// Whether the issuer owns a user, or is SPECIAL for its owner. SPECIAL users are governed by SPECIAL users only: an owner
+/// could otherwise become one, or shut the last one out.
+fn governs(session: &Session<'_>, user: &User) -> bool {
+    let owns = user.owner == session.issuer || session.snapshot.is_special_for(session.issuer, user.owner);
+    session.is_special() || owns && !user.attributes.special
 }
 
 /// Without a SPECIAL user nobody could ever administer the database again.
 async fn keep_one_special(session: &mut Session<'_>) -> Result<(), Failure> {
-    let query = "SELECT COUNT(*) AS left_over FROM racf_users WHERE special = 1 AND revoked = 0 AND contained = 0";
+    let query = "SELECT COUNT(*) AS left_over FROM racf_users WHERE special = 1 AND revoked = 0 AND contained = 0 \
+                 AND revoke_date IS NULL";
     let left = sqlx::query(query).fetch_one(&mut *session.connection).await?.number("left_over")?;
     if left > 0 {
         return Ok(());
@@ -255,8 +261,15 @@ fn set(
     Ok(())
 }
 
-/// The OMVS segment.
-fn segment(row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
+/// The OMVS segment. Its UID says who a caller is, so that it is for SPECIAL users.
+async fn segment(session: &mut Session<'_>, row: &mut Row, userid: Userid, keywords: &Keywords) -> Result<(), Failure> {
+    if !keywords.has("OMVS") && !keywords.has("NOOMVS") {
+        return Ok(());
+    }
+    if !session.is_special() {
+        session.remark("ICH21005I NOT AUTHORIZED TO SPECIFY OMVS, OPERAND IGNORED");
+        return Ok(());
+    }
     if keywords.has("NOOMVS") {
         for column in ["uid", "home", "program"] {
             clear(row, column);
@@ -264,6 +277,13 @@ fn segment(row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
     }
     let Some(segment) = keywords.nested("OMVS", &SEGMENT)? else { return Ok(()) };
     if let Some(uid) = text::number(&segment, "UID", i64::from(i32::MAX))? {
+        let others = Row::default().with("uid", uid).select(session.connection, "racf_users", "userid").await?;
+        let other = others.iter().map(|row| row.id("userid")).collect::<Result<Vec<_>, _>>()?;
+        if let Some(other) = other.into_iter().find(|other| *other != userid && !segment.has("SHARED")) {
+            return fail(format!(
+                "IRR52174I INCORRECT UID {uid}. THIS VALUE IS ALREADY IN USE BY {other}; SHARED SHARES IT"
+            ));
+        }
         row.set("uid", uid);
     }
     for (keyword, column) in [("HOME", "home"), ("PROGRAM", "program")] {
@@ -320,7 +340,7 @@ pub(super) fn revocation(session: &Session<'_>, row: &mut Row, keywords: &Keywor
             }
             Some([word]) => {
                 let date = text::date(word)?;
-                if date < session.today() {
+                if date <= session.today() {
                     return fail(format!("IKJ56702I INVALID {keyword} DATE, {word}\nA DATE OF THE FUTURE IS EXPECTED"));
                 }
                 row.set(column, Some(date));
@@ -337,6 +357,15 @@ pub(super) fn revocation(session: &Session<'_>, row: &mut Row, keywords: &Keywor
 }
 
 async fn contain(session: &mut Session<'_>, row: &mut Row, userid: Userid, keywords: &Keywords) -> Result<(), Failure> {
+    let operands = ["CONTAIN", "NOCONTAIN", "NEVERCONTAIN", "ALLOWCONTAIN"];
+    if !operands.iter().any(|operand| keywords.has(operand)) {
+        return Ok(());
+    }
+    let request = Request::new(session.issuer, "FACILITY", "IRR.CONTAIN.USER", Access::Update);
+    if !session.is_special() && session.snapshot.codes(&request).saf != 0 {
+        session.remark("ICH21026I NOT AUTHORIZED TO CONTAIN USERS, OPERAND IGNORED");
+        return Ok(());
+    }
     if let Some(never) = keywords.switch("NEVERCONTAIN", "ALLOWCONTAIN") {
         row.set("nevercontain", never);
     }
@@ -347,8 +376,8 @@ async fn contain(session: &mut Session<'_>, row: &mut Row, userid: Userid, keywo
     if contain && (never || keywords.has("NEVERCONTAIN")) {
         return fail(format!("ICH21024I USER {userid} CANNOT BE CONTAINED: NEVERCONTAIN IS IN EFFECT"));
     }
-    let contained = session.snapshot.users.values().filter(|user| user.attributes.contained).count();
-    if contain && contained >= MAX_CONTAINED {
+    let contained = Row::default().with("contained", true).select(session.connection, "racf_users", "userid").await?;
+    if contain && contained.len() >= MAX_CONTAINED {
         return fail(format!("ICH21025I {MAX_CONTAINED} USERS ARE CONTAINED, NO MORE CAN BE"));
     }
     row.set("contained", contain);

@@ -245,7 +245,7 @@ fn row_19_control_is_more_than_update() {
 
 #[test]
 fn row_20_a_port_of_entry_without_a_profile_is_refused() {
-    let today = chrono::NaiveDate::from_ymd_opt(2026, 7, 1).expect("a date");
+    let today = NaiveDate::from_ymd_opt(2026, 7, 1).expect("a date");
     let zone = profile("EZB.NETACCESS.SYSA.TCPIP.INTRA", Access::None, &[("ALICE", Access::Read)]);
     let mut revoked = user(&["STAFF"]);
     revoked.revocation.from = today.pred_opt();

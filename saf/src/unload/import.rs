@@ -416,6 +416,16 @@ impl Import<'_> {
         let fields = Fields { record, layout: &RESOURCE_MEMBER };
         let Some((class, name)) = self.profile_here(record, &RESOURCE_MEMBER)? else { return Ok(false) };
         let access = fields.optional_access("GLOBAL_ACC")?;
+        let member = fields.text("MEMBER");
+        let of = class::find(name.as_str());
+        let fits = match (class.name, of) {
+            ("GLOBAL", Some(of)) => ProfileName::parse(&member, true, of).is_ok() && access.is_some(),
+            ("RACFVARS", _) => !member.is_empty() && member.bytes().all(|byte| byte.is_ascii_graphic()),
+            _ => false,
+        };
+        if !fits {
+            return Err(format!("MEMBER in columns 262 to 516 is `{member}`, which is no member of {name}").into());
+        }
         if class.name == "GLOBAL" {
             self.changes.global.extend(class::find(name.as_str()).map(|class| class.name));
         }
@@ -428,7 +438,7 @@ impl Import<'_> {
             .bind(name.as_str().to_owned())
             .bind(i64::from(name.is_generic()))
             .bind(position)
-            .bind(fields.text("MEMBER"))
+            .bind(member)
             .bind(access.map(|access| access.name().to_owned()));
         let found = query.execute(&mut *self.transaction).await?.rows_affected();
         Ok(listed(found, class, &name)?)

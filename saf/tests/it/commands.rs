@@ -314,6 +314,8 @@ async fn variables_count_once_they_are_refreshed() {
         assert_eq!((asked("TCPIP"), asked("OTHER")), (0, 8), "before the refresh");
         database.ok("SETROPTS RACLIST(RACFVARS) REFRESH").await;
         assert_eq!((asked("TCPIP"), asked("OTHER")), (8, 0));
+        database.ok("SETROPTS NOCLASSACT(RACFVARS)").await;
+        assert_eq!((asked("TCPIP"), asked("OTHER")), (8, 8), "the class is not active");
     })
     .await;
 }
@@ -335,7 +337,13 @@ async fn a_dry_run_says_who_gains_and_who_loses_and_changes_nothing() {
         };
         assert_eq!(effects("PERMIT EZB.X CLASS(SERVAUTH) ID(BOB) ACCESS(NONE)").await, ["BOB EZB.X READ->NONE"]);
         assert_eq!(effects("CONNECT ALICE GROUP(OPS)").await, ["ALICE EZB.X READ->UPDATE"]);
-        assert_eq!(effects("RALTER SERVAUTH EZB.X WARNING").await, Vec::<String>::new());
+        assert_eq!(
+            effects("RALTER SERVAUTH EZB.X WARNING").await,
+            ["ALICE EZB.X READ->ALTER", "BOB EZB.X READ->ALTER"]
+        );
+        assert_eq!(effects("RALTER SERVAUTH EZB.X DATA('NO DIFFERENCE')").await, Vec::<String>::new());
+        let off = effects("SETROPTS NOCLASSACT(SERVAUTH)").await;
+        assert!(off.contains(&"BOB EZB.X READ->NONE".to_owned()), "{off:?}");
         assert_eq!(
             effects("RDELETE SERVAUTH EZB.X").await,
             ["ALICE EZB.X READ->NONE", "BOB EZB.X READ->NONE"],
@@ -405,6 +413,110 @@ async fn lint_finds_what_is_planted_and_nothing_in_a_new_database() {
             assert!(rules.contains(&rule), "{rule}: {rules:?}");
         }
         assert_eq!(rules.iter().filter(|rule| **rule == "UNDEFINED").count(), 2, "{rules:?}");
+    })
+    .await;
+}
+
+/// Ways to more authority than one has.
+#[tokio::test]
+async fn no_command_gives_what_its_issuer_does_not_have() {
+    on_both(async |database: Database| {
+        for line in [
+            "ADDGROUP P SUPGROUP(SYS1)",
+            "ADDUSER (M BOB ALICE) DFLTGRP(P)",
+            "ALTUSER ALICE OWNER(M)",
+            "ADDGROUP VAULT SUPGROUP(P) OWNER(BOB)",
+            "CONNECT M GROUP(P) AUTHORITY(JOIN) SPECIAL",
+            "ADDUSER ADMIN SPECIAL OWNER(M)",
+            "ALTUSER M CLAUTH(USER GLOBAL STARTED)",
+            "CONNECT ALICE GROUP(SYS1)",
+            "ADDUSER AUDITOR AUDITOR",
+        ] {
+            database.ok(line).await;
+        }
+        for (issuer, line, code, expected) in [
+            // Over a group that somebody else owns, from above.
+            ("M", "ALTGROUP VAULT OWNER(M)", 8, "ICH09002I"),
+            ("M", "ALTGROUP VAULT OWNER(P)", 8, "ICH09002I"),
+            ("M", "CONNECT M GROUP(VAULT) AUTHORITY(JOIN)", 8, "ICH02001I"),
+            // Through a user one owns.
+            ("M", "ALTUSER ALICE GROUP(SYS1) AUTHORITY(JOIN)", 4, "NOT AUTHORIZED TO SPECIFY AUTHORITY"),
+            // By becoming somebody else.
+            ("M", "ADDUSER PWN DFLTGRP(P) OMVS(UID(0))", 4, "ICH21005I NOT AUTHORIZED TO SPECIFY OMVS"),
+            ("M", "ALTUSER ALICE OMVS(UID(0))", 4, "ICH21005I NOT AUTHORIZED TO SPECIFY OMVS"),
+            (
+                "M",
+                "RDEFINE STARTED X.X STDATA(USER(IBMUSER) TRUSTED(YES))",
+                4,
+                "ICH21005I NOT AUTHORIZED TO SPECIFY STDATA",
+            ),
+            // By shutting administrators out.
+            ("M", "ALTUSER ADMIN REVOKE", 8, "ICH21005I"),
+            ("M", "ALTUSER ALICE CONTAIN", 4, "ICH21026I"),
+            ("M", "DELUSER ADMIN", 8, "ICH04001I"),
+            // By the table that nobody audits.
+            ("M", "RDEFINE GLOBAL OPERCMDS ADDMEM(MVS.**/ALTER)", 8, "ICH11103I"),
+            ("IBMUSER", "PERMIT OPERCMDS CLASS(GLOBAL) ID(M)", 8, "HAVE NO ACCESS LIST"),
+            // By asking about others, or for ever.
+            ("M", "SEARCH CLASS(SERVAUTH) USER(IBMUSER)", 8, "ICH31018I"),
+            ("M", "SEARCH CLASS(SERVAUTH) FILTER(A.**.**.**.X)", 8, "IKJ56702I INVALID FILTER"),
+            // Who audits says what is recorded, and nothing else.
+            ("AUDITOR", "ALTUSER BOB UAUDIT", 0, ""),
+            ("AUDITOR", "ALTUSER BOB UAUDIT NAME('X')", 8, "ICH21005I"),
+            (
+                "AUDITOR",
+                "RALTER SERVAUTH EZB.** UACC(READ) GLOBALAUDIT(ALL(READ))",
+                4,
+                "ICH11112I NOT AUTHORIZED TO SPECIFY UACC",
+            ),
+            ("IBMUSER", "ADDUSER BAD NAME('A\u{7}')", 8, "CONTROL CHARACTERS"),
+        ] {
+            database.says(issuer, line, code, expected).await;
+        }
+        let (_, text) = database.tso("IBMUSER", "LISTUSER ALICE OMVS").await;
+        assert!(text.contains("GROUP=SYS1      AUTH=USE") && text.contains("NO OMVS INFORMATION"), "{text}");
+        database.ok("RDEFINE SERVAUTH EZB.SHOWN UACC(READ)").await;
+        let (code, text) = database.tso("BOB", "RLIST SERVAUTH EZB.SHOWN AUTHUSER").await;
+        assert!(
+            code == 4 && text.contains("EZB.SHOWN") && text.contains("ICH13004I") && !text.contains("ALTER "),
+            "{text}"
+        );
+        // Moved to another group, the group is no longer its old superior's.
+        for line in ["ADDGROUP Q SUPGROUP(SYS1)", "ADDGROUP MOVED SUPGROUP(P) OWNER(P)", "ALTGROUP MOVED SUPGROUP(Q)"] {
+            database.ok(line).await;
+        }
+        assert!(database.ok("LISTGRP MOVED").await.contains("SUPERIOR GROUP=Q            OWNER=Q"));
+        // A refresh does not make the rest of the command silent.
+        database.ok("SETROPTS NOCLASSACT(FACILITY) RACLIST(SERVAUTH) REFRESH").await;
+        assert!(
+            database
+                .ok("SETROPTS CLASSACT(SURROGAT) LIST")
+                .await
+                .contains("ACTIVE CLASSES = OPERCMDS RDATALIB SERVAUTH SURROGAT")
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_counts_from_its_day_and_to_it() {
+    on_both(async |database: Database| {
+        for line in [
+            "ADDGROUP OPS",
+            "ADDUSER ALICE",
+            "CONNECT ALICE GROUP(OPS) REVOKE(2090-01-01)",
+            "RDEFINE SERVAUTH EZB.X",
+            "PERMIT EZB.X CLASS(SERVAUTH) ID(OPS)",
+            "SETROPTS RACLIST(SERVAUTH) REFRESH",
+        ] {
+            database.ok(line).await;
+        }
+        let on = |day: &str| {
+            let day = Some(day.parse().expect("a day"));
+            database.codes(&saf::Request { day, ..saf::Request::new(id("ALICE"), "SERVAUTH", "EZB.X", Access::Read) }).0
+        };
+        assert_eq!((on("2089-12-31"), on("2090-01-01")), (0, 8));
+        database.says("IBMUSER", "ALTUSER ALICE REVOKE(2001-01-01)", 8, "A DATE OF THE FUTURE").await;
     })
     .await;
 }
