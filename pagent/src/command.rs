@@ -83,14 +83,15 @@ fn print_stderr(text: impl fmt::Display) {
 /// The next command: a line, and those that continue it. As TSO has it, `-` at a line's end joins the next one as it is, `+`
 /// without its leading blanks.
 fn read_command(input: &mut impl io::BufRead) -> io::Result<Option<String>> {
-    let mut command = String::new();
+    let (mut command, mut without_blanks) = (String::new(), true);
     loop {
         let mut line = String::new();
         if input.read_line(&mut line)? == 0 {
             return Ok(Some(command).filter(|command| !command.is_empty()));
         }
         let line = line.trim_end();
-        let line = if command.is_empty() || command.ends_with(' ') { line.trim_start() } else { line };
+        let line = if without_blanks { line.trim_start() } else { line };
+        without_blanks = line.ends_with('+');
         match (line.strip_suffix('-'), line.strip_suffix('+')) {
             (Some(begun), _) => command.push_str(begun),
             (_, Some(begun)) => {
