@@ -4,6 +4,7 @@
 //! ends.
 
 mod export;
+mod fields;
 mod import;
 mod lines;
 
