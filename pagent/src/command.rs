@@ -17,7 +17,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::saf::CommandResult;
 use anyhow::Context as _;
 use clap::Args;
 
@@ -113,16 +112,9 @@ fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> an
     let send = |line: &str| -> anyhow::Result<u8> {
         let answer = client::post(&socket, path, &Line { line: line.to_owned() })?;
         let lines: Vec<String> = serde_json::from_value(answer.get("lines").cloned().unwrap_or_default())?;
-        let result = CommandResult {
-            code: answer
-                .get("code")
-                .and_then(serde_json::Value::as_u64)
-                .and_then(|code| code.try_into().ok())
-                .unwrap_or(0),
-            lines,
-        };
-        print_lines(&result.lines)?;
-        Ok(result.code)
+        print_lines(&lines)?;
+        let code = answer.get("code").and_then(serde_json::Value::as_u64);
+        Ok(code.and_then(|code| code.try_into().ok()).unwrap_or(0))
     };
     if !words.is_empty() {
         return send(&words.join(" ")).map(ExitCode::from);

@@ -1,5 +1,6 @@
 //! The control API: HTTP and JSON on a Unix socket. Who calls is known by SO_PEERCRED; SAF is asked for every request.
 
+mod audit;
 mod saf;
 
 use std::fmt::Write as _;
@@ -213,6 +214,9 @@ async fn tso(
     // A caller who goes away does not stop it between the change and what follows from it.
     let command = tokio::spawn(async move {
         let result = daemon.saf.command(&issuer, &line).await?;
+        if let Some(record) = &result.record {
+            audit::command(&daemon, issuer, record);
+        }
         let line = ::saf::shown(&line);
         info!(target: "audit", userid = %issuer, command = line, code = result.code, "RACF command");
         Ok::<_, ::saf::SafError>(result)
@@ -229,7 +233,7 @@ async fn console(
 ) -> Result<Json<CommandResult>, Denied> {
     let upper = line.trim().to_ascii_uppercase();
     let words: Vec<&str> = upper.split(',').map(str::trim).collect();
-    let answer = |code: u8, lines: Vec<String>| Ok(Json(CommandResult { code, lines }));
+    let answer = |code: u8, lines: Vec<String>| Ok(Json(CommandResult { code, lines, record: None }));
     match words.as_slice() {
         ["V TCPIP" | "VARY TCPIP", stack, "DROP", connection] if is_this_stack(&daemon, stack) => {
             let id = connection
@@ -277,7 +281,7 @@ fn is_this_stack(daemon: &Daemon, name: &str) -> bool {
 }
 
 fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<CommandResult>, Denied> {
-    let answer = |code: u8, lines: &[String]| Ok(Json(CommandResult { code, lines: lines.to_vec() }));
+    let answer = |code: u8, lines: &[String]| Ok(Json(CommandResult { code, lines: lines.to_vec(), record: None }));
     let processing = "EZZ0060I PROCESSING COMMAND: VARY TCPIP,,DROP".to_owned();
     // Authority first: whether a connection exists is not told to those who may not ask.
     let _authorized = match authorize(daemon, peer, "OPERCMDS", "MVS.VARY.TCPIP.DROP", Access::Control) {
@@ -358,9 +362,13 @@ fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: A
     match daemon.saf.snapshot().auth(userid, class, resource, intent) {
         Decision::Permitted(authorized) => {
             info!(target: "audit", %userid, class, resource, %intent, warning = authorized.warning().is_some(), "permitted");
+            audit::permitted(daemon, userid, class, intent, &authorized);
             Ok(authorized)
         }
-        Decision::Refused(refusal) => refused(refusal.to_string()),
+        Decision::Refused(refusal) => {
+            audit::refused(daemon, &refusal);
+            refused(refusal.to_string())
+        }
         Decision::NoDecision(reason) => {
             let reason = match reason {
                 NoDecision::UnknownClass => "THE CLASS IS NOT DEFINED",

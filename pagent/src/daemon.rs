@@ -37,7 +37,7 @@ pub(crate) struct Daemon {
     pub(crate) monitor: Option<Monitor>,
     pub(crate) saf: Arc<Saf>,
     pub(crate) stop: Notify,
-    smf: SmfFile,
+    pub(crate) smf: SmfFile,
     policy: RwLock<PolicyState>,
     /// Refreshes run one at a time.
     pub(crate) refreshing: Mutex<()>,
@@ -332,8 +332,11 @@ fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result
         userid: stack::owner::userid(nix::unistd::getuid().as_raw()).unwrap_or_default(),
     };
     let smf = smf.clone();
-    let settings =
-        MonitorSettings { group: configuration.zert.group, context, sink: Box::new(move |record| smf.write(&record)) };
+    let settings = MonitorSettings {
+        group: configuration.zert.group,
+        context,
+        sink: Box::new(move |record| smf.write(record.encode())),
+    };
     Monitor::start(settings).map(Some).context("zERT cannot hear of the ends of connections; is CAP_NET_ADMIN there?")
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use policies::cipher;
 use policies::report::Rule;
 use serde::Deserialize;
-use smf::ConnectionDetail;
 use smf::detail::{Event, HandshakeType, LocalRole};
+use smf::{ConnectionDetail, RacfRecord};
 use stack::{Socket, StackError, State, owner, socket};
 use zert::Statistics;
 
@@ -171,7 +171,36 @@ pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
     lines
 }
 
-/// `smf show`: a record in words.
+/// `smf show`: a type 80 record in words.
+pub(crate) fn racf(record: &RacfRecord) -> String {
+    let mut text = format!(
+        "SMF 80 {} {}  {}  system {}\n",
+        record.event_name(),
+        record.qualifier_name(),
+        record.written.format("%Y-%m-%d %H:%M:%S%.3f"),
+        record.system
+    );
+    let flags = [(record.violation, "violation"), (record.undefined, "undefined user"), (record.warning, "warning")];
+    let flags: Vec<&str> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+    for (name, value) in [
+        ("user", format!("{} group {} {}", record.userid, record.group, record.name)),
+        ("flags", flags.join(" ")),
+        ("class", record.class.clone()),
+        ("resource", record.resource.clone()),
+        ("profile", record.profile.clone()),
+        ("intent", record.intent.clone()),
+        ("allowed", record.allowed.clone()),
+        ("reasons", format!("X'{:02X}', authorities X'{:02X}'", record.reasons, record.authorities)),
+        ("command", record.log.clone()),
+    ] {
+        if !value.trim().is_empty() {
+            let _ = writeln!(text, "  {name:11} {}", value.trim_end());
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+/// `smf show`: a record of a connection in words.
 pub(crate) fn record(record: &ConnectionDetail) -> String {
     let common = &record.common;
     let event = match common.event {

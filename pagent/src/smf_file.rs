@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use smf::ConnectionDetail;
 use tracing::error;
 
 /// Records waiting for the disk; more are lost, and counted. The queue is no bounded channel: that one would take its
@@ -47,10 +46,10 @@ impl SmfFile {
         Ok(Self { records, counts })
     }
 
-    /// Queues a record.
-    pub(crate) fn write(&self, record: &ConnectionDetail) {
+    /// Queues a record, which begins with its RDW.
+    pub(crate) fn write(&self, record: Vec<u8>) {
         let full = self.counts.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE;
-        if full || self.records.send(record.encode()).is_err() {
+        if full || self.records.send(record).is_err() {
             self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }

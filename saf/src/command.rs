@@ -58,6 +58,22 @@ pub struct CommandResult {
     pub code: u8,
     /// What the user sees.
     pub lines: Vec<String>,
+    /// What is to be recorded of it (SMF type 80).
+    #[serde(skip)]
+    pub record: Option<CommandRecord>,
+}
+
+/// A command that is to be recorded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CommandRecord {
+    /// Its name.
+    pub command: &'static str,
+    /// As it is recorded.
+    pub text: String,
+    /// 0 done, 1 not done for want of authority, 2 done but for some operands.
+    pub qualifier: u8,
+    /// Why it is recorded: X'80' SETROPTS AUDIT(class), X'40' UAUDIT, X'20' SAUDIT, X'04' always, X'02' CMDVIOL.
+    pub reasons: u8,
 }
 
 /// What of the database a command changed, or what of it is to count from now.
@@ -91,6 +107,8 @@ impl Changes {
 pub(crate) struct Outcome {
     pub(crate) result: CommandResult,
     pub(crate) changes: Changes,
+    /// Whether operands were left out for want of authority.
+    ignored: bool,
 }
 
 /// Why a command was not done: its code is 8, its change is rolled back.
@@ -98,6 +116,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Failure {
     /// The user is told why.
     Message(String),
+    /// The user is told that an authority is missing.
+    Refused(String),
     /// The database does not answer.
     Database(SafError),
 }
@@ -111,6 +131,11 @@ impl<E: Into<SafError>> From<E> for Failure {
 /// A message as a failure.
 pub(crate) fn fail<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Message(message.into()))
+}
+
+/// A want of authority as a failure.
+pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Refused(message.into()))
 }
 
 /// What every command works with, and where it puts what it has to say and what it changed.
@@ -129,15 +154,43 @@ pub(crate) async fn run(
     line: &str,
 ) -> Result<Outcome, SafError> {
     let mut session = Session { connection, snapshot, issuer, outcome: Outcome::default() };
-    match dispatch(&mut session, line).await {
-        Ok(()) => Ok(session.outcome),
-        Err(Failure::Database(error)) => Err(error),
-        Err(Failure::Message(message)) => {
-            let said = std::mem::take(&mut session.outcome.result.lines);
-            let lines = said.into_iter().chain(message.lines().map(str::to_owned)).collect();
-            Ok(Outcome { result: CommandResult { code: 8, lines }, ..Outcome::default() })
-        }
-    }
+    let (message, qualifier) = match dispatch(&mut session, line).await {
+        Err(Failure::Database(error)) => return Err(error),
+        Ok(()) => (None, if session.outcome.ignored { SOME_IGNORED } else { DONE }),
+        Err(Failure::Message(message)) => (Some(message), DONE),
+        Err(Failure::Refused(message)) => (Some(message), REFUSED),
+    };
+    let Session { outcome, .. } = session;
+    let record = record(snapshot, issuer, line, qualifier, &outcome.changes);
+    let Some(message) = message else {
+        return Ok(Outcome { result: CommandResult { record, ..outcome.result }, ..outcome });
+    };
+    let lines = outcome.result.lines.into_iter().chain(message.lines().map(str::to_owned)).collect();
+    // What was not done is recorded for want of authority only.
+    let record = record.filter(|_| qualifier == REFUSED);
+    Ok(Outcome { result: CommandResult { code: 8, lines, record }, ..Outcome::default() })
+}
+
+/// Event code qualifiers of commands.
+const DONE: u8 = 0;
+const REFUSED: u8 = 1;
+const SOME_IGNORED: u8 = 2;
+
+/// What is to be recorded of a command: what SETROPTS and the user's attributes ask for, and SETROPTS itself always.
+fn record(snapshot: &Snapshot, issuer: Userid, line: &str, qualifier: u8, changes: &Changes) -> Option<CommandRecord> {
+    let words = Words::read(line).ok()?;
+    let command = COMMANDS.iter().find(|(name, short)| words.verb == *name || words.verb == *short)?.0;
+    let issuer = snapshot.user(issuer)?.attributes;
+    let is_audited = |class: &&str| snapshot.class(class).is_some_and(|(_, class)| class.switches.audit);
+    let reasons = [
+        (changes.profiles.iter().any(is_audited), 0x80),
+        (issuer.uaudit, 0x40),
+        (issuer.special && snapshot.options.saudit, 0x20),
+        (command == "SETROPTS", 0x04),
+        (qualifier == REFUSED && snapshot.options.cmdviol, 0x02),
+    ];
+    let reasons = reasons.iter().filter(|(holds, _)| *holds).fold(0, |all, (_, reason)| all | reason);
+    (reasons != 0).then(|| CommandRecord { command, text: words.to_string(), qualifier, reasons })
 }
 
 /// A command line as it is recorded: what is no part of it left out, passwords hidden.
@@ -198,6 +251,12 @@ impl Session<'_> {
     fn remark(&mut self, line: impl Into<String>) {
         self.outcome.result.code = self.outcome.result.code.max(4);
         self.say(line);
+    }
+
+    /// The same, for want of authority.
+    fn ignore(&mut self, line: impl Into<String>) {
+        self.outcome.ignored = true;
+        self.remark(line);
     }
 
     fn today(&self) -> NaiveDate {

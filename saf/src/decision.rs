@@ -142,6 +142,8 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Authorized {
     resource: String,
+    profile: Option<ProfileName>,
+    allowed: Access,
     warning: Option<Box<Refusal>>,
     audit: bool,
 }
@@ -157,6 +159,18 @@ impl Authorized {
     #[must_use]
     pub fn warning(&self) -> Option<&Refusal> {
         self.warning.as_deref()
+    }
+
+    /// The profile that decided; none where it was not asked.
+    #[must_use]
+    pub fn profile(&self) -> Option<&ProfileName> {
+        self.profile.as_ref()
+    }
+
+    /// The level held.
+    #[must_use]
+    pub fn allowed(&self) -> Access {
+        self.allowed
     }
 
     /// Whether the profile, the class or the user asks for a record.
@@ -241,7 +255,14 @@ impl Snapshot {
             (0, step) => {
                 let by_warning = step == Step::Warning;
                 let warning = by_warning.then(|| Box::new(self.refusal(request, &verdict, class, resource.clone())));
-                Decision::Permitted(Authorized { resource, warning, audit: verdict.audit })
+                let profile = verdict.profile.map(|found| found.profile_name());
+                Decision::Permitted(Authorized {
+                    resource,
+                    profile,
+                    allowed: verdict.held,
+                    warning,
+                    audit: verdict.audit,
+                })
             }
             (4, Step::NoProfile) => Decision::NoDecision(NoDecision::NoProfile),
             (4, _) => Decision::NoDecision(NoDecision::ClassInactive),

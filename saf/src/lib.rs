@@ -27,7 +27,7 @@ mod unload;
 
 pub use access::{Access, NotAccess, Userid};
 pub use backup::{Inspection, backup, restore, verify};
-pub use command::{CommandResult, shown};
+pub use command::{CommandRecord, CommandResult, shown};
 pub use database::Saf;
 pub use decision::{Authorized, Codes, Decision, NoDecision, Refusal, Request, Started};
 pub use error::SafError;

@@ -239,6 +239,12 @@ impl Snapshot {
         self.users.get(&userid)
     }
 
+    /// A user's group and name; none for whom RACF does not know.
+    #[must_use]
+    pub fn identity(&self, userid: Userid) -> Option<(Userid, &str)> {
+        self.user(userid).map(|user| (user.default_group, user.name.as_str()))
+    }
+
     /// The user whose OMVS segment has this uid.
     #[must_use]
     pub fn mapped(&self, uid: u32) -> Mapped {

@@ -1,4 +1,4 @@
-//! SMF type 119 records: framing, the common header, the maps, in both directions.
+//! SMF type 119 and type 80 records: framing, the common header, the maps, in both directions.
 //!
 //! This crate is pure: records are made from and read into bytes; files and clocks are the caller's. Numbers are
 //! big-endian, text is EBCDIC (code page 1047), addresses of zERT records are not IPv4-mapped.
@@ -13,8 +13,10 @@ pub mod ebcdic;
 mod error;
 mod frame;
 pub mod header;
+pub mod racf;
 
 pub use detail::ConnectionDetail;
 pub use error::RecordError;
 pub use frame::{Frames, TYPE_119};
 pub use header::{Header, Identification};
+pub use racf::RacfRecord;

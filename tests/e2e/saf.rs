@@ -229,3 +229,55 @@ fn a_copy_is_made_while_the_daemon_runs_looked_over_and_put_back() -> anyhow::Re
     assert!(pasearch(&agent, ALICE)?.status.success());
     Ok(())
 }
+
+#[test]
+fn what_is_asked_for_is_recorded_as_type_80() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let agent = started(&network, "")?;
+    story(&agent)?;
+    agent.command_as(ALICE, "tso", &["ADDUSER EVE PASSWORD(SECRET)"]).output()?;
+    let of = |event: &str, who: &str| -> anyhow::Result<Vec<serde_json::Value>> {
+        let records = agent.records()?.into_iter();
+        Ok(records.filter(|record| record["event_name"] == event && record["userid"] == who).collect())
+    };
+    // Two refusals before the refresh; what was permitted is not asked for.
+    wait_until("the refusals are recorded", || Ok(of("ACCESS", "ALICE")?.len() == 2))?;
+    let refused = &of("ACCESS", "ALICE")?[1];
+    for (field, expected) in [
+        ("qualifier_name", "INSAUTH"),
+        ("class", "SERVAUTH"),
+        ("resource", "EZB.PAGENT.SYSA.TCPIP.TTLS"),
+        ("profile", "EZB.**"),
+        ("intent", "READ"),
+        ("allowed", "NONE"),
+        ("group", "SYS1"),
+        ("name", "A. LIDDELL"),
+        ("system", "SYSA"),
+    ] {
+        assert_eq!(refused[field], expected, "{refused:#}");
+    }
+    assert_eq!(refused["violation"], true);
+    // Commands of SPECIAL users (SAUDIT), refused ones (CMDVIOL), and SETROPTS always; no password.
+    let permit = of("PERMIT", "ROOT")?;
+    assert_eq!(permit.len(), 1, "{permit:#?}");
+    assert_eq!(permit[0]["log"], "PERMIT EZB.PAGENT.** CLASS(SERVAUTH) ID(ALICE) ACCESS(READ)");
+    wait_until("the refused command is recorded", || Ok(of("ADDUSER", "ALICE")?.len() == 1))?;
+    let violation = &of("ADDUSER", "ALICE")?[0];
+    assert_eq!(
+        (&violation["qualifier_name"], &violation["log"]),
+        (&"INSAUTH".into(), &"ADDUSER EVE PASSWORD(***)".into())
+    );
+    assert_eq!(of("SETROPTS", "ROOT")?.len(), 1);
+    // What an auditor asks for counts at once for the class, and after a refresh for the profile.
+    tso(&agent, &["ADDUSER AUDITOR AUDITOR OMVS(UID(61002))", "SETROPTS NOSAUDIT NOCMDVIOL"])
+        .expect_err("for auditors");
+    agent.command_as(BOB, "tso", &["SETROPTS LOGOPTIONS(ALWAYS(SERVAUTH)) NOSAUDIT"]).output()?;
+    tso(&agent, &["ADDUSER QUIET"])?;
+    assert!(pasearch(&agent, ALICE)?.status.success());
+    wait_until("the success is recorded", || Ok(of("ACCESS", "ALICE")?.len() == 3))?;
+    assert_eq!(of("ACCESS", "ALICE")?[2]["qualifier_name"], "SUCCESS");
+    assert!(of("ADDUSER", "ROOT")?.iter().all(|record| record["log"] != "ADDUSER QUIET"));
+    let text = agent.succeed("smf", &["show"])?;
+    assert!(text.contains("SMF 80 ACCESS INSAUTH") && text.contains("command     PERMIT EZB.PAGENT.**"), "{text}");
+    Ok(())
+}

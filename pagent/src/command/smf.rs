@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::smf::{ConnectionDetail, Frames, Header, RecordError, detail};
+use ::smf::racf::TYPE_80;
+use ::smf::{ConnectionDetail, Frames, Header, RacfRecord, RecordError, detail};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use super::{Common, finish, print_lines, print_stderr};
 use crate::report;
 
-/// Reads SMF type 119 records.
+/// Reads SMF type 119 and type 80 records.
 #[derive(Parser)]
 #[command(name = "smf", version)]
 struct Flags {
@@ -53,8 +54,18 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for frame in Frames::new(&bytes) {
         match frame.and_then(read) {
-            Ok(Some(record)) if json => print_lines(&[serde_json::to_string(&record)?])?,
-            Ok(Some(record)) => print_lines(&[report::record(&record)])?,
+            Ok(Some(Record::Connection(record))) if json => print_lines(&[serde_json::to_string(&record)?])?,
+            Ok(Some(Record::Connection(record))) => print_lines(&[report::record(&record)])?,
+            Ok(Some(Record::Racf(record))) if json => {
+                let mut object = serde_json::to_value(&record)?;
+                let names = [("event_name", record.event_name()), ("qualifier_name", record.qualifier_name())];
+                if let Some(object) = object.as_object_mut() {
+                    object.insert("type".to_owned(), TYPE_80.into());
+                    object.extend(names.map(|(name, value)| (name.to_owned(), value.into())));
+                }
+                print_lines(&[object.to_string()])?;
+            }
+            Ok(Some(Record::Racf(record))) => print_lines(&[report::racf(&record)])?,
             // Other types and subtypes are none of ours.
             Ok(None) => {}
             Err(error) => {
@@ -66,9 +77,20 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn read(record: &[u8]) -> Result<Option<ConnectionDetail>, RecordError> {
+/// A record that is printed.
+enum Record {
+    Connection(Box<ConnectionDetail>),
+    Racf(Box<RacfRecord>),
+}
+
+fn read(record: &[u8]) -> Result<Option<Record>, RecordError> {
+    if record.get(5) == Some(&TYPE_80) {
+        return RacfRecord::decode(record).map(|record| Some(Record::Racf(Box::new(record))));
+    }
     match Header::decode(record) {
-        Ok(header) if header.subtype == detail::SUBTYPE => ConnectionDetail::decode(record).map(Some),
+        Ok(header) if header.subtype == detail::SUBTYPE => {
+            ConnectionDetail::decode(record).map(|record| Some(Record::Connection(Box::new(record))))
+        }
         _ => Ok(None),
     }
 }

@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::parse::{Keywords, Words};
 use super::row::Row;
-use super::{Failure, Session, fail, text, users};
+use super::{Failure, Session, fail, refuse, text, users};
 use crate::access::Userid;
 use crate::load::Columns as _;
 use crate::snapshot::Authority;
@@ -46,13 +46,13 @@ pub(super) async fn connect(session: &mut Session<'_>, words: &Words) -> Result<
     let keywords = words.keywords(1, &KEYWORDS)?;
     let group = group(session, &keywords).await?;
     if !session.snapshot.has_authority(session.issuer, group, Authority::Connect) {
-        return fail("ICH02001I INSUFFICIENT AUTHORITY TO ISSUE CONNECT");
+        return refuse("ICH02001I INSUFFICIENT AUTHORITY TO ISSUE CONNECT");
     }
     // CONNECT gives no more than it has; JOIN, the owner and SPECIAL give all.
     let rules = session.snapshot.has_authority(session.issuer, group, Authority::Join);
     let authority = text::authority(&keywords)?;
     if authority == Some(Authority::Join) && !rules {
-        return fail("ICH02001I INSUFFICIENT AUTHORITY TO GIVE JOIN AUTHORITY");
+        return refuse("ICH02001I INSUFFICIENT AUTHORITY TO GIVE JOIN AUTHORITY");
     }
     let owner = match keywords.value("OWNER")? {
         Some(name) => Some(session.known(name).await?),
@@ -82,7 +82,7 @@ pub(super) async fn connect(session: &mut Session<'_>, words: &Words) -> Result<
             if session.snapshot.is_special_for(session.issuer, group) {
                 changes.set(column, on);
             } else {
-                session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {name}, OPERAND IGNORED"));
+                session.ignore(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {name}, OPERAND IGNORED"));
             }
         }
         changes.update(session.connection, "racf_connects", &key).await?;
@@ -112,7 +112,7 @@ pub(super) async fn alter(session: &mut Session<'_>, userid: Userid, keywords: &
     let needed = if gives_join { Authority::Join } else { Authority::Connect };
     if !session.snapshot.has_authority(session.issuer, group, needed) {
         session
-            .remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY AUTHORITY OR UACC IN GROUP {group}, OPERAND IGNORED"));
+            .ignore(format!("ICH21005I NOT AUTHORIZED TO SPECIFY AUTHORITY OR UACC IN GROUP {group}, OPERAND IGNORED"));
         return Ok(());
     }
     let key = Row::default().with("userid", userid).with("group_name", group);
@@ -127,7 +127,7 @@ pub(super) async fn remove(session: &mut Session<'_>, words: &Words) -> Result<(
     let keywords = words.keywords(1, &["GROUP"])?;
     let group = group(session, &keywords).await?;
     if !session.snapshot.has_authority(session.issuer, group, Authority::Connect) {
-        return fail("ICH03001I INSUFFICIENT AUTHORITY TO ISSUE REMOVE");
+        return refuse("ICH03001I INSUFFICIENT AUTHORITY TO ISSUE REMOVE");
     }
     for userid in names {
         let user = session.snapshot.user(userid);

@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::parse::{Keywords, Words};
 use super::row::{Row, Value};
-use super::{Failure, Session, connects, fail, text};
+use super::{Failure, Session, connects, fail, refuse, text};
 use crate::access::Userid;
 use crate::load::Columns as _;
 use crate::snapshot::Authority;
@@ -18,7 +18,7 @@ pub(super) async fn add(session: &mut Session<'_>, words: &Words) -> Result<(), 
     let own = session.me().map(|user| user.default_group.as_str().to_owned()).unwrap_or_default();
     let superior = session.known_group(keywords.value("SUPGROUP")?.unwrap_or(&own)).await?;
     if !session.snapshot.has_authority(session.issuer, superior, Authority::Join) {
-        return fail("ICH00008I INSUFFICIENT AUTHORITY TO ISSUE ADDGROUP");
+        return refuse("ICH00008I INSUFFICIENT AUTHORITY TO ISSUE ADDGROUP");
     }
     let owner = owner(session, &keywords, superior).await?;
     for name in groups {
@@ -52,12 +52,12 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
         let mut superior = group.superior.unwrap_or(name);
         let mut row = Row::default();
         if !rules && (!keywords.has("SUPGROUP") || keywords.pairs().any(|(keyword, _)| keyword != "SUPGROUP")) {
-            return fail("ICH09002I INSUFFICIENT AUTHORITY TO ISSUE ALTGROUP");
+            return refuse("ICH09002I INSUFFICIENT AUTHORITY TO ISSUE ALTGROUP");
         }
         if let Some(word) = keywords.value("SUPGROUP")? {
             let new = session.known_group(word).await?;
             if !joins(new) || !(rules || joins(superior)) {
-                return fail(format!("ICH09003I NOT AUTHORIZED TO MAKE {new} THE SUPERIOR GROUP"));
+                return refuse(format!("ICH09003I NOT AUTHORIZED TO MAKE {new} THE SUPERIOR GROUP"));
             }
             if group.owner == superior {
                 // A group that owned it as its superior does so no more.
@@ -110,7 +110,7 @@ async fn governed(session: &mut Session<'_>, name: Userid) -> Result<(), Failure
     {
         return Ok(());
     }
-    fail("ICH05002I INSUFFICIENT AUTHORITY TO ISSUE DELGROUP")
+    refuse("ICH05002I INSUFFICIENT AUTHORITY TO ISSUE DELGROUP")
 }
 
 /// A group and those it stands below.
@@ -179,14 +179,14 @@ pub(super) async fn list(session: &mut Session<'_>, words: &Words) -> Result<(),
             || session.snapshot.is_auditor_for(session.issuer, group.owner)
             || session.snapshot.is_auditor_for(session.issuer, name);
         if !may && !all {
-            return fail("ICH32004I NOT AUTHORIZED TO ISSUE LISTGRP");
+            return refuse("ICH32004I NOT AUTHORIZED TO ISSUE LISTGRP");
         }
         if may {
             listed += 1;
             describe(session, name, &keywords).await?;
         }
     }
-    if listed == 0 { fail("ICH32004I NOT AUTHORIZED TO ISSUE LISTGRP") } else { Ok(()) }
+    if listed == 0 { refuse("ICH32004I NOT AUTHORIZED TO ISSUE LISTGRP") } else { Ok(()) }
 }
 
 async fn describe(session: &mut Session<'_>, name: Userid, keywords: &Keywords) -> Result<(), Failure> {

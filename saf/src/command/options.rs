@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::parse::{Keywords, Words};
 use super::row::Row;
-use super::{Failure, Session, fail, text};
+use super::{Failure, Session, fail, refuse, text};
 use crate::class::{CLASSES, ClassDescriptor, Raclist};
 use crate::load;
 use crate::snapshot::{LogOptions, Options, Switches};
@@ -72,7 +72,7 @@ pub(super) async fn setropts(session: &mut Session<'_>, words: &Words) -> Result
         _ => me.special,
     };
     if let Some((keyword, _)) = keywords.pairs().find(|(keyword, _)| !may(keyword)) {
-        return fail(format!("ICH14001I NOT AUTHORIZED TO ISSUE SETROPTS\n{keyword} IS FOR {}", who(keyword)));
+        return refuse(format!("ICH14001I NOT AUTHORIZED TO ISSUE SETROPTS\n{keyword} IS FOR {}", who(keyword)));
     }
     if keywords.has("GENLIST") {
         return fail("IKJ56712I INVALID KEYWORD, GENLIST\nUSE RACLIST: IT SHARES GENERIC AND DISCRETE PROFILES");

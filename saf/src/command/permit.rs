@@ -3,7 +3,7 @@
 use super::parse::{Keywords, Words};
 use super::profiles::{self, Stored};
 use super::row::Row;
-use super::{Failure, Session, fail, text};
+use super::{Failure, Session, fail, refuse, text};
 use crate::access::{Access, Userid};
 use crate::class::ClassDescriptor;
 use crate::profile::ProfileName;
@@ -26,7 +26,7 @@ pub(super) async fn permit(session: &mut Session<'_>, words: &Words) -> Result<(
     }
     let stored = stored(session, class, &entity, keywords.has("GENERIC"), "ICH06004I").await?;
     if !stored.may_administer(session, class) {
-        return fail(format!("ICH06003I NOT AUTHORIZED TO CHANGE THE ACCESS LIST OF {}", stored.name.as_str()));
+        return refuse(format!("ICH06003I NOT AUTHORIZED TO CHANGE THE ACCESS LIST OF {}", stored.name.as_str()));
     }
     let key = stored.key(class);
     let [standard, conditional] = resets(&keywords)?;
@@ -39,7 +39,7 @@ pub(super) async fn permit(session: &mut Session<'_>, words: &Words) -> Result<(
         let from_class = keywords.value("FCLASS")?.map_or(Ok(class), text::class_named)?;
         let model = self::stored(session, from_class, from, keywords.has("FGENERIC"), "ICH06006I").await?;
         if !model.may_administer(session, from_class) {
-            return fail(format!("ICH06003I NOT AUTHORIZED TO USE THE ACCESS LIST OF {}", model.name.as_str()));
+            return refuse(format!("ICH06003I NOT AUTHORIZED TO USE THE ACCESS LIST OF {}", model.name.as_str()));
         }
         profiles::copy_lists(session, &model, class, &stored.name).await?;
     }

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::parse::{Keywords, Words};
 use super::row::{Row, Value};
-use super::{Failure, Session, fail, text};
+use super::{Failure, Session, fail, refuse, text};
 use crate::access::{Access, Userid};
 use crate::class::ClassDescriptor;
 use crate::decision::Request;
@@ -129,7 +129,7 @@ pub(super) async fn define(session: &mut Session<'_>, words: &Words) -> Result<(
     for text in names {
         let name = name(session, class, &text)?;
         if !session.is_special() && !session.has_clauth(class.name) {
-            return fail(format!("ICH10103I NOT AUTHORIZED TO DEFINE {}.", name.as_str()));
+            return refuse(format!("ICH10103I NOT AUTHORIZED TO DEFINE {}.", name.as_str()));
         }
         if find(session, class, &name).await?.is_some() {
             return fail(format!("ICH10102I {} ALREADY DEFINED TO CLASS {}.", name.as_str(), class.name));
@@ -183,17 +183,17 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
             let others: Vec<&str> =
                 keywords.pairs().map(|(name, _)| name).filter(|name| *name != "GLOBALAUDIT").collect();
             for other in others {
-                session.remark(format!("ICH11112I NOT AUTHORIZED TO SPECIFY {other}, OPERAND IGNORED"));
+                session.ignore(format!("ICH11112I NOT AUTHORIZED TO SPECIFY {other}, OPERAND IGNORED"));
             }
         } else {
-            return fail(format!("ICH11103I NOT AUTHORIZED TO ALTER {}.", name.as_str()));
+            return refuse(format!("ICH11103I NOT AUTHORIZED TO ALTER {}.", name.as_str()));
         }
         if let Some(audit) = auditing(&keywords, "GLOBALAUDIT")? {
             if auditor {
                 row.set("global_success", audit[0]);
                 row.set("global_failures", audit[1]);
             } else {
-                session.remark("ICH11112I NOT AUTHORIZED TO SPECIFY GLOBALAUDIT, OPERAND IGNORED");
+                session.ignore("ICH11112I NOT AUTHORIZED TO SPECIFY GLOBALAUDIT, OPERAND IGNORED");
             }
         }
         row.set("changed", Utc::now().to_rfc3339());
@@ -216,7 +216,7 @@ pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(
             return fail(format!("ICH12102I {} NOT DEFINED TO CLASS {}.", name.as_str(), class.name));
         };
         if !stored.may_administer(session, class) {
-            return fail(format!("ICH12103I NOT AUTHORIZED TO DELETE {}.", name.as_str()));
+            return refuse(format!("ICH12103I NOT AUTHORIZED TO DELETE {}.", name.as_str()));
         }
         // Lists and members go with their profile.
         stored.key(class).delete(session.connection, "racf_profiles").await?;
@@ -279,7 +279,7 @@ async fn set(session: &mut Session<'_>, row: &mut Row, keywords: &Keywords) -> R
 async fn task(session: &mut Session<'_>, row: &mut Row, keywords: &Keywords) -> Result<(), Failure> {
     const SEGMENT: [&str; 7] = ["USER", "GROUP", "TRUSTED", "PRIVILEGED", "TRACE", "NOUSER", "NOGROUP"];
     if (keywords.has("STDATA") || keywords.has("NOSTDATA")) && !session.is_special() {
-        session.remark("ICH21005I NOT AUTHORIZED TO SPECIFY STDATA, OPERAND IGNORED");
+        session.ignore("ICH21005I NOT AUTHORIZED TO SPECIFY STDATA, OPERAND IGNORED");
         return Ok(());
     }
     if keywords.has("NOSTDATA") {
@@ -348,7 +348,7 @@ async fn members(
         return fail(format!("IKJ56712I INVALID KEYWORD, ADDMEM\nPROFILES OF CLASS {} HAVE NO MEMBERS", class.name));
     }
     if class.name == "GLOBAL" && (keywords.has("ADDMEM") || keywords.has("DELMEM")) && !session.is_special() {
-        return fail("ICH11103I THE GLOBAL ACCESS TABLE IS FOR USERS WITH SPECIAL");
+        return refuse("ICH11103I THE GLOBAL ACCESS TABLE IS FOR USERS WITH SPECIAL");
     }
     let key = key(class, name);
     for word in keywords.list("DELMEM").unwrap_or_default() {
@@ -410,7 +410,7 @@ async fn model(
     }
     match find(session, from_class, &name).await? {
         Some(stored) if stored.may_administer(session, from_class) => Ok(Some(stored)),
-        Some(_) => fail(format!("ICH10104I NOT AUTHORIZED TO USE {} AS A MODEL", name.as_str())),
+        Some(_) => refuse(format!("ICH10104I NOT AUTHORIZED TO USE {} AS A MODEL", name.as_str())),
         None => fail(format!("ICH10105I MODEL {} NOT DEFINED TO CLASS {}.", name.as_str(), from_class.name)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parse::{Keywords, Words};
 use super::profiles::{self, Stored};
-use super::{Failure, Session, fail, text};
+use super::{Failure, Session, fail, refuse, text};
 use crate::access::Access;
 use crate::class::ClassDescriptor;
 use crate::decision::Request;
@@ -31,7 +31,7 @@ pub(super) async fn rlist(session: &mut Session<'_>, words: &Words) -> Result<()
         }
         let visible: Vec<Found<'_>> = found.into_iter().filter(|found| may_list(session, class, *found)).collect();
         if visible.is_empty() {
-            return fail(format!("ICH13002I NOT AUTHORIZED TO LIST {shown}"));
+            return refuse(format!("ICH13002I NOT AUTHORIZED TO LIST {shown}"));
         }
         for found in visible {
             if let Some(stored) = profiles::find(session, class, &found.profile_name()).await? {
@@ -114,7 +114,7 @@ async fn describe(
             if audits || stored.may_administer(session, class) || stored.held(session, class) == Access::Alter {
                 lists(session, stored);
             } else {
-                session.remark(format!("ICH13004I NOT AUTHORIZED TO LIST THE ACCESS LIST OF {}", stored.name.as_str()));
+                session.ignore(format!("ICH13004I NOT AUTHORIZED TO LIST THE ACCESS LIST OF {}", stored.name.as_str()));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! SEARCH.
 
 use super::parse::{Keywords, Words};
-use super::{Failure, Session, fail, text};
+use super::{Failure, Session, fail, refuse, text};
 use crate::access::{Access, Userid};
 use crate::class::ClassDescriptor;
 use crate::decision::Request;
@@ -117,7 +117,7 @@ async fn profiles(
     let other = keywords.value("USER")?.map(text::userid).transpose()?;
     let wanted = |generic: bool| !keywords.has(if generic { "NOGENERIC" } else { "GENERIC" });
     if other.is_some_and(|other| other != session.issuer) && !session.snapshot.is_auditor(session.issuer) {
-        return fail("ICH31018I NOT AUTHORIZED TO SEARCH FOR ANOTHER USER'S PROFILES");
+        return refuse("ICH31018I NOT AUTHORIZED TO SEARCH FOR ANOTHER USER'S PROFILES");
     }
     if let Some(other) = other.filter(|other| session.snapshot.user(*other).is_none()) {
         return fail(format!("ICH31017I USER {other} NOT DEFINED TO RACF"));

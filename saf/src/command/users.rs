@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::parse::{Keywords, Words};
 use super::row::Row;
-use super::{Failure, Session, connects, fail, text};
+use super::{Failure, Session, connects, fail, refuse, text};
 use crate::access::{Access, Userid};
 use crate::decision::Request;
 use crate::load::Columns as _;
@@ -103,7 +103,7 @@ pub(super) async fn add(session: &mut Session<'_>, words: &Words) -> Result<(), 
     let group = session.known_group(keywords.value("DFLTGRP")?.unwrap_or(&own_group)).await?;
     let joins = session.has_clauth("USER") && session.snapshot.has_authority(session.issuer, group, Authority::Join);
     if !session.is_special() && !joins {
-        return fail("ICH01011I INSUFFICIENT AUTHORITY TO ISSUE ADDUSER");
+        return refuse("ICH01011I INSUFFICIENT AUTHORITY TO ISSUE ADDUSER");
     }
     let owner = match keywords.value("OWNER")? {
         Some(name) => session.known(name).await?,
@@ -149,7 +149,7 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
         let audits = session.me().is_some_and(|user| user.attributes.auditor);
         let only_audit = keywords.pairs().all(|(name, _)| ["UAUDIT", "NOUAUDIT"].contains(&name));
         if !governs && userid != session.issuer && !(audits && only_audit) {
-            return fail(format!("ICH21005I NOT AUTHORIZED TO ALTER {userid}"));
+            return refuse(format!("ICH21005I NOT AUTHORIZED TO ALTER {userid}"));
         }
         let mut row = Row::default();
         if governs {
@@ -169,7 +169,7 @@ pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<()
                 |name: &&str| ["NAME", "DFLTGRP"].contains(name) || audits && ["UAUDIT", "NOUAUDIT"].contains(name);
             let others: Vec<&str> = keywords.pairs().map(|(name, _)| name).filter(|name| !own(name)).collect();
             for name in others {
-                session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {name}, OPERAND IGNORED"));
+                session.ignore(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {name}, OPERAND IGNORED"));
             }
         }
         if let Some(name) = keywords.value("DFLTGRP")? {
@@ -200,7 +200,7 @@ pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(
             return fail(format!("ICH04004I {userid:8} NOT DEFINED TO RACF"));
         };
         if !governs(session, user) {
-            return fail(format!("ICH04001I NOT AUTHORIZED TO DELETE {userid}"));
+            return refuse(format!("ICH04001I NOT AUTHORIZED TO DELETE {userid}"));
         }
         // Connects and class authorities go with their user. Entries in access lists stay, as RACF leaves them.
         Row::default().with("userid", userid).delete(session.connection, "racf_users").await?;
@@ -255,7 +255,7 @@ fn set(
             row.set(column, on);
         } else if governs || of.is_none() {
             let given = if on { name } else { opposite };
-            session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {given}, OPERAND IGNORED"));
+            session.ignore(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {given}, OPERAND IGNORED"));
         }
     }
     Ok(())
@@ -267,7 +267,7 @@ async fn segment(session: &mut Session<'_>, row: &mut Row, userid: Userid, keywo
         return Ok(());
     }
     if !session.is_special() {
-        session.remark("ICH21005I NOT AUTHORIZED TO SPECIFY OMVS, OPERAND IGNORED");
+        session.ignore("ICH21005I NOT AUTHORIZED TO SPECIFY OMVS, OPERAND IGNORED");
         return Ok(());
     }
     if keywords.has("NOOMVS") {
@@ -314,7 +314,7 @@ async fn clauth(session: &mut Session<'_>, userid: Userid, keywords: &Keywords) 
                 false => text::class_named(name)?.name,
             };
             if !session.is_special() && !session.has_clauth(class) {
-                session.remark(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {keyword}, OPERAND IGNORED"));
+                session.ignore(format!("ICH21005I NOT AUTHORIZED TO SPECIFY {keyword}, OPERAND IGNORED"));
                 continue;
             }
             let row = Row::default().with("userid", userid).with("class", class);
@@ -363,7 +363,7 @@ async fn contain(session: &mut Session<'_>, row: &mut Row, userid: Userid, keywo
     }
     let request = Request::new(session.issuer, "FACILITY", "IRR.CONTAIN.USER", Access::Update);
     if !session.is_special() && session.snapshot.codes(&request).saf != 0 {
-        session.remark("ICH21026I NOT AUTHORIZED TO CONTAIN USERS, OPERAND IGNORED");
+        session.ignore("ICH21026I NOT AUTHORIZED TO CONTAIN USERS, OPERAND IGNORED");
         return Ok(());
     }
     if let Some(never) = keywords.switch("NEVERCONTAIN", "ALLOWCONTAIN") {
@@ -406,14 +406,14 @@ pub(super) async fn list(session: &mut Session<'_>, words: &Words) -> Result<(),
             || user.owner == session.issuer
             || session.snapshot.is_auditor_for(session.issuer, user.owner);
         if !may && !all {
-            return fail(format!("ICH30002I NOT AUTHORIZED TO LIST {userid}"));
+            return refuse(format!("ICH30002I NOT AUTHORIZED TO LIST {userid}"));
         }
         if may {
             listed += 1;
             describe(session, userid, user, &keywords).await?;
         }
     }
-    if listed == 0 { fail("ICH30010I NOT AUTHORIZED TO ISSUE LISTUSER") } else { Ok(()) }
+    if listed == 0 { refuse("ICH30010I NOT AUTHORIZED TO ISSUE LISTUSER") } else { Ok(()) }
 }
 
 async fn describe(session: &mut Session<'_>, userid: Userid, user: &User, keywords: &Keywords) -> Result<(), Failure> {
