@@ -268,6 +268,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     info!(active = daemon.engine.active(), "EZZ8433I PAGENT STOPPING");
     // The API's last answer is on its way; records are in their writer's hands.
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    daemon.saf.close().await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! last (pg_dump, pg_restore).
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
@@ -29,23 +30,19 @@ pub struct Inspection {
 /// When the URL is PostgreSQL's, the file is there, or either cannot be used.
 pub async fn backup(url: &str, file: &Path) -> Result<(), SafError> {
     let source = sqlite_file(url)?;
-    if file.exists() {
-        return Err(SafError::File { path: file.to_owned(), source: io::ErrorKind::AlreadyExists.into() });
-    }
+    let failed = |source| SafError::File { path: file.to_owned(), source };
+    // Private from the beginning, as the database is.
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
     let open = |source| SafError::Open { url: url.to_owned(), source };
     let address = format!("sqlite:{}?mode=ro", source.display());
     let mut connection = SqliteConnection::connect(&address).await.map_err(open)?;
     let name = file.to_string_lossy().replace('\'', "''");
     sqlx::query(AssertSqlSafe(format!("VACUUM INTO '{name}'"))).execute(&mut connection).await.map_err(open)?;
-    // Private, as the database is.
-    let private = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-    let failed = |source| SafError::File { path: file.to_owned(), source };
-    std::fs::set_permissions(file, private).map_err(failed)?;
     std::fs::File::open(file).and_then(|file| file.sync_all()).map_err(failed)
 }
 
-/// Looks a database over: whether its pages are whole, its references lead somewhere, and every row can be read. Changes
-/// nothing in a database of this release; one of an earlier release is brought up to date, as the daemon does.
+/// Looks a database over: whether its pages are whole, its references lead somewhere, and every row can be read. A
+/// database of an earlier release is brought up to date, as the daemon does; of this one only the journal mode is set.
 ///
 /// # Errors
 ///
@@ -75,6 +72,8 @@ pub async fn verify(url: &str) -> Result<Inspection, SafError> {
             if !saf.snapshot().has_administrator() {
                 problems.push("no user has SPECIAL: nobody can administer it".to_owned());
             }
+            // What bringing it up to date has written is in the file then, not in its log.
+            saf.close().await;
             Ok(Inspection { users, groups, profiles, problems })
         }
         Err(error @ (SafError::Damaged { .. } | SafError::Empty)) => {
@@ -96,29 +95,44 @@ pub async fn restore(url: &str, copy: &Path) -> Result<Inspection, SafError> {
         let path = path.to_owned();
         move |source| SafError::File { path, source }
     };
-    // What is inspected, and brought up to date, is what is put there.
+    // What is inspected, and brought up to date, is what is put there; SQLite reads the copy with its log.
     let beside = |end: &str| PathBuf::from(format!("{}{end}", target.display()));
     let staged = beside(".restore");
-    std::fs::copy(copy, &staged).map_err(failed(copy))?;
-    let private = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-    std::fs::set_permissions(&staged, private).map_err(failed(&staged))?;
-    let inspection = verify(&format!("sqlite:{}", staged.display())).await;
+    let clear = |name: &str| {
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(beside(&format!("{name}{end}")));
+        }
+    };
+    clear(".restore");
+    let work = async {
+        backup(&format!("sqlite:{}", copy.display()), &staged).await?;
+        verify(&format!("sqlite:{}", staged.display())).await
+    };
+    let inspection = work.await;
     let whole = inspection.as_ref().is_ok_and(|inspection| inspection.problems.is_empty());
-    for end in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(beside(&format!(".restore{end}")));
+    let log = beside(".restore-wal");
+    if !whole || log.exists() {
+        clear(".restore");
+        return if whole { Err(failed(&log)(io::ErrorKind::ResourceBusy.into())) } else { inspection };
     }
-    if !whole {
-        let _ = std::fs::remove_file(&staged);
-        return inspection;
-    }
-    for end in ["", "-wal", "-shm"] {
-        let (from, to) = (beside(end), beside(&format!(".before-restore{end}")));
-        match std::fs::rename(&from, &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&from)(error)),
+    // The earlier database with its log; an older one's log must not stand beside it.
+    clear(".before-restore");
+    for end in ["-wal", "-shm", ""] {
+        let from = beside(end);
+        match std::fs::rename(&from, beside(&format!(".before-restore{end}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                clear(".restore");
+                return Err(failed(&from)(error));
+            }
             _ => {}
         }
     }
-    std::fs::rename(&staged, &target).map_err(failed(&target))?;
+    std::fs::rename(&staged, &target).map_err(|error| {
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::rename(beside(&format!(".before-restore{end}")), beside(end));
+        }
+        failed(&target)(error)
+    })?;
     inspection
 }
 

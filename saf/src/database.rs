@@ -221,6 +221,11 @@ impl Saf {
         Ok(())
     }
 
+    /// Ends the connections, with everything written into the database's own file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }

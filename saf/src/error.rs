@@ -5,8 +5,9 @@
 pub enum SafError {
     /// It cannot be opened or is damaged.
     #[error(
-        "the SAF database {url} cannot be used: {source}. Restore it from a backup, or move it away and run \
-         `pagent init`"
+        "the SAF database {} cannot be used: {source}. Restore it from a backup, or move it away and run \
+         `pagent init`",
+        shown_url(url)
     )]
     Open {
         /// Where it is.
@@ -16,7 +17,8 @@ pub enum SafError {
     },
     /// Its schema is not ours.
     #[error(
-        "the schema of the SAF database {url} cannot be brought up to date: {source}. Was it written by a newer release?"
+        "the schema of the SAF database {} cannot be brought up to date: {source}. Was it written by a newer release?",
+        shown_url(url)
     )]
     Schema {
         /// Where it is.
@@ -44,7 +46,7 @@ pub enum SafError {
         source: std::io::Error,
     },
     /// Copies are made by PostgreSQL's own tools.
-    #[error("{url} is no SQLite database: use pg_dump and pg_restore")]
+    #[error("{} is no SQLite database: use pg_dump and pg_restore", shown_url(url))]
     NotSqlite {
         /// Where it is.
         url: String,
@@ -52,4 +54,49 @@ pub enum SafError {
     /// Nobody has set it up.
     #[error("the SAF database has no users; run `pagent init` first")]
     Empty,
+}
+
+/// A database's URL without its password.
+#[must_use]
+pub fn shown_url(url: &str) -> String {
+    let (before, parameters) = url.split_once('?').map_or((url, None), |(before, after)| (before, Some(after)));
+    let mut shown = match (before.split_once("://"), before.rfind('@')) {
+        (Some((scheme, rest)), Some(_)) if rest.contains('@') => {
+            let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+            let (user, hidden) = user.split_once(':').map_or((user, ""), |(user, _)| (user, ":***"));
+            format!("{scheme}://{user}{hidden}@{host}")
+        }
+        _ => before.to_owned(),
+    };
+    for (number, parameter) in parameters.into_iter().flat_map(|all| all.split('&')).enumerate() {
+        shown.push(if number == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name, _)) if name.eq_ignore_ascii_case("password") => shown.push_str("password=***"),
+            _ => shown.push_str(parameter),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("sqlite:/var/lib/pagent/saf.db", "sqlite:/var/lib/pagent/saf.db"),
+            ("postgres://pagent:sec:r@t@db/saf", "postgres://pagent:***@db/saf"),
+            (
+                "postgres://pagent@db/saf?sslmode=require&password=secret",
+                "postgres://pagent@db/saf?sslmode=require&password=***",
+            ),
+            (
+                "postgres:///saf?host=/run/postgresql&user=postgres",
+                "postgres:///saf?host=/run/postgresql&user=postgres",
+            ),
+        ] {
+            assert_eq!(shown_url(url), shown);
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub use backup::{Inspection, backup, restore, verify};
 pub use command::{CommandRecord, CommandResult, shown};
 pub use database::Saf;
 pub use decision::{Authorized, Codes, Decision, NoDecision, Refusal, Request, Started};
-pub use error::SafError;
+pub use error::{SafError, shown_url};
 pub use explain::{Effect, Explanation, Grant, Holding};
 pub use lint::Finding;
 pub use profile::ProfileName;

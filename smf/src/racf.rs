@@ -146,13 +146,9 @@ impl RacfRecord {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut sections = Vec::new();
-        for (kind, text) in [
-            (RESOURCE, &self.resource),
-            (CLASS, &self.class),
-            (PROFILE, &self.profile),
-            (NAME, &self.name),
-            (LOGSTR, &self.log),
-        ] {
+        for (kind, text) in
+            [(RESOURCE, &self.resource), (CLASS, &self.class), (PROFILE, &self.profile), (NAME, &self.name)]
+        {
             if !text.is_empty() {
                 sections.push((
                     kind,
@@ -160,6 +156,9 @@ impl RacfRecord {
                 ));
             }
         }
+        // What is longer than a section goes on in the next.
+        let log: Vec<u8> = self.log.chars().flat_map(|c| ebcdic::encode::<1>(c.encode_utf8(&mut [0; 4]))).collect();
+        sections.extend(log.chunks(255).map(|part| (LOGSTR, part.to_vec())));
         for (kind, level) in [(INTENT, &self.intent), (ALLOWED, &self.allowed)] {
             let byte = LEVELS.iter().find(|(_, name)| name == level).map(|(byte, _)| *byte);
             sections.extend(byte.map(|byte| (kind, vec![byte])));
@@ -214,9 +213,11 @@ impl RacfRecord {
             0 => &[],
             _ => bytes.get(usize::from(sections)..).ok_or_else(|| section.clone())?,
         });
+        let mut log = Vec::new();
         for _ in 0..count {
-            record.section(&mut rest).ok_or_else(|| section.clone())?;
+            record.section(&mut rest, &mut log).ok_or_else(|| section.clone())?;
         }
+        record.log = ebcdic::decode(&log);
         Ok(record)
     }
 
@@ -249,7 +250,7 @@ impl RacfRecord {
         Some((record, sections, count))
     }
 
-    fn section(&mut self, rest: &mut Reader<'_>) -> Option<()> {
+    fn section(&mut self, rest: &mut Reader<'_>, log: &mut Vec<u8>) -> Option<()> {
         let (kind, length) = (rest.u8()?, rest.u8()?);
         let data: Vec<u8> = (0..length).map(|_| rest.u8()).collect::<Option<_>>()?;
         let level = || {
@@ -261,7 +262,7 @@ impl RacfRecord {
             CLASS => self.class = ebcdic::decode(&data),
             PROFILE => self.profile = ebcdic::decode(&data),
             NAME => self.name = ebcdic::decode(&data),
-            LOGSTR => self.log = ebcdic::decode(&data),
+            LOGSTR => log.extend(data),
             INTENT => self.intent = level(),
             ALLOWED => self.allowed = level(),
             _ => {}
@@ -318,7 +319,7 @@ mod tests {
         let cut = bytes.get(..bytes.len() - 1).expect("bytes");
         assert_eq!(RacfRecord::decode(cut), Err(RecordError::Section { section: "relocate" }));
         assert_eq!(RacfRecord::decode(&[0; 200]), Err(RecordError::Header));
-        let plain = RacfRecord { event: 24, log: "SETROPTS LIST".to_owned(), ..refused() };
+        let plain = RacfRecord { event: 24, log: "SETROPTS LIST ".repeat(100).trim_end().to_owned(), ..refused() };
         assert_eq!(RacfRecord::decode(&plain.encode()), Ok(plain));
     }
 

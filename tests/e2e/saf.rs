@@ -227,6 +227,16 @@ fn a_copy_is_made_while_the_daemon_runs_looked_over_and_put_back() -> anyhow::Re
     agent.succeed("pagent", &["saf", "restore", &copy])?;
     agent.start()?;
     assert!(pasearch(&agent, ALICE)?.status.success());
+    // What only the log of a killed daemon's database has is in the earlier database, and comes back from it.
+    tso(&agent, &["ADDUSER LATE"])?;
+    agent.kill()?;
+    agent.succeed("pagent", &["saf", "restore", &copy])?;
+    let earlier = agent.folder().join("state/saf.db.before-restore").to_string_lossy().into_owned();
+    agent.succeed("pagent", &["saf", "restore", &earlier])?;
+    agent.start()?;
+    assert!(agent.succeed("tso", &["LISTUSER LATE"])?.contains("USER=LATE"));
+    let import = agent.pagent(&["saf", "import", "/dev/null"])?;
+    assert!(!import.status.success() && said(&import).contains("a daemon runs"), "{import:?}");
     Ok(())
 }
 

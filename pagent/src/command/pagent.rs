@@ -274,7 +274,10 @@ fn init(common: &Common, special: Option<&str>) -> anyhow::Result<ExitCode> {
     let done = runtime.block_on(Saf::initialise(&configuration.saf_url(), &special))?;
     let mut lines = vec![format!("state folder {}, key rings in {}", configuration.state.display(), rings.display())];
     if done.is_empty() {
-        lines.push(format!("the SAF database {} was there before and is unchanged", configuration.saf_url()));
+        lines.push(format!(
+            "the SAF database {} was there before and is unchanged",
+            ::saf::shown_url(&configuration.saf_url())
+        ));
     }
     lines.extend(done);
     print_lines(&lines)?;

@@ -1,7 +1,8 @@
 //! `pagent saf`: what administrators ask beyond RACF's commands.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -91,7 +92,7 @@ pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> 
     let query = match flags.query {
         SafQuery::Backup { file } => {
             wait(saf::backup(&url, &file))?;
-            print_lines(&[format!("{url} is copied to {}", file.display())])?;
+            print_lines(&[format!("{} is copied to {}", saf::shown_url(&url), file.display())])?;
             return Ok(ExitCode::SUCCESS);
         }
         SafQuery::Verify { file } => {
@@ -99,12 +100,15 @@ pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> 
             return inspected(&url, &wait(saf::verify(&url))?, flags.json);
         }
         SafQuery::Restore { file } => {
-            if std::os::unix::net::UnixStream::connect(&configuration.socket).is_ok() {
-                bail!("a daemon runs: stop it first (`pagent stop`), or it goes on with the database it has open");
-            }
+            refuse_beside_daemon(&configuration.socket)?;
             return inspected(&url, &wait(saf::restore(&url, &file))?, flags.json);
         }
-        SafQuery::Import { file } => return import(&url, &file),
+        SafQuery::Import { file } => {
+            if url.starts_with("sqlite:") {
+                refuse_beside_daemon(&configuration.socket)?;
+            }
+            return import(&url, &file);
+        }
         SafQuery::Export { file } => return export(&url, file.as_deref()),
         query => self::query(query)?,
     };
@@ -143,6 +147,14 @@ fn element(row: &Value, at: usize) -> Option<&Value> {
 /// The texts of an array somewhere in an answer.
 fn texts(answer: &Value, pointer: &str) -> Vec<String> {
     answer.pointer(pointer).and_then(Value::as_array).into_iter().flatten().map(word).collect()
+}
+
+/// A daemon has an SQLite database for itself.
+fn refuse_beside_daemon(socket: &Path) -> anyhow::Result<()> {
+    if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+        bail!("a daemon runs: stop it first (`pagent stop`), or it goes on with the database as it knows it");
+    }
+    Ok(())
 }
 
 fn wait<T>(work: impl Future<Output = Result<T, saf::SafError>>) -> anyhow::Result<T> {
@@ -185,7 +197,8 @@ fn export(url: &str, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let records = match file {
         None => wait(saf::export(url, std::io::stdout().lock()))?,
         Some(path) => {
-            let file = File::create_new(path).with_context(|| format!("{} cannot be made", path.display()))?;
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            let file = file.with_context(|| format!("{} cannot be made", path.display()))?;
             wait(saf::export(url, file))?
         }
     };
@@ -198,6 +211,7 @@ fn inspected(url: &str, inspection: &Inspection, json: bool) -> anyhow::Result<E
         print_lines(&[serde_json::to_string_pretty(inspection)?])?;
     } else if inspection.problems.is_empty() {
         let Inspection { users, groups, profiles, .. } = inspection;
+        let url = saf::shown_url(url);
         print_lines(&[format!("{url} is whole: {users} users, {groups} groups, {profiles} profiles")])?;
     } else {
         print_lines(&inspection.problems)?;

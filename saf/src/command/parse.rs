@@ -72,11 +72,24 @@ impl Words {
     }
 }
 
-/// As it is recorded: single blanks, and no passwords.
+/// As it is recorded: single blanks, and no passwords. Those are also what begins like one in a command on users, and a list
+/// behind it.
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.verb)?;
-        self.operands.iter().try_for_each(|operand| write!(f, " {operand}"))
+        let of_users = ["ADDUSER", "AU", "ALTUSER", "ALU"].contains(&self.verb.as_str());
+        let mut secret = false;
+        for operand in &self.operands {
+            let word = operand.word.to_ascii_uppercase();
+            let begins =
+                ["PA", "PH"].iter().any(|begins| word.starts_with(begins)) || of_users && word.starts_with('P');
+            secret = begins || secret && word.is_empty();
+            match secret && operand.values.is_some() {
+                true => write!(f, " {}(***)", operand.word)?,
+                false => write!(f, " {operand}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -88,10 +101,6 @@ impl fmt::Display for Operand {
             false => write!(f, "'{}'", self.word.replace('\'', "''"))?,
         }
         let Some(values) = &self.values else { return Ok(()) };
-        let secret = ["PA", "PH"].iter().any(|begins| self.word.to_ascii_uppercase().starts_with(begins));
-        if secret {
-            return f.write_str("(***)");
-        }
         f.write_str("(")?;
         for (number, value) in values.iter().enumerate() {
             write!(f, "{}{value}", if number == 0 { "" } else { " " })?;
@@ -266,6 +275,12 @@ mod tests {
             shown("ALU A PASSWORD(secret) phrase('my secret') NAME('A (B)''S')"),
             "ALU A PASSWORD(***) phrase(***) NAME('A (B)''S')"
         );
+        for hidden in
+            ["ALU A PASSWORD (secret)", "ALU A P(secret)", "AU A PWD('secret')", "RACDCERT ADD(X) PASSWORD(secret)"]
+        {
+            assert!(!shown(hidden).contains("secret"), "{hidden}");
+        }
+        assert_eq!(shown("ALU A OMVS(PROGRAM(/bin/sh))"), "ALU A OMVS(PROGRAM(/bin/sh))");
         assert_eq!(shown("alu a pass(secret"), "alu (not understood)");
     }
 

@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 
-use super::RESOURCE;
 use super::fields::profile_of;
 use super::lines::{Record, Records};
+use super::{CONNECT, RESOURCE};
 use crate::access::Userid;
-use crate::class::ClassDescriptor;
+use crate::class::{self, ClassDescriptor};
 use crate::command::Changes;
 use crate::database;
 use crate::error::SafError;
 use crate::generations;
+use crate::load::Columns as _;
 use crate::profile::ProfileName;
 
 /// What refers to others comes after them: the file is read once for each.
@@ -67,6 +68,8 @@ struct Import<'a> {
     report: &'a mut dyn FnMut(Rejected),
     /// Users, groups and profiles that were there before: nothing of them is changed.
     before: HashSet<(&'static str, String)>,
+    /// Connections whose records were rejected: they may have been revoked.
+    broken: HashSet<(String, String)>,
     superiors: Vec<(Userid, Userid)>,
     changes: Changes,
     /// The 0500 record last read: records on the same profile follow it.
@@ -119,11 +122,14 @@ pub async fn import(
 ) -> Result<Imported, SafError> {
     let pool: AnyPool = database::connect(url, "rw").await?;
     let failed = |source: io::Error| SafError::File { path: file.to_owned(), source };
+    let mut transaction = pool.begin().await?;
+    let before = before(&mut transaction).await?;
     let mut import = Import {
-        transaction: pool.begin().await?,
+        transaction,
         imported: Imported::default(),
         report: reject,
-        before: HashSet::new(),
+        before,
+        broken: HashSet::new(),
         superiors: Vec::new(),
         changes: Changes { people: true, ..Changes::default() },
         current: None,
@@ -142,10 +148,7 @@ pub async fn import(
         }
         progress(Progress { done: records.length * u64::from(pass), all });
     }
-    let query = "INSERT INTO racf_connects (userid, group_name, owner) SELECT userid, default_group, owner FROM racf_users \
-                 WHERE NOT EXISTS (SELECT 1 FROM racf_connects WHERE racf_connects.userid = racf_users.userid \
-                 AND racf_connects.group_name = racf_users.default_group)";
-    import.imported.connected = sqlx::query(query).execute(&mut *import.transaction).await?.rows_affected();
+    import.connect_to_default_groups().await?;
     generations::count_up(&mut import.transaction, &import.changes).await?;
     if url.starts_with("postgres") {
         let notify = sqlx::query("SELECT pg_notify($1, '')").bind(generations::CHANNEL);
@@ -155,7 +158,42 @@ pub async fn import(
     Ok(import.imported)
 }
 
+/// The users, groups and profiles that are there.
+async fn before(connection: &mut AnyConnection) -> Result<HashSet<(&'static str, String)>, SafError> {
+    let mut before = HashSet::new();
+    for row in sqlx::query("SELECT userid FROM racf_users").fetch_all(&mut *connection).await? {
+        before.insert(("user", row.text("userid")?));
+    }
+    for row in sqlx::query("SELECT name FROM racf_groups").fetch_all(&mut *connection).await? {
+        before.insert(("group", row.text("name")?));
+    }
+    for row in sqlx::query("SELECT class, name, generic FROM racf_profiles").fetch_all(connection).await? {
+        let name = ProfileName::stored(row.text("name")?, row.flag("generic")?);
+        before.extend(class::find(&row.text("class")?).map(|class| (class.name, name.to_string())));
+    }
+    Ok(before)
+}
+
 impl Import<'_> {
+    /// Connects new users to their default groups where no record did. Where one was rejected the connection is revoked: it
+    /// may have said so.
+    async fn connect_to_default_groups(&mut self) -> Result<(), SafError> {
+        let query = "SELECT userid, default_group, owner FROM racf_users WHERE NOT EXISTS (SELECT 1 FROM racf_connects \
+                     WHERE racf_connects.userid = racf_users.userid AND racf_connects.group_name = racf_users.default_group)";
+        for row in sqlx::query(query).fetch_all(&mut *self.transaction).await? {
+            let (user, group) = (row.text("userid")?, row.text("default_group")?);
+            if self.before.contains(&("user", user.clone())) {
+                continue;
+            }
+            let revoked = i64::from(self.broken.contains(&(user.clone(), group.clone())));
+            let query = "INSERT INTO racf_connects (userid, group_name, owner, revoked) VALUES ($1, $2, $3, $4)";
+            let query = sqlx::query(query).bind(user).bind(group).bind(row.text("owner")?).bind(revoked);
+            query.execute(&mut *self.transaction).await?;
+            self.imported.connected += 1;
+        }
+        Ok(())
+    }
+
     async fn record(&mut self, pass: u8, record: &Record) -> Result<(), SafError> {
         let kind = record.kind();
         let well_formed =
@@ -211,6 +249,9 @@ impl Import<'_> {
     fn reject(&mut self, record: &Record, reason: String) {
         self.imported.rejected += 1;
         let kind = record.kind().to_owned();
+        if kind == CONNECT.kind {
+            self.broken.insert((record.field(&CONNECT, "NAME"), record.field(&CONNECT, "GRP_ID")));
+        }
         (self.report)(Rejected { number: record.number, offset: record.offset, kind, reason });
     }
 

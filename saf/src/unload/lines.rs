@@ -108,7 +108,9 @@ impl Records {
             },
             _ => ebcdic::decode(&bytes),
         };
-        Ok(Some(Record { number: self.number, offset, text: text.trim_end().to_owned(), cut }))
+        // No field holds control characters; PostgreSQL stores no NUL.
+        let text = text.trim_end().replace(|c: char| c.is_control(), " ");
+        Ok(Some(Record { number: self.number, offset, text, cut }))
     }
 
     /// How far it is read, in bytes.

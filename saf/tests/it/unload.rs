@@ -124,11 +124,11 @@ async fn each_planted_bad_record_is_told_with_its_place_and_the_rest_is_imported
         let lines = [
             (record("0100", &[(6, "OPS"), (15, "SYS1"), (24, "2020-01-01"), (35, "IBMUSER")]), ""),
             (record("0100", &[(6, "1BAD"), (35, "IBMUSER")]), "NAME in columns 6 to 13 is `1BAD`"),
-            (record("0100", &[(6, "SYS1"), (35, "IBMUSER")]), "group SYS1 is defined already"),
+            (record("0100", &[(6, "SYS1"), (35, "IBMUSER")]), "group SYS1 was defined before"),
             (user("ALICE", "OPS"), ""),
             (user("CAROL", "NOGROUP"), "the default group NOGROUP of user CAROL is not defined"),
             (user("OPS", "OPS"), "OPS is a group"),
-            (user("IBMUSER", "SYS1"), "user IBMUSER is defined already"),
+            (user("IBMUSER", "SYS1"), "user IBMUSER was defined before"),
             (
                 record("0205", &[(6, "IBMUSER"), (15, "OPS"), (35, "IBMUSER"), (84, "YES")]),
                 "user IBMUSER was defined before",
@@ -140,7 +140,7 @@ async fn each_planted_bad_record_is_told_with_its_place_and_the_rest_is_imported
             (record("0270", &[(6, "ALICE"), (15, "-1")]), "UID in columns 15 to 24 is `-1`"),
             (profile("EZB.X", "SERVAUTH", "NO", "READ"), ""),
             (profile("EZB.X", "SERVAUTH", "NO", "ALL"), "UACC in columns 337 to 344 is `ALL`"),
-            (profile("EZB.**", "SERVAUTH", "YES", "ALTER"), "EZB.** (G) is defined to class SERVAUTH already"),
+            (profile("EZB.**", "SERVAUTH", "YES", "ALTER"), "EZB.** (G) was defined to class SERVAUTH before"),
             (access("EZB.**", "ALICE", "ALTER"), "EZB.** (G) was defined to class SERVAUTH before"),
             (profile("", "SERVAUTH", "NO", "READ"), "a profile name and a class are expected"),
             (access("EZB.X", "ALICE", "UPDATE"), ""),
@@ -181,6 +181,52 @@ async fn each_planted_bad_record_is_told_with_its_place_and_the_rest_is_imported
             matches!(saf.snapshot().auth(id(who), "SERVAUTH", resource, intent), saf::Decision::Permitted(_))
         };
         assert!(asked("ALICE", "EZB.X", Access::Update) && !asked("ALICE", "EZB.OTHER", Access::Read));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_of_what_is_there_is_changed_whatever_a_file_has() {
+    on_both(async |database: Database| {
+        for line in ["ADDUSER (BOB ALICE)", "RDEFINE GLOBAL SERVAUTH ADDMEM(EZB.OPEN/READ)", "RDEFINE STARTED X.X"] {
+            database.ok(line).await;
+        }
+        let before = exported(&database.url).await;
+        let folder = TempDir::new().expect("a folder");
+        for line in [
+            record("0505", &[(6, "EZB.**"), (253, "SERVAUTH"), (262, "BOB"), (271, "ALTER")]),
+            record(
+                "0507",
+                &[(6, "EZB.**"), (253, "SERVAUTH"), (262, "TERMINAL"), (271, "T1"), (280, "BOB"), (289, "ALTER")],
+            ),
+            record("0270", &[(6, "IBMUSER"), (15, "1001")]),
+            record("0205", &[(6, "BOB"), (15, "SYS1"), (35, "IBMUSER"), (84, "YES")]),
+            record("0102", &[(6, "SYS1"), (15, "BOB"), (24, "JOIN")]),
+            record("0202", &[(6, "BOB"), (15, "SERVAUTH")]),
+            record("0120", &[(6, "SYS1"), (15, "5")]),
+            record("0503", &[(6, "SERVAUTH"), (253, "GLOBAL"), (262, "**"), (518, "ALTER")]),
+            record("0540", &[(6, "X.X"), (253, "STARTED"), (262, "IBMUSER"), (280, "YES")]),
+        ] {
+            let (done, rejected) = imported(&database.url, &file(&folder, "unload", &line)).await;
+            assert!(
+                rejected.len() == 1 && rejected[0].reason.contains("stays as it is"),
+                "{line} {rejected:?} {done:?}"
+            );
+            assert_eq!(exported(&database.url).await, before, "{line}");
+        }
+        // A connection that a broken record may have revoked is revoked.
+        let lines = [
+            record("0200", &[(6, "NEW"), (15, "2020-01-01"), (26, "IBMUSER"), (96, "SYS1")]),
+            record("0205", &[(6, "NEW"), (15, "SYS1"), (35, "IBMUSER"), (64, "ALL"), (94, "YES")]),
+            record("0200", &[(6, "NEW"), (15, "2020-01-01"), (26, "IBMUSER"), (96, "SYS1")]),
+        ];
+        let (done, rejected) = imported(&database.url, &file(&folder, "unload", lines.join("\n"))).await;
+        assert_eq!(done.connected, 1);
+        assert!(
+            rejected.iter().any(|record| record.number == 3 && record.reason.contains("twice in this file")),
+            "{rejected:?}"
+        );
+        assert!(database.ok("LISTUSER NEW").await.contains("CONNECT ATTRIBUTES=REVOKED"));
     })
     .await;
 }

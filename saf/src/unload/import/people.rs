@@ -21,8 +21,8 @@ impl Import<'_> {
         let query =
             query.bind(fields.text("CREATE_DATE")).bind(fields.text("INSTALL_DATA")).bind(fields.flag("UNIVERSAL"));
         if query.execute(&mut *self.transaction).await?.rows_affected() == 0 {
-            self.before.insert(("group", name.to_string()));
-            return Err(format!("group {name} is defined already, and stays as it is").into());
+            self.is_new("group", name)?;
+            return Err(format!("group {name} is defined twice in this file").into());
         }
         self.superiors.extend(superior.map(|superior| (name, superior)));
         Ok(true)
@@ -61,8 +61,8 @@ impl Import<'_> {
             .bind(fields.flag("CONTAIN"))
             .bind(fields.flag("NEVERCONTAIN"));
         if query.execute(&mut *self.transaction).await?.rows_affected() == 0 {
-            self.before.insert(("user", name.to_string()));
-            return Err(format!("user {name} is defined already, and stays as it is").into());
+            self.is_new("user", name)?;
+            return Err(format!("user {name} is defined twice in this file").into());
         }
         Ok(true)
     }

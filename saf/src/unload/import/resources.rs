@@ -49,8 +49,10 @@ impl Import<'_> {
             .bind(notify)
             .bind(fields.text("APPL_DATA"));
         if query.execute(&mut *self.transaction).await?.rows_affected() == 0 {
-            self.before.insert((class.name, name.to_string()));
-            return Err(format!("{name} is defined to class {} already, and stays as it is", class.name).into());
+            if self.before.contains(&(class.name, name.to_string())) {
+                return Err(format!("{name} was defined to class {} before, and stays as it is", class.name).into());
+            }
+            return Err(format!("{name} is defined to class {} twice in this file", class.name).into());
         }
         self.changes.profiles.insert(class.name);
         Ok(true)
