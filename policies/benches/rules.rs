@@ -4,11 +4,12 @@
 
 #![allow(missing_docs, clippy::print_stdout, reason = "criterion's macros make public items; a benchmark prints")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, FixedOffset};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -16,29 +17,8 @@ use policies::lint::lint;
 use policies::load::{Settings, load};
 use policies::{Connection, Direction, Files, Policy, Source, parse, resolve};
 
-/// Counts the bytes that are in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code, reason = "an allocator is unsafe to implement; this one passes everything on")]
-// SAFETY: every call is passed on to the system's allocator with the caller's own layout.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `place` came from `alloc` above with this layout.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 struct NoFiles;
 
@@ -128,9 +108,9 @@ fn connections(rules: usize) -> Vec<Connection> {
 
 fn look_up(criterion: &mut Criterion) {
     for rules in [10, 1_000, 100_000] {
-        let before = IN_USE.load(Ordering::Relaxed);
+        let before = counting::IN_USE.load(Ordering::Relaxed);
         let policy = policy(rules);
-        let bytes = IN_USE.load(Ordering::Relaxed) - before;
+        let bytes = counting::IN_USE.load(Ordering::Relaxed) - before;
         println!(
             "{rules} rules: {bytes} bytes in use, {} a rule, of which compiled {}",
             bytes / rules,

@@ -5,37 +5,18 @@
 
 #![allow(missing_docs, clippy::print_stdout, reason = "criterion's macros make public items; a benchmark prints")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../../policies/benches/counting/mod.rs"]
+mod counting;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use saf::{Access, Request, Saf, Userid};
 
-/// Counts the bytes that are in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code, reason = "an allocator is unsafe to implement; this one passes everything on")]
-// SAFETY: every call is passed on to the system's allocator with the caller's own layout.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `place` came from `alloc` above with this layout.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// A database of a site: a tenth of the profiles generic, two entries in each access list.
 async fn site(folder: &std::path::Path, profiles: usize) -> Saf {
@@ -68,9 +49,9 @@ async fn site(folder: &std::path::Path, profiles: usize) -> Saf {
     sqlx::query(query).execute(&mut *change).await.expect("the class");
     change.commit().await.expect("committed");
     pool.close().await;
-    let (before, begun) = (IN_USE.load(Ordering::Relaxed), Instant::now());
+    let (before, begun) = (counting::IN_USE.load(Ordering::Relaxed), Instant::now());
     let saf = Saf::open(&url).await.expect("the database");
-    let (took, memory) = (begun.elapsed(), IN_USE.load(Ordering::Relaxed) - before);
+    let (took, memory) = (begun.elapsed(), counting::IN_USE.load(Ordering::Relaxed) - before);
     println!("{profiles} profiles: read and built in {took:.2?}, {} bytes each", memory / profiles);
     saf
 }

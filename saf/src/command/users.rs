@@ -25,6 +25,7 @@ const SEGMENT: [&str; 7] = ["UID", "HOME", "PROGRAM", "NOUID", "NOHOME", "NOPROG
 /// Users that may be contained at once (z/OS 3.2).
 const MAX_CONTAINED: usize = 100;
 
+/// What ADDUSER takes.
 const ADD: [&str; 27] = [
     "NAME",
     "OWNER",
@@ -54,37 +55,11 @@ const ADD: [&str; 27] = [
     "OIDCARD",
     "NOOIDCARD",
 ];
-const ALTER: [&str; 39] = [
-    "NAME",
-    "OWNER",
-    "DFLTGRP",
-    "AUTHORITY",
-    "UACC",
+/// What ALTUSER takes beside.
+const ALTER: [&str; 12] = [
     "GROUP",
-    "CLAUTH",
-    "NOCLAUTH",
-    "DATA",
     "NODATA",
-    "OMVS",
     "NOOMVS",
-    "SPECIAL",
-    "NOSPECIAL",
-    "AUDITOR",
-    "NOAUDITOR",
-    "ROAUDIT",
-    "NOROAUDIT",
-    "OPERATIONS",
-    "NOOPERATIONS",
-    "RESTRICTED",
-    "NORESTRICTED",
-    "UAUDIT",
-    "NOUAUDIT",
-    "PASSWORD",
-    "NOPASSWORD",
-    "PHRASE",
-    "NOPHRASE",
-    "OIDCARD",
-    "NOOIDCARD",
     "REVOKE",
     "NOREVOKE",
     "RESUME",
@@ -140,7 +115,7 @@ pub(super) async fn add(session: &mut Session<'_>, words: &Words) -> Result<(), 
 
 pub(super) async fn alter(session: &mut Session<'_>, words: &Words) -> Result<(), Failure> {
     let users = text::userids(words, "USERID")?;
-    let keywords = words.keywords(1, &ALTER)?;
+    let keywords = words.keywords(1, &[&ADD[..], &ALTER].concat())?;
     for userid in users {
         let Some(user) = session.snapshot.user(userid) else {
             return fail(format!("ICH21002I {userid:8} NOT DEFINED TO RACF"));
