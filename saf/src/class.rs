@@ -76,6 +76,13 @@ pub(crate) const CLASSES: &[ClassDescriptor] = &[
     class("XFACILIT", 246, Raclist::Allowed),
 ];
 
+/// Classes that this product asks.
+pub(crate) const ASKED: [&str; 4] = ["SERVAUTH", "OPERCMDS", "FACILITY", "RDATALIB"];
+
+/// Profiles that close what is asked: without a profile (RC 4) z/OS leaves several of these resources open.
+pub(crate) const BACKSTOPS: [(&str, &str); 4] =
+    [("SERVAUTH", "EZA.**"), ("SERVAUTH", "EZB.**"), ("SERVAUTH", "IST.**"), ("OPERCMDS", "MVS.**")];
+
 /// The class with this name, in any case.
 pub(crate) fn find(name: &str) -> Option<&'static ClassDescriptor> {
     CLASSES.iter().find(|class| class.name.eq_ignore_ascii_case(name))

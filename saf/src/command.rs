@@ -179,7 +179,7 @@ const SOME_IGNORED: u8 = 2;
 /// What is to be recorded of a command: what SETROPTS and the user's attributes ask for, and SETROPTS itself always.
 fn record(snapshot: &Snapshot, issuer: Userid, line: &str, qualifier: u8, changes: &Changes) -> Option<CommandRecord> {
     let words = Words::read(line).ok()?;
-    let command = COMMANDS.iter().find(|(name, short)| words.verb == *name || words.verb == *short)?.0;
+    let command = named(&words.verb)?;
     let issuer = snapshot.user(issuer)?.attributes;
     let is_audited = |class: &&str| snapshot.class(class).is_some_and(|(_, class)| class.switches.audit);
     let reasons = [
@@ -205,6 +205,11 @@ pub fn shown(line: &str) -> String {
     }
 }
 
+/// The command of a verb, in full or short.
+fn named(verb: &str) -> Option<&'static str> {
+    COMMANDS.iter().find(|(name, short)| verb == *name || verb == *short).map(|(name, _)| *name)
+}
+
 async fn dispatch(session: &mut Session<'_>, line: &str) -> Result<(), Failure> {
     if line.len() > MAX_LINE {
         return fail(format!("IKJ56702I INVALID COMMAND, AT MOST {MAX_LINE} CHARACTERS ARE EXPECTED"));
@@ -216,8 +221,7 @@ async fn dispatch(session: &mut Session<'_>, line: &str) -> Result<(), Failure> 
     if user.revocation.is_in_force(session.today()) || user.attributes.contained {
         return fail(format!("ICH409I USER {} IS REVOKED OR CONTAINED", session.issuer));
     }
-    let named = COMMANDS.iter().find(|(name, short)| words.verb == *name || words.verb == *short);
-    match named.map(|(name, _)| *name) {
+    match named(&words.verb) {
         Some("ADDUSER") => users::add(session, &words).await,
         Some("ALTUSER") => users::alter(session, &words).await,
         Some("DELUSER") => users::delete(session, &words).await,

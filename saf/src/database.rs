@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::access::Userid;
-use crate::class::CLASSES;
+use crate::class::{ASKED, BACKSTOPS, CLASSES};
 use crate::command::{self, Changes, CommandResult};
 use crate::error::SafError;
 use crate::explain::{Effect, differences, effects};
@@ -26,12 +26,6 @@ use crate::pattern::Variables;
 use crate::snapshot::{Class, Snapshot, Switches};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
-
-/// The profiles a new installation begins with: without them RC 4 would permit several resources.
-const BACKSTOPS: [(&str, &str); 4] =
-    [("SERVAUTH", "EZA.**"), ("SERVAUTH", "EZB.**"), ("SERVAUTH", "IST.**"), ("OPERCMDS", "MVS.**")];
-/// Classes a new installation activates, with generics and RACLISTed.
-const ACTIVE: [&str; 4] = ["SERVAUTH", "OPERCMDS", "FACILITY", "RDATALIB"];
 
 /// The advisory lock of PostgreSQL under which commands run.
 const COMMANDS: i64 = 0x5041_4745_4E54;
@@ -62,7 +56,7 @@ impl Saf {
         }
         {
             let mut seen = saf.commands.lock().await;
-            let mut transaction = saf.begin().await?;
+            let mut transaction = begin(&saf.pool, url).await?;
             *seen = generations::read(&mut transaction).await?;
             let first = saf.follow(&mut transaction, Snapshot::default(), &Changes::all()).await?;
             saf.snapshot.store(Arc::new(first));
@@ -103,13 +97,13 @@ impl Saf {
             .execute(&mut *change)
             .await?;
         done.push(format!("user {special} defined with SPECIAL, default group SYS1"));
-        for class in ACTIVE {
+        for class in ASKED {
             sqlx::query("UPDATE racf_classes SET active = 1, generic = 1, raclist = 1 WHERE name = $1")
                 .bind(class)
                 .execute(&mut *change)
                 .await?;
         }
-        done.push(format!("classes {} active, generic and RACLISTed", ACTIVE.join(" ")));
+        done.push(format!("classes {} active, generic and RACLISTed", ASKED.join(" ")));
         for (class, name) in BACKSTOPS {
             sqlx::query(
                 "INSERT INTO racf_profiles (class, name, generic, uacc, owner, created) VALUES ($1, $2, 1, 'NONE', $3, $4)",
@@ -152,7 +146,7 @@ impl Saf {
     pub async fn command(&self, issuer: &Userid, line: &str) -> Result<CommandResult, SafError> {
         let mut seen = self.commands.lock().await;
         let mut change = self.pool.begin().await?;
-        if self.is_postgres() {
+        if is_postgres(&self.url) {
             // One command at a time, whichever daemon runs it: until this one is done nobody takes an authority away.
             sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(COMMANDS).execute(&mut *change).await?;
         }
@@ -176,11 +170,7 @@ impl Saf {
             .execute(&mut *change)
             .await?;
         if outcome.result.code < 8 && !outcome.changes.is_empty() {
-            generations::count_up(&mut change, &outcome.changes).await?;
-            if self.is_postgres() {
-                // Told when the transaction is done.
-                sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut *change).await?;
-            }
+            generations::count_up(&mut change, &outcome.changes, &self.url).await?;
         }
         change.commit().await?;
         if let Err(error) = self.catch_up(&mut seen).await {
@@ -194,7 +184,7 @@ impl Saf {
     /// Follows what other daemons on the same PostgreSQL change, for as long as somebody else has this too. After a
     /// connection was lost it looks for what it missed. An SQLite database has one daemon.
     pub fn follow_others(self: &Arc<Self>) {
-        if !self.is_postgres() {
+        if !is_postgres(&self.url) {
             return;
         }
         let (saf, url) = (Arc::downgrade(self), self.url.clone());
@@ -210,7 +200,7 @@ impl Saf {
 
     /// Loads what has changed since it was last looked at, by this daemon or another.
     async fn catch_up(&self, seen: &mut Generations) -> Result<(), SafError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = begin(&self.pool, &self.url).await?;
         let now = generations::read(&mut transaction).await?;
         let changes = now.since(seen);
         if !changes.is_empty() {
@@ -226,10 +216,6 @@ impl Saf {
         self.pool.close().await;
     }
 
-    fn is_postgres(&self) -> bool {
-        self.url.starts_with("postgres")
-    }
-
     /// What `SETROPTS RACLIST(…) REFRESH` would change, class by class: `- ` what decides now and would not any more, `+ `
     /// what would.
     ///
@@ -238,7 +224,7 @@ impl Saf {
     /// When the database does not answer.
     pub async fn pending(&self) -> Result<Vec<(&'static str, Vec<String>)>, SafError> {
         let snapshot = self.snapshot();
-        let mut connection = self.begin().await?;
+        let mut connection = begin(&self.pool, &self.url).await?;
         let (mut pending, mut global) = (Vec::new(), Vec::new());
         for (descriptor, class) in CLASSES.iter().zip(&snapshot.classes) {
             if class.switches.raclist {
@@ -273,7 +259,9 @@ impl Saf {
     pub async fn dry_run(&self, issuer: Userid, line: &str) -> Result<(CommandResult, Vec<Effect>), SafError> {
         let mut seen = self.commands.lock().await;
         self.catch_up(&mut seen).await?;
-        let before = self.follow(&mut *self.begin().await?, Snapshot::clone(&self.snapshot()), &Changes::all()).await?;
+        let before = self
+            .follow(&mut *begin(&self.pool, &self.url).await?, Snapshot::clone(&self.snapshot()), &Changes::all())
+            .await?;
         let mut change = self.pool.begin().await?;
         let outcome = command::run(&mut change, &self.snapshot(), issuer, line).await?;
         if outcome.result.code >= 8 {
@@ -282,16 +270,6 @@ impl Saf {
         let after = self.follow(&mut change, before.clone(), &Changes::all()).await?;
         change.rollback().await?;
         Ok((outcome.result, effects(&before, &after)))
-    }
-
-    /// A transaction that sees one state of the database throughout: PostgreSQL's default would show each statement a
-    /// later one.
-    async fn begin(&self) -> Result<Transaction<'static, Any>, SafError> {
-        let mut transaction = self.pool.begin().await?;
-        if self.is_postgres() {
-            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
-        }
-        Ok(transaction)
     }
 
     /// The snapshot that follows the changes.
@@ -356,6 +334,20 @@ fn members(now: &Variables, next: &Variables) -> Vec<String> {
     let (now, next) = (lines(now), lines(next));
     let gone = now.difference(&next).map(|line| format!("- {line}"));
     gone.chain(next.difference(&now).map(|line| format!("+ {line}"))).collect()
+}
+
+/// Whether a URL is PostgreSQL's.
+pub(crate) fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres")
+}
+
+/// A transaction that sees one state of the database throughout: PostgreSQL's default would show each statement a later one.
+pub(crate) async fn begin(pool: &AnyPool, url: &str) -> Result<Transaction<'static, Any>, SafError> {
+    let mut transaction = pool.begin().await?;
+    if is_postgres(url) {
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *transaction).await?;
+    }
+    Ok(transaction)
 }
 
 /// Connects to a database and brings its schema up to date.

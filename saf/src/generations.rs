@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use crate::class;
 use crate::command::Changes;
+use crate::database::is_postgres;
 use crate::error::SafError;
 
 /// The channel on which PostgreSQL tells that something was counted up.
@@ -16,12 +17,15 @@ pub(crate) const CHANNEL: &str = "pagent_saf";
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Generations(HashMap<String, i64>);
 
-/// Counts up what a command changed, in the command's own transaction.
-pub(crate) async fn count_up(connection: &mut AnyConnection, changes: &Changes) -> Result<(), SafError> {
+/// Counts up what was changed, in the change's own transaction; the other daemons on PostgreSQL hear of it when that is done.
+pub(crate) async fn count_up(connection: &mut AnyConnection, changes: &Changes, url: &str) -> Result<(), SafError> {
     for name in names(changes) {
         let query = "INSERT INTO racf_generations (name, value) VALUES ($1, 1) \
                      ON CONFLICT (name) DO UPDATE SET value = racf_generations.value + 1";
         sqlx::query(query).bind(name).execute(&mut *connection).await?;
+    }
+    if is_postgres(url) {
+        sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(connection).await?;
     }
     Ok(())
 }

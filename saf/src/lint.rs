@@ -6,15 +6,9 @@
 use serde::Serialize;
 
 use crate::access::{Access, Userid};
-use crate::class::{CLASSES, ClassDescriptor, Raclist};
+use crate::class::{ASKED, BACKSTOPS, CLASSES, ClassDescriptor, Raclist};
 use crate::raclist::Found;
 use crate::snapshot::{Class, Snapshot};
-
-/// Resources that nobody should reach only because no profile covers them.
-const BACKSTOPS: [(&str, &str); 4] =
-    [("SERVAUTH", "EZA.**"), ("SERVAUTH", "EZB.**"), ("SERVAUTH", "IST.**"), ("OPERCMDS", "MVS.**")];
-/// Classes that this product asks.
-const NEEDED: [&str; 4] = ["FACILITY", "OPERCMDS", "RDATALIB", "SERVAUTH"];
 
 /// A finding.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -66,7 +60,7 @@ impl Snapshot {
         let name = descriptor.name;
         let switches = class.switches;
         let mut push = |text: String, mend: String| findings.push(Finding { rule: "CLASS", text, mend: Some(mend) });
-        if !switches.active && descriptor.resources && (class.profiles.len() > 0 || NEEDED.contains(&name)) {
+        if !switches.active && descriptor.resources && (class.profiles.len() > 0 || ASKED.contains(&name)) {
             push(
                 format!("class {name} is not active: its profiles decide nothing"),
                 format!("SETROPTS CLASSACT({name})"),

@@ -33,11 +33,7 @@ impl<E: Into<SafError>> From<E> for Failure {
 /// When the database does not answer, or the output cannot be written.
 pub async fn export(url: &str, output: impl Write) -> Result<u64, SafError> {
     let pool = database::connect(url, "rw").await?;
-    // One state of the database throughout.
-    let mut connection = pool.begin().await?;
-    if url.starts_with("postgres") {
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *connection).await?;
-    }
+    let mut connection = database::begin(&pool, url).await?;
     let mut out = Output { output: BufWriter::new(output), records: 0 };
     let done = async {
         groups(&mut connection, &mut out).await?;

@@ -149,11 +149,7 @@ pub async fn import(
         progress(Progress { done: records.length * u64::from(pass), all });
     }
     import.connect_to_default_groups().await?;
-    generations::count_up(&mut import.transaction, &import.changes).await?;
-    if url.starts_with("postgres") {
-        let notify = sqlx::query("SELECT pg_notify($1, '')").bind(generations::CHANNEL);
-        notify.execute(&mut *import.transaction).await?;
-    }
+    generations::count_up(&mut import.transaction, &import.changes, url).await?;
     import.transaction.commit().await?;
     Ok(import.imported)
 }
