@@ -99,7 +99,8 @@ pub(crate) fn literal_prefix(name: &[u8]) -> usize {
 }
 
 /// Orders two generic names that cover the same resource, the more specific is less: literal before `&`, `%`, `*`, `**`
-/// where they first differ.
+/// where they first differ. Two characters can differ there only behind a `*` or `**` (`**.A*` and `**.B` for A.B): IBM's
+/// table shows no such pair, the first in the order of characters is taken.
 pub(crate) fn specificity(one: &[u8], other: &[u8]) -> Ordering {
     symbols(one).cmp(symbols(other))
 }
@@ -192,6 +193,9 @@ mod tests {
             "COPY.PAP*",
             "COPY.&X",
             "COPY.%APER",
+            // Two characters that differ behind a `**`.
+            "**.A*",
+            "**.B",
         ];
         let mut sorted = order;
         sorted.reverse();

@@ -127,10 +127,11 @@ fn characters(pattern: &str, text: &str) -> bool {
     pattern.len() == text.len() && pattern.chars().zip(text.chars()).all(|(p, c)| p == '%' || p == c)
 }
 
-/// Discrete first; else literal before `%` before `*` before `**` at the leftmost difference.
+/// Discrete first; else literal before `%` before `*` before `**` at the leftmost difference. Two characters can differ
+/// there only behind a `*` or `**`; no rule is known for them, the first in the order of characters is taken.
 fn more_specific(a: (&str, bool), b: (&str, bool)) -> Ordering {
     let symbols = |name: &str| name.replace("**", "\u{4}").replace('*', "\u{3}").replace('%', "\u{2}");
-    let literal_first = |c: char| if c > '\u{4}' { '\u{1}' } else { c };
+    let literal_first = |c: char| if c > '\u{4}' { ('\u{1}', c) } else { (c, c) };
     let (left, right) = (symbols(a.0), symbols(b.0));
     let difference = left.chars().zip(right.chars()).find(|(x, y)| x != y);
     let by_symbol = difference.map_or(Ordering::Equal, |(x, y)| literal_first(x).cmp(&literal_first(y)));
