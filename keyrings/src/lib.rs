@@ -1,12 +1,23 @@
 //! Certificates, private keys and the key rings that hold them.
 //!
-//! A ring is what a policy's `Keyring` names: a file or directory of PEM and PKCS#12 files by path, or `OWNER/RING`,
-//! which is a directory below the state folder. This crate finds certificates, pairs them with their keys and picks
-//! the one a label names; which suites are negotiated with them is not its business.
+//! A ring is what a policy's `Keyring` names: `OWNER/RING`, a ring of RACF's in the SAF database, or a file or folder of PEM
+//! and PKCS#12 files by path. [`Racdcert`] is the command that administers those of the database. Their private keys are
+//! encrypted there, and are decrypted only for whom SAF permits. Which suites are negotiated with them is not this crate's
+//! business.
 
+mod authority;
+mod certificate;
+mod envelope;
 mod error;
 mod files;
+mod package;
+mod racdcert;
 mod ring;
+mod rings;
+mod store;
 
+pub use envelope::{Envelope, EnvelopeError};
 pub use error::KeyringError;
-pub use ring::{CertificateSummary, Ring, RingLocation};
+pub use racdcert::Racdcert;
+pub use ring::{CertificateSummary, Ring};
+pub use rings::{FileRings, Keyrings, ReadsRings, RingLocation};

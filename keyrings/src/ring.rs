@@ -1,74 +1,34 @@
 //! A key ring: labelled certificates with their chains and keys, and the authorities peers are checked against.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 use x509_parser::public_key::PublicKey;
 
 use crate::KeyringError;
 use crate::files::{self, Material};
 
-/// Where a policy's `Keyring` value leads.
-#[derive(Clone, Debug, Eq, PartialEq, Hash)]
-pub struct RingLocation {
-    name: String,
-    path: PathBuf,
-}
-
-impl RingLocation {
-    /// `/a/path`, or `OWNER/RING` and `RING` below `rings`, the folder of named rings. A bare `RING` belongs to
-    /// `owner`.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyringError::BadName`] when it is neither.
-    pub fn resolve(name: &str, rings: &Path, owner: &str) -> Result<Self, KeyringError> {
-        if name.starts_with('/') {
-            return Ok(Self { name: name.to_owned(), path: PathBuf::from(name) });
-        }
-        let (owner, ring) = name.split_once('/').unwrap_or((owner, name));
-        let allowed = |part: &str| {
-            let first = part.chars().next().is_some_and(|first| first != '.');
-            first && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-@#$".contains(c))
-        };
-        if !allowed(owner) || !allowed(ring) {
-            return Err(KeyringError::BadName { name: name.to_owned() });
-        }
-        // RACF folds the owner to upper case; ring names keep their case.
-        Ok(Self { name: name.to_owned(), path: rings.join(owner.to_ascii_uppercase()).join(ring) })
-    }
-
-    /// The file or directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-/// As the policy writes it.
-impl fmt::Display for RingLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
 /// A certificate that can be sent.
 #[derive(Clone)]
-struct RingCertificate {
-    /// What policies call it: the name of its file without extension.
-    label: String,
+pub(crate) struct RingCertificate {
+    /// What policies call it.
+    pub(crate) label: String,
     /// The chain, end entity first.
-    chain: Vec<CertificateDer<'static>>,
-    key: Option<Arc<dyn SigningKey>>,
-    /// Whether it is a certificate authority's: never sent unless its label is asked for or nothing else is there.
-    authority: bool,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: Option<Arc<dyn SigningKey>>,
+    /// Why its private key is there and not to be had.
+    pub(crate) no_key: Option<String>,
+    /// Whether it is a certificate authority's: of files never sent unless its label is asked for or nothing else is there.
+    pub(crate) authority: bool,
     /// Seconds since the epoch after which it is no longer valid.
-    not_after: i64,
+    pub(crate) not_after: i64,
+    /// Whether it is sent when no label is asked for.
+    pub(crate) is_default: bool,
 }
 
 /// Label and subject only: keys show nothing.
@@ -82,36 +42,58 @@ impl fmt::Debug for RingCertificate {
 #[derive(Clone, Debug)]
 pub struct Ring {
     name: String,
+    /// Whether it is one of the database.
+    stored: bool,
     certificates: Vec<RingCertificate>,
     authorities: Vec<CertificateDer<'static>>,
     fingerprint: [u8; 32],
 }
 
 impl Ring {
-    /// Reads a ring. Certificates are paired with keys by their public keys, whatever the files are called.
+    /// A ring of these parts. One of the database says by itself which certificate is sent when no label is asked for.
+    pub(crate) fn new(
+        name: &str,
+        mut certificates: Vec<RingCertificate>,
+        authorities: Vec<CertificateDer<'static>>,
+        stored: bool,
+    ) -> Self {
+        if !stored {
+            let rank = |found: &RingCertificate| (found.label != "default", found.authority, found.label.clone());
+            let with_keys = certificates.iter_mut().filter(|certificate| certificate.key.is_some());
+            if let Some(default) = with_keys.min_by_key(|certificate| rank(certificate)) {
+                default.is_default = true;
+            }
+        }
+        let mut digest = Sha256::new();
+        for authority in &authorities {
+            digest.update(authority);
+        }
+        for certificate in &certificates {
+            digest.update(&certificate.label);
+            digest.update([u8::from(certificate.is_default), u8::from(certificate.key.is_some())]);
+            certificate.chain.iter().for_each(|link| digest.update(link));
+        }
+        Self { name: name.to_owned(), certificates, authorities, stored, fingerprint: digest.finalize().into() }
+    }
+
+    /// Reads a file or a folder. Certificates are paired with keys by their public keys, whatever the files are called.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, holds nothing, needs a password, or holds a key the engine cannot use.
-    pub fn load(location: &RingLocation, password: Option<&str>) -> Result<Self, KeyringError> {
-        let materials = files::read(&location.name, &location.path, password)?;
-        let keys = usable_keys(&location.name, &materials)?;
-        let mut digest = Sha256::new();
+    pub(crate) fn from_files(name: &str, path: &Path, password: Option<&str>) -> Result<Self, KeyringError> {
+        let materials = files::read(name, path, password)?;
+        let keys = usable_keys(name, &materials)?;
         let mut certificates = Vec::new();
         let mut authorities: Vec<CertificateDer<'static>> = Vec::new();
         for material in &materials {
-            digest.update(material.label());
             // Certificates behind an end entity are its chain, not authorities that peers are checked against.
             let is_chain = material.certificates.first().is_some_and(|first| !is_authority(first));
-            for certificate in &material.certificates {
-                digest.update(certificate);
-                if !is_chain && is_authority(certificate) && !authorities.contains(certificate) {
+            for certificate in material.certificates.iter().filter(|_| !is_chain) {
+                if is_authority(certificate) && !authorities.contains(certificate) {
                     authorities.push(certificate.clone());
                 }
             }
-        }
-        for key in &keys {
-            digest.update(key.public_key().map(|key| key.as_ref().to_vec()).unwrap_or_default());
         }
         for material in &materials {
             let Some(first) = material.certificates.first() else { continue };
@@ -123,11 +105,13 @@ impl Ring {
                 label: material.label(),
                 chain: chain(&material.certificates, &authorities),
                 key,
+                no_key: None,
                 authority: is_authority(first),
                 not_after: not_after(first),
+                is_default: false,
             });
         }
-        Ok(Self { name: location.name.clone(), certificates, authorities, fingerprint: digest.finalize().into() })
+        Ok(Self::new(name, certificates, authorities, false))
     }
 
     /// The certificate to send: by label, else the one labelled `default`, else the first by name that has a key.
@@ -143,10 +127,18 @@ impl Ring {
                     KeyringError::NoSuchLabel { ring: ring(), label: label.to_owned(), have: self.labels() }
                 })?
             }
-            None => self.default_certificate().ok_or_else(|| KeyringError::NoIdentity { ring: ring() })?,
+            None => self.certificates.iter().find(|certificate| certificate.is_default).ok_or_else(|| {
+                match self.stored {
+                    true => KeyringError::NoDefault { ring: ring() },
+                    false => KeyringError::NoIdentity { ring: ring() },
+                }
+            })?,
         };
         let label = found.label.clone();
-        let key = found.key.clone().ok_or_else(|| KeyringError::NoPrivateKey { ring: ring(), label: label.clone() })?;
+        let key = found.key.clone().ok_or_else(|| match &found.no_key {
+            Some(needed) => KeyringError::KeyRefused { ring: ring(), label: label.clone(), needed: needed.clone() },
+            None => KeyringError::NoPrivateKey { ring: ring(), label: label.clone() },
+        })?;
         if i64::try_from(now.as_secs()).is_ok_and(|now| now > found.not_after) {
             let until = x509_parser::time::ASN1Time::from_timestamp(found.not_after).map(|time| time.to_string());
             return Err(KeyringError::Expired { ring: ring(), label, until: until.unwrap_or_default() });
@@ -169,16 +161,7 @@ impl Ring {
     /// The certificates that can be named by a label, for those who only look at them.
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateSummary> {
-        let default = self.default_certificate().map(std::ptr::from_ref);
-        let is_default = |certificate: &RingCertificate| default == Some(std::ptr::from_ref(certificate));
-        self.certificates.iter().filter_map(|certificate| summary(certificate, is_default(certificate))).collect()
-    }
-
-    fn default_certificate(&self) -> Option<&RingCertificate> {
-        self.certificates
-            .iter()
-            .filter(|certificate| certificate.key.is_some())
-            .min_by_key(|certificate| (certificate.label != "default", certificate.authority, &certificate.label))
+        self.certificates.iter().filter_map(summary).collect()
     }
 
     /// What the ring holds, as a hash: equal for equal certificates and keys.
@@ -214,7 +197,7 @@ pub struct CertificateSummary {
     pub signs: Option<bool>,
 }
 
-fn summary(certificate: &RingCertificate, is_default: bool) -> Option<CertificateSummary> {
+fn summary(certificate: &RingCertificate) -> Option<CertificateSummary> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate.chain.first()?).ok()?;
     let rsa_bits = match parsed.public_key().parsed() {
         // The modulus: leading zeros do not count.
@@ -227,7 +210,7 @@ fn summary(certificate: &RingCertificate, is_default: bool) -> Option<Certificat
     Some(CertificateSummary {
         label: certificate.label.clone(),
         has_key: certificate.key.is_some(),
-        is_default,
+        is_default: certificate.is_default,
         rsa_bits,
         validity: (validity.not_before.timestamp(), validity.not_after.timestamp()),
         server_auth: extended.map(|usage| usage.server_auth || usage.any),
@@ -240,17 +223,22 @@ fn usable_keys(ring: &str, materials: &[Material]) -> Result<Vec<Arc<dyn Signing
     let mut keys = Vec::new();
     for material in materials {
         for key in &material.keys {
-            keys.push(any_supported_type(key).map_err(|error| KeyringError::UnusableKey {
+            keys.push(usable(key).map_err(|reason| KeyringError::UnusableKey {
                 ring: ring.to_owned(),
                 path: material.path.clone(),
-                reason: error.to_string(),
+                reason,
             })?);
         }
     }
     Ok(keys)
 }
 
-fn belongs(key: &Arc<dyn SigningKey>, certificate: &CertificateDer<'static>) -> bool {
+/// A private key as the engine signs with it.
+pub(crate) fn usable(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, String> {
+    any_supported_type(key).map_err(|error| error.to_string())
+}
+
+pub(crate) fn belongs(key: &Arc<dyn SigningKey>, certificate: &CertificateDer<'static>) -> bool {
     CertifiedKey::new(vec![certificate.clone()], Arc::clone(key)).keys_match().is_ok()
 }
 
@@ -264,8 +252,8 @@ fn not_after(certificate: &CertificateDer<'_>) -> i64 {
         .unwrap_or(i64::MAX)
 }
 
-/// The file's certificates in order; an end entity alone gets its intermediates from the ring, not the root.
-fn chain(
+/// A file's certificates in order; an end entity alone gets its intermediates from the ring, not the root.
+pub(crate) fn chain(
     certificates: &[CertificateDer<'static>],
     authorities: &[CertificateDer<'static>],
 ) -> Vec<CertificateDer<'static>> {

@@ -20,9 +20,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::client::{self, Refused};
+use crate::client::Refused;
 use crate::configuration::Configuration;
-use crate::control::Line;
 
 /// Exit code of a command that was refused by SAF.
 const REFUSED: u8 = 8;
@@ -105,17 +104,9 @@ fn read_command(input: &mut impl io::BufRead) -> io::Result<Option<String>> {
     }
 }
 
-/// Sends command lines to the daemon: the one on the command line, else those of stdin, with a prompt on a terminal.
-/// The highest code wins.
-fn send_lines(common: &Common, path: &str, words: &[String], prompt: &str) -> anyhow::Result<ExitCode> {
-    let socket = common.configuration()?.socket;
-    let send = |line: &str| -> anyhow::Result<u8> {
-        let answer = client::post(&socket, path, &Line { line: line.to_owned() })?;
-        let lines: Vec<String> = serde_json::from_value(answer.get("lines").cloned().unwrap_or_default())?;
-        print_lines(&lines)?;
-        let code = answer.get("code").and_then(serde_json::Value::as_u64);
-        Ok(code.and_then(|code| code.try_into().ok()).unwrap_or(0))
-    };
+/// Takes command lines to the daemon, which answers a code: the one on the command line, else those of stdin, with a prompt on a
+/// terminal. The highest code wins.
+fn send_lines(words: &[String], prompt: &str, send: impl Fn(&str) -> anyhow::Result<u8>) -> anyhow::Result<ExitCode> {
     if !words.is_empty() {
         return send(&words.join(" ")).map(ExitCode::from);
     }

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use keyrings::Envelope;
+use saf::Userid;
 use serde::Deserialize;
 use ttls::{Listener, Marks, TicketSecret};
 
@@ -17,7 +19,7 @@ pub(crate) const DEFAULT_PATH: &str = "/etc/pagent/pagent.toml";
 pub(crate) struct Configuration {
     /// The main policy file (IBM's pagent.conf), or a policy file.
     pub(crate) policy: PathBuf,
-    /// The state folder: key rings, SAF database, SMF dump, the boot unit's ruleset.
+    /// The state folder: SAF database, SMF dump, the boot unit's ruleset.
     pub(crate) state: PathBuf,
     /// The control socket.
     pub(crate) socket: PathBuf,
@@ -27,8 +29,11 @@ pub(crate) struct Configuration {
     pub(crate) image: String,
     /// The SAF database by URL; `saf.db` in the state folder by default.
     pub(crate) saf: Option<String>,
-    /// The owner of key rings that policies name without one.
+    /// The RACF user as which AT-TLS reads key rings, and the owner of those that policies name without one.
     pub(crate) ring_owner: String,
+    /// The file whose key encrypts the private keys of the SAF database; by default the credential `pagent-envelope` of the
+    /// systemd service, where it has one, else `envelope.key` in the state folder, which is made with the first private key.
+    pub(crate) envelope: Option<PathBuf>,
     /// A file of 32 bytes or more that daemons share, on several hosts or one after the other, so that each resumes the others'
     /// TLS sessions. Without it the keys of session tickets are the process's own.
     pub(crate) ticket_secret: Option<PathBuf>,
@@ -96,6 +101,7 @@ impl Default for Configuration {
             image: "TCPIP".to_owned(),
             saf: None,
             ring_owner: "TCPIP".to_owned(),
+            envelope: None,
             ticket_secret: None,
             log: None,
             capture: Capture::default(),
@@ -136,7 +142,10 @@ impl Configuration {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        for (field, name) in [("sysname", &self.sysname), ("image", &self.image), ("ring_owner", &self.ring_owner)] {
+        if Userid::parse(&self.ring_owner).is_none() {
+            bail!("ring_owner is `{}`; expected 1 to 8 characters A-Z 0-9 @ # $, the first no digit", self.ring_owner);
+        }
+        for (field, name) in [("sysname", &self.sysname), ("image", &self.image)] {
             let valid = (1..=8).contains(&name.len())
                 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "@#$".contains(c));
             if !valid {
@@ -215,10 +224,21 @@ impl Configuration {
         self.state.join("capture.nft")
     }
 
-    /// The folder of named key rings.
+    /// The envelope of the private keys in the SAF database.
     #[must_use]
-    pub(crate) fn rings(&self) -> PathBuf {
-        self.state.join("rings")
+    pub(crate) fn envelope(&self) -> Envelope {
+        #[allow(clippy::disallowed_methods, reason = "systemd says in the environment where credentials are")]
+        let credential = || {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+            Some(Path::new(&folder).join("pagent-envelope")).filter(|path| path.exists())
+        };
+        Envelope::new(&self.envelope.clone().or_else(credential).unwrap_or_else(|| self.state.join("envelope.key")))
+    }
+
+    /// The user as which key rings are read.
+    #[must_use]
+    pub(crate) fn reader(&self) -> Userid {
+        Userid::parse(&self.ring_owner).unwrap_or(Userid::ALL)
     }
 
     /// The folder of data sets.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::saf::{Access, Authorized, CommandResult, Decision, Mapped, NoDecision, Userid};
+use ::saf::{Access, Authorized, CommandResult, DataSets, Decision, Mapped, NoDecision, Userid};
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, State};
@@ -45,10 +45,62 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 
 type Shared = State<Arc<Daemon>>;
 
-/// A command line for `tso` or `console`.
+/// A command line for `console`.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Line {
     pub(crate) line: String,
+}
+
+/// A TSO command line, with what the data sets hold that it names.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct TsoLine {
+    pub(crate) line: String,
+    #[serde(default, with = "bytes")]
+    pub(crate) inputs: DataSets,
+}
+
+/// What a TSO command answers.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct TsoAnswer {
+    pub(crate) code: u8,
+    pub(crate) lines: Vec<String>,
+    /// A data set the command wants to read: it is to be sent again with that.
+    pub(crate) wants: Option<String>,
+    /// Data sets it makes, which the caller writes.
+    #[serde(default, with = "bytes")]
+    pub(crate) outputs: DataSets,
+    /// Those of them that are for their owner's eyes only.
+    #[serde(default)]
+    pub(crate) secret: Vec<String>,
+}
+
+impl From<CommandResult> for TsoAnswer {
+    fn from(result: CommandResult) -> Self {
+        let CommandResult { code, lines, wants, outputs, record: _ } = result;
+        let secret = outputs.iter().filter(|output| output.secret).map(|output| output.name.clone()).collect();
+        let outputs = outputs.into_iter().map(|output| (output.name, output.content)).collect();
+        Self { code, lines, wants, outputs, secret }
+    }
+}
+
+/// What data sets hold, as base64.
+mod bytes {
+    use ::saf::DataSets;
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(sets: &DataSets, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(sets.iter().map(|(name, content)| (name, BASE64_STANDARD.encode(content))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DataSets, D::Error> {
+        let texts = std::collections::HashMap::<String, String>::deserialize(deserializer)?;
+        let decode = |(name, text): (String, String)| {
+            Ok((name, BASE64_STANDARD.decode(text).map_err(|_| D::Error::custom("a data set is not base64"))?))
+        };
+        texts.into_iter().map(decode).collect()
+    }
 }
 
 /// Options of `pagent stop`.
@@ -207,13 +259,16 @@ async fn stop(
 async fn tso(
     State(daemon): Shared,
     peer: ConnectInfo<Peer>,
-    Json(Line { line }): Json<Line>,
-) -> Result<Json<CommandResult>, Denied> {
+    Json(TsoLine { line, inputs }): Json<TsoLine>,
+) -> Result<Json<TsoAnswer>, Denied> {
     // RACF commands decide by the issuer's attributes and the profiles they touch.
     let issuer = caller(&daemon, peer.0)?;
     // A caller who goes away does not stop it between the change and what follows from it.
     let command = tokio::spawn(async move {
-        let result = daemon.saf.command(&issuer, &line).await?;
+        let result = daemon.saf.command_with(&issuer, &line, &inputs).await?;
+        if result.wants.is_some() {
+            return Ok(result);
+        }
         if let Some(record) = &result.record {
             audit::command(&daemon, issuer, record);
         }
@@ -223,7 +278,7 @@ async fn tso(
     });
     let failed = |error: &dyn std::fmt::Display| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let result = command.await.map_err(|error| failed(&error))?;
-    Ok(Json(result.map_err(|error| failed(&error))?))
+    Ok(Json(TsoAnswer::from(result.map_err(|error| failed(&error))?)))
 }
 
 async fn console(
@@ -233,7 +288,7 @@ async fn console(
 ) -> Result<Json<CommandResult>, Denied> {
     let upper = line.trim().to_ascii_uppercase();
     let words: Vec<&str> = upper.split(',').map(str::trim).collect();
-    let answer = |code: u8, lines: Vec<String>| Ok(Json(CommandResult { code, lines, record: None }));
+    let answer = |code: u8, lines: Vec<String>| Ok(Json(CommandResult { code, lines, ..CommandResult::default() }));
     match words.as_slice() {
         ["V TCPIP" | "VARY TCPIP", stack, "DROP", connection] if is_this_stack(&daemon, stack) => {
             let id = connection
@@ -281,7 +336,9 @@ fn is_this_stack(daemon: &Daemon, name: &str) -> bool {
 }
 
 fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<CommandResult>, Denied> {
-    let answer = |code: u8, lines: &[String]| Ok(Json(CommandResult { code, lines: lines.to_vec(), record: None }));
+    let answer = |code: u8, lines: &[String]| {
+        Ok(Json(CommandResult { code, lines: lines.to_vec(), ..CommandResult::default() }))
+    };
     let processing = "EZZ0060I PROCESSING COMMAND: VARY TCPIP,,DROP".to_owned();
     // Authority first: whether a connection exists is not told to those who may not ask.
     let _authorized = match authorize(daemon, peer, "OPERCMDS", "MVS.VARY.TCPIP.DROP", Access::Control) {

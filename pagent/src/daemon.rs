@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use keyrings::{Keyrings, Racdcert, ReadsRings};
 use policies::diagnostic;
 use saf::Saf;
 use serde::Serialize;
@@ -27,6 +28,8 @@ use crate::policy_files::{self, Stamp};
 use crate::smf_file::SmfFile;
 use crate::takeover;
 
+/// How long after a change of key rings the policy is read again.
+const RINGS: std::time::Duration = std::time::Duration::from_millis(200);
 /// How often the capture rules are looked after.
 const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -36,6 +39,7 @@ pub(crate) struct Daemon {
     pub(crate) engine: Engine,
     pub(crate) monitor: Option<Monitor>,
     pub(crate) saf: Arc<Saf>,
+    pub(crate) keyrings: Arc<Keyrings>,
     pub(crate) stop: Notify,
     pub(crate) smf: SmfFile,
     policy: RwLock<PolicyState>,
@@ -156,14 +160,19 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     fs::create_dir_all(&configuration.state)
         .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
     raise_descriptor_limit();
-    let saf = Arc::new(Saf::open(&configuration.saf_url()).await?);
+    let envelope = Arc::new(configuration.envelope());
+    let saf = Saf::open(&configuration.saf_url()).await?.with(Arc::new(Racdcert::new(Arc::clone(&envelope))));
+    let saf = Arc::new(saf);
     saf.follow_others();
+    let mut rings = saf.certificates_changed();
+    let runtime = tokio::runtime::Handle::current();
+    let keyrings = Arc::new(Keyrings::new(Arc::clone(&saf), envelope, configuration.reader(), runtime));
     let dump = configuration.smf_dump();
     let smf = SmfFile::open(&dump).with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
     let monitor = start_monitor(&configuration, &smf)?;
     let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };
     let control = inheritance.as_mut().and_then(Inheritance::control);
-    let settings = engine_settings(&configuration)?;
+    let settings = engine_settings(&configuration, Arc::clone(&keyrings) as Arc<dyn ReadsRings>)?;
     let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())), inheritance.as_mut())?;
     let listener = listen(&configuration.socket, control)?;
     let control = listener.as_fd().try_clone_to_owned()?;
@@ -172,6 +181,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
         engine,
         monitor,
         saf,
+        keyrings,
         stop: Notify::new(),
         smf,
         policy: RwLock::default(),
@@ -221,6 +231,11 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let upgrading = Arc::new(AtomicBool::new(false));
     let successor = loop {
         tokio::select! {
+            // Never an error: the sender is the database's, which this daemon holds.
+            _ = rings.changed() => {
+                let daemon = Arc::clone(&daemon);
+                tokio::spawn(async move { daemon.refresh_rings().await });
+            }
             channel = &mut handing_over => break Some(channel.context("the hand-over ended by itself")?),
             _ = watch.tick() => {
                 daemon.repair().await;
@@ -272,7 +287,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     Ok(())
 }
 
-fn engine_settings(configuration: &Configuration) -> anyhow::Result<Settings> {
+fn engine_settings(configuration: &Configuration, rings: Arc<dyn ReadsRings>) -> anyhow::Result<Settings> {
     let observation = configuration.zert.enabled.then_some(Observation {
         group: configuration.zert.group,
         packets: configuration.zert.packets,
@@ -289,7 +304,7 @@ fn engine_settings(configuration: &Configuration) -> anyhow::Result<Settings> {
     Ok(Settings {
         capture,
         listeners: configuration.listeners(),
-        rings: configuration.rings(),
+        rings,
         ring_owner: configuration.ring_owner.clone(),
         ticket_secret: configuration.read_ticket_secret()?,
     })
@@ -422,15 +437,28 @@ impl Daemon {
         }
     }
 
+    /// Reads the policy again after certificates or key rings of the database have changed: new handshakes have them then.
+    async fn refresh_rings(&self) {
+        // Several commands in a row are one change.
+        tokio::time::sleep(RINGS).await;
+        if self.released.load(Ordering::SeqCst) || self.engine.is_retired() {
+            return;
+        }
+        info!("certificates or key rings have changed");
+        if let Err(message) = self.read_policy(None).await {
+            error!("{message}");
+        }
+    }
+
     async fn install(&self, inheritance: Option<&Inheritance>) -> Result<InstalledPolicy, String> {
         let image = &self.configuration.image;
         let errors = format!("EZZ8438I PAGENT POLICY DEFINITIONS CONTAIN ERRORS FOR {image} : TTLS");
-        let configuration = self.configuration.clone();
+        let (configuration, keyrings) = (self.configuration.clone(), Arc::clone(&self.keyrings));
         let now = chrono::Local::now().timestamp();
         let loaded = tokio::task::spawn_blocking(move || {
             let path = configuration.policy.clone();
             let (path, image) = (std::slice::from_ref(&path), configuration.image.as_str());
-            policy_files::load_stamped(path, &configuration, Some(image), Some(now))
+            policy_files::load_stamped(path, &configuration, Some(image), Some((&*keyrings, now)))
         });
         let (loaded, files) = loaded.await.map_err(|error| error.to_string())?;
         {

@@ -8,13 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyrings::{KeyringError, Ring, RingLocation};
+use keyrings::{FileRings, KeyringError, Keyrings, ReadsRings, Ring, RingLocation};
 use policies::diagnostic::Problem;
 use policies::lint::{CertificateFacts, RingFacts, Rings};
 use policies::load::Settings;
 use policies::parameters::{Password, SecurityParameters};
 use policies::source::Origin;
 use policies::{Diagnostic, Files, Loaded, Source, Span};
+use saf::Saf;
 
 use crate::configuration::Configuration;
 
@@ -24,16 +25,21 @@ const MAX_FILE: u64 = 64 << 20;
 /// Reads main files or policy files as one policy of a stack, and everything they name. Never fails: what cannot be
 /// read is among the diagnostics. Without an image the first `TcpImage` counts; `now` (seconds since the epoch) makes
 /// the key rings be looked at.
-pub(crate) fn load(paths: &[PathBuf], configuration: &Configuration, image: Option<&str>, now: Option<i64>) -> Loaded {
+pub(crate) fn load(
+    paths: &[PathBuf],
+    configuration: &Configuration,
+    image: Option<&str>,
+    rings: Option<(&dyn ReadsRings, i64)>,
+) -> Loaded {
     let (sources, unreadable) = read_all(paths);
-    load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, now)
+    load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, rings)
 }
 
 /// A main file or policy file as the policy of each stack it names, or as one policy where it names none.
-pub(crate) fn load_stacks(path: &Path, configuration: &Configuration, now: i64) -> Vec<Loaded> {
+pub(crate) fn load_stacks(path: &Path, configuration: &Configuration, rings: (&dyn ReadsRings, i64)) -> Vec<Loaded> {
     let (sources, unreadable) = read_all(&[path.to_owned()]);
     let load = |unreadable, image: Option<&str>| {
-        load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, Some(now))
+        load_sources(&sources, unreadable, &mut Disk::new(configuration), configuration, image, Some(rings))
     };
     let first = load(unreadable, None);
     let others: Vec<Loaded> = first.images.iter().skip(1).map(|image| load(Vec::new(), Some(image.as_str()))).collect();
@@ -47,10 +53,11 @@ pub(crate) fn load_sources(
     files: &mut dyn Files,
     configuration: &Configuration,
     image: Option<&str>,
-    now: Option<i64>,
+    rings: Option<(&dyn ReadsRings, i64)>,
 ) -> Loaded {
-    let mut keys = Keys { configuration, known: HashMap::new() };
-    let rings = now.map(|now| (&mut keys as &mut dyn Rings, now));
+    let mut keys =
+        rings.map(|(rings, now)| (Keys { rings, owner: &configuration.ring_owner, known: HashMap::new() }, now));
+    let rings = keys.as_mut().map(|(keys, now)| (keys as &mut dyn Rings, *now));
     let settings = Settings { image, fips: ttls::fips_module(), files, rings, lints: true };
     let mut loaded = policies::load(sources, settings);
     loaded.diagnostics.splice(0..0, unreadable);
@@ -79,13 +86,13 @@ pub(crate) fn load_stamped(
     paths: &[PathBuf],
     configuration: &Configuration,
     image: Option<&str>,
-    now: Option<i64>,
+    rings: Option<(&dyn ReadsRings, i64)>,
 ) -> (Loaded, Vec<(String, Option<Stamp>)>) {
     let stamped = |path: &PathBuf| (path.display().to_string(), Stamp::of(path));
     let mut stamps: Vec<(String, Option<Stamp>)> = paths.iter().map(stamped).collect();
     let (sources, unreadable) = read_all(paths);
     let mut disk = Stamping { disk: Disk::new(configuration), stamps: Vec::new() };
-    let loaded = load_sources(&sources, unreadable, &mut disk, configuration, image, now);
+    let loaded = load_sources(&sources, unreadable, &mut disk, configuration, image, rings);
     stamps.extend(disk.stamps);
     (loaded, stamps)
 }
@@ -219,9 +226,35 @@ impl Files for Disk {
     }
 }
 
-/// The key rings of the state folder, each read once.
+/// The key rings of this host for somebody who only looks: those of the SAF database, where it can be read, and those in files.
+pub(crate) struct HostRings {
+    keyrings: Option<(Keyrings, tokio::runtime::Runtime)>,
+}
+
+impl HostRings {
+    pub(crate) fn open(configuration: &Configuration) -> anyhow::Result<Self> {
+        // Keyrings want threads that work while this one waits.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let saf = runtime.block_on(Saf::open_to_read(&configuration.saf_url()));
+        let keyrings = saf.ok().map(|saf| {
+            let (envelope, reader) = (Arc::new(configuration.envelope()), configuration.reader());
+            (Keyrings::new(Arc::new(saf), envelope, reader, runtime.handle().clone()), runtime)
+        });
+        Ok(Self { keyrings })
+    }
+
+    pub(crate) fn as_dyn(&self) -> &dyn ReadsRings {
+        match &self.keyrings {
+            Some((keyrings, _)) => keyrings,
+            None => &FileRings,
+        }
+    }
+}
+
+/// The key rings, each read once.
 struct Keys<'a> {
-    configuration: &'a Configuration,
+    rings: &'a dyn ReadsRings,
+    owner: &'a str,
     known: HashMap<(String, Option<Password>), Answer>,
 }
 
@@ -242,21 +275,17 @@ impl Rings for Keys<'_> {
 
 impl Keys<'_> {
     fn read(&self, parameters: &SecurityParameters) -> Answer {
-        let rings = self.configuration.rings();
-        let location = match RingLocation::resolve(&parameters.keyring, &rings, &self.configuration.ring_owner) {
+        let location = match RingLocation::resolve(&parameters.keyring, self.owner) {
             Ok(location) => location,
             Err(error) => return Some(Err(error.to_string())),
         };
-        // On another machine than the policy's the ring is not there; nothing is said then. A named ring that is not in
-        // a folder of rings that is there is another matter.
-        let is_named = !parameters.keyring.starts_with('/');
-        let readable = |path: &Path| std::fs::metadata(path).is_ok();
-        let may_be_here = readable(location.path()) || (is_named && readable(&rings));
-        if !may_be_here {
+        // On another machine than the policy's the ring is not there; nothing is said then.
+        if location.path().is_some_and(|path| std::fs::metadata(path).is_err()) {
             return None;
         }
-        match Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)) {
+        match self.rings.read(&location, parameters.keyring_password.as_ref().map(Password::reveal)) {
             Ok(ring) => Some(Ok(Arc::new(facts(&ring)))),
+            Err(KeyringError::NoDatabase { .. }) => None,
             Err(KeyringError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => None,
             Err(error) => Some(Err(error.to_string())),
         }

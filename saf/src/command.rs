@@ -17,15 +17,21 @@ mod users;
 
 use std::collections::BTreeSet;
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
 use chrono::{NaiveDate, Utc};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use sqlx::AnyConnection;
 
 use crate::access::Userid;
-use crate::class::ClassDescriptor;
+use crate::class::{self, ClassDescriptor};
 use crate::error::SafError;
 use crate::snapshot::{Snapshot, User};
-use parse::Words;
+pub use parse::{Keywords, Words};
+pub use row::{Row, Value};
 
 /// Longest command line.
 const MAX_LINE: usize = 32_000;
@@ -51,6 +57,32 @@ const COMMANDS: &[(&str, &str)] = &[
     ("SETROPTS", "SETR"),
 ];
 
+/// A command whose processor lies in another crate.
+pub trait CommandProcessor: fmt::Debug + Send + Sync {
+    /// The command's name, upper case. It has no short form.
+    fn name(&self) -> &'static str;
+
+    /// Runs one command line in its transaction; a [`Failure`] undoes what it did.
+    fn run<'a>(&'a self, session: &'a mut Session<'_>, words: &'a Words) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// The processors of a database.
+pub(crate) type Processors = [Arc<dyn CommandProcessor>];
+
+/// What data sets hold that a command names: the caller reads and writes them, by his own rights.
+pub type DataSets = HashMap<String, Vec<u8>>;
+
+/// A data set that a command makes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Output {
+    /// Its name, as the command has it.
+    pub name: String,
+    /// What it holds.
+    pub content: Vec<u8>,
+    /// Whether it is for its owner's eyes only.
+    pub secret: bool,
+}
+
 /// What a command answers.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct CommandResult {
@@ -58,6 +90,12 @@ pub struct CommandResult {
     pub code: u8,
     /// What the user sees.
     pub lines: Vec<String>,
+    /// A data set that the command wants to read: nothing was done, and it is to be tried again with that.
+    #[serde(skip)]
+    pub wants: Option<String>,
+    /// The data sets it makes.
+    #[serde(skip)]
+    pub outputs: Vec<Output>,
     /// What is to be recorded of it (SMF type 80).
     #[serde(skip)]
     pub record: Option<CommandRecord>,
@@ -113,11 +151,13 @@ pub(crate) struct Outcome {
 
 /// Why a command was not done: its code is 8, its change is rolled back.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The user is told why.
     Message(String),
     /// The user is told that an authority is missing.
     Refused(String),
+    /// It has to read this data set first.
+    Wants(String),
     /// The database does not answer.
     Database(SafError),
 }
@@ -129,46 +169,69 @@ impl<E: Into<SafError>> From<E> for Failure {
 }
 
 /// A message as a failure.
-pub(crate) fn fail<T>(message: impl Into<String>) -> Result<T, Failure> {
+///
+/// # Errors
+///
+/// Always.
+pub fn fail<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Message(message.into()))
 }
 
 /// A want of authority as a failure.
-pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T, Failure> {
+///
+/// # Errors
+///
+/// Always.
+pub fn refuse<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Refused(message.into()))
 }
 
 /// What every command works with, and where it puts what it has to say and what it changed.
-pub(crate) struct Session<'a> {
+#[derive(Debug)]
+pub struct Session<'a> {
     connection: &'a mut AnyConnection,
     snapshot: &'a Snapshot,
     issuer: Userid,
+    inputs: &'a DataSets,
     outcome: Outcome,
+}
+
+/// A command line, and what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Command<'a> {
+    pub(crate) issuer: Userid,
+    pub(crate) line: &'a str,
+    pub(crate) inputs: &'a DataSets,
+    pub(crate) processors: &'a Processors,
 }
 
 /// Runs one command line.
 pub(crate) async fn run(
     connection: &mut AnyConnection,
     snapshot: &Snapshot,
-    issuer: Userid,
-    line: &str,
+    command: Command<'_>,
 ) -> Result<Outcome, SafError> {
-    let mut session = Session { connection, snapshot, issuer, outcome: Outcome::default() };
-    let (message, qualifier) = match dispatch(&mut session, line).await {
+    let Command { issuer, line, inputs, processors } = command;
+    let mut session = Session { connection, snapshot, issuer, inputs, outcome: Outcome::default() };
+    let (message, qualifier) = match dispatch(&mut session, line, processors).await {
         Err(Failure::Database(error)) => return Err(error),
+        Err(Failure::Wants(name)) => {
+            let result = CommandResult { code: 8, wants: Some(name), ..CommandResult::default() };
+            return Ok(Outcome { result, ..Outcome::default() });
+        }
         Ok(()) => (None, if session.outcome.ignored { SOME_IGNORED } else { DONE }),
         Err(Failure::Message(message)) => (Some(message), DONE),
         Err(Failure::Refused(message)) => (Some(message), REFUSED),
     };
     let Session { outcome, .. } = session;
-    let record = record(snapshot, issuer, line, qualifier, &outcome.changes);
+    let record = record(snapshot, &command, qualifier, &outcome.changes);
     let Some(message) = message else {
         return Ok(Outcome { result: CommandResult { record, ..outcome.result }, ..outcome });
     };
     let lines = outcome.result.lines.into_iter().chain(message.lines().map(str::to_owned)).collect();
     // What was not done is recorded for want of authority only.
     let record = record.filter(|_| qualifier == REFUSED);
-    Ok(Outcome { result: CommandResult { code: 8, lines, record }, ..Outcome::default() })
+    Ok(Outcome { result: CommandResult { code: 8, lines, record, ..CommandResult::default() }, ..Outcome::default() })
 }
 
 /// Event code qualifiers of commands.
@@ -177,10 +240,11 @@ const REFUSED: u8 = 1;
 const SOME_IGNORED: u8 = 2;
 
 /// What is to be recorded of a command: what SETROPTS and the user's attributes ask for, and SETROPTS itself always.
-fn record(snapshot: &Snapshot, issuer: Userid, line: &str, qualifier: u8, changes: &Changes) -> Option<CommandRecord> {
-    let words = Words::read(line).ok()?;
-    let command = named(&words.verb)?;
-    let issuer = snapshot.user(issuer)?.attributes;
+fn record(snapshot: &Snapshot, run: &Command<'_>, qualifier: u8, changes: &Changes) -> Option<CommandRecord> {
+    let words = Words::read(run.line).ok()?;
+    let others = run.processors.iter().map(|processor| processor.name());
+    let command = named(&words.verb).or_else(|| others.into_iter().find(|name| *name == words.verb))?;
+    let issuer = snapshot.user(run.issuer)?.attributes;
     let is_audited = |class: &&str| snapshot.class(class).is_some_and(|(_, class)| class.switches.audit);
     let reasons = [
         (changes.profiles.iter().any(is_audited), 0x80),
@@ -210,7 +274,7 @@ fn named(verb: &str) -> Option<&'static str> {
     COMMANDS.iter().find(|(name, short)| verb == *name || verb == *short).map(|(name, _)| *name)
 }
 
-async fn dispatch(session: &mut Session<'_>, line: &str) -> Result<(), Failure> {
+async fn dispatch(session: &mut Session<'_>, line: &str, processors: &Processors) -> Result<(), Failure> {
     if line.len() > MAX_LINE {
         return fail(format!("IKJ56702I INVALID COMMAND, AT MOST {MAX_LINE} CHARACTERS ARE EXPECTED"));
     }
@@ -239,20 +303,66 @@ async fn dispatch(session: &mut Session<'_>, line: &str) -> Result<(), Failure> 
         Some("PERMIT") => permit::permit(session, &words).await,
         Some("SEARCH") => search::search(session, &words).await,
         Some("SETROPTS") => options::setropts(session, &words).await,
-        _ => {
-            let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
-            fail(format!("IKJ56500I COMMAND {} NOT FOUND; known are {}", words.verb, names.join(" ")))
-        }
+        _ => match processors.iter().find(|processor| processor.name() == words.verb) {
+            Some(processor) => processor.run(session, &words).await,
+            None => {
+                let others = processors.iter().map(|processor| processor.name());
+                let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).chain(others).collect();
+                fail(format!("IKJ56500I COMMAND {} NOT FOUND; known are {}", words.verb, names.join(" ")))
+            }
+        },
+    }
+}
+
+/// What other crates' commands work with.
+impl Session<'_> {
+    /// The transaction.
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        self.connection
+    }
+
+    /// What decisions are made from.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        self.snapshot
+    }
+
+    /// Who runs the command.
+    #[must_use]
+    pub fn issuer(&self) -> Userid {
+        self.issuer
+    }
+
+    /// What a data set holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Wants`] when the caller has not read it yet.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        self.inputs.get(name).cloned().ok_or_else(|| Failure::Wants(name.to_owned()))
+    }
+
+    /// Makes a data set, when the command is done.
+    pub fn write(&mut self, output: Output) {
+        self.outcome.result.outputs.push(output);
+    }
+
+    /// Notes that profiles of a class changed; tells whether that counts only after a refresh.
+    pub fn changed(&mut self, class: &str) -> bool {
+        let Some(class) = class::find(class) else { return false };
+        self.outcome.changes.profiles.insert(class.name);
+        self.snapshot.switches(class).raclist
     }
 }
 
 impl Session<'_> {
-    fn say(&mut self, line: impl Into<String>) {
+    /// Tells the user something.
+    pub fn say(&mut self, line: impl Into<String>) {
         self.outcome.result.lines.push(line.into());
     }
 
-    /// Says what was not done beside the rest, which was.
-    fn remark(&mut self, line: impl Into<String>) {
+    /// Says what was not done, or not as asked, beside the rest, which was: the code is 4.
+    pub fn remark(&mut self, line: impl Into<String>) {
         self.outcome.result.code = self.outcome.result.code.max(4);
         self.say(line);
     }
@@ -263,11 +373,15 @@ impl Session<'_> {
         self.remark(line);
     }
 
-    fn today(&self) -> NaiveDate {
+    /// The day.
+    #[must_use]
+    pub fn today(&self) -> NaiveDate {
         Utc::now().date_naive()
     }
 
-    fn is_special(&self) -> bool {
+    /// Whether the issuer may administer everything.
+    #[must_use]
+    pub fn is_special(&self) -> bool {
         self.snapshot.is_special(self.issuer)
     }
 
@@ -296,7 +410,12 @@ impl Session<'_> {
         }
     }
 
-    async fn user_exists(&mut self, userid: Userid) -> Result<bool, Failure> {
+    /// Whether a user is defined.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer.
+    pub async fn user_exists(&mut self, userid: Userid) -> Result<bool, Failure> {
         let query = sqlx::query("SELECT 1 FROM racf_users WHERE userid = $1").bind(userid.as_str().to_owned());
         Ok(query.fetch_optional(&mut *self.connection).await?.is_some())
     }

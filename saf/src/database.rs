@@ -12,12 +12,12 @@ use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
 use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tracing::warn;
 
 use crate::access::Userid;
 use crate::class::{ASKED, BACKSTOPS, CLASSES};
-use crate::command::{self, Changes, CommandResult};
+use crate::command::{self, Changes, Command, CommandProcessor, CommandResult, DataSets};
 use crate::error::SafError;
 use crate::explain::{Effect, differences, effects};
 use crate::generations::{self, CHANNEL, Generations};
@@ -29,6 +29,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The advisory lock of PostgreSQL under which commands run.
 const COMMANDS: i64 = 0x5041_4745_4E54;
+/// Classes whose profiles are certificates and key rings.
+const CERTIFICATES: [&str; 2] = ["DIGTCERT", "DIGTRING"];
 /// How long a lost connection to PostgreSQL is left alone.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,10 @@ pub struct Saf {
     /// Commands run one at a time, so that a snapshot always follows its change; with what of the database it has seen.
     commands: Mutex<Generations>,
     url: String,
+    /// Commands of other crates.
+    processors: Vec<Arc<dyn CommandProcessor>>,
+    /// How often profiles of certificates and rings have changed since it was opened.
+    certificates: watch::Sender<u64>,
 }
 
 impl Saf {
@@ -61,6 +67,18 @@ impl Saf {
             let first = saf.follow(&mut transaction, Snapshot::default(), &Changes::all()).await?;
             saf.snapshot.store(Arc::new(first));
         }
+        Ok(saf)
+    }
+
+    /// Opens a database to look at it only: its schema stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there or cannot be read, or its schema is older than this release's.
+    pub async fn open_to_read(url: &str) -> Result<Self, SafError> {
+        let saf = Self::new(pool(url, "ro").await?, url);
+        let first = saf.follow(&mut *begin(&saf.pool, url).await?, Snapshot::default(), &Changes::all()).await?;
+        saf.snapshot.store(Arc::new(first));
         Ok(saf)
     }
 
@@ -104,6 +122,8 @@ impl Saf {
                 .await?;
         }
         done.push(format!("classes {} active, generic and RACLISTed", ASKED.join(" ")));
+        sqlx::query("UPDATE racf_classes SET active = 1 WHERE name = 'DIGTCERT'").execute(&mut *change).await?;
+        done.push("class DIGTCERT active".to_owned());
         for (class, name) in BACKSTOPS {
             sqlx::query(
                 "INSERT INTO racf_profiles (class, name, generic, uacc, owner, created) VALUES ($1, $2, 1, 'NONE', $3, $4)",
@@ -128,7 +148,36 @@ impl Saf {
     }
 
     fn new(pool: AnyPool, url: &str) -> Self {
-        Self { pool, snapshot: ArcSwap::default(), commands: Mutex::default(), url: url.to_owned() }
+        Self {
+            pool,
+            snapshot: ArcSwap::default(),
+            commands: Mutex::default(),
+            url: url.to_owned(),
+            processors: Vec::new(),
+            certificates: watch::Sender::new(0),
+        }
+    }
+
+    /// The same, with a command of another crate.
+    #[must_use]
+    pub fn with(mut self, processor: Arc<dyn CommandProcessor>) -> Self {
+        self.processors.push(processor);
+        self
+    }
+
+    /// A count that changes with certificates and key rings, whoever changes them.
+    #[must_use]
+    pub fn certificates_changed(&self) -> watch::Receiver<u64> {
+        self.certificates.subscribe()
+    }
+
+    /// A transaction that only reads, and sees one state of the database.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer.
+    pub async fn read(&self) -> Result<Transaction<'static, Any>, SafError> {
+        begin(&self.pool, &self.url).await
     }
 
     /// What decisions are made from now.
@@ -144,6 +193,20 @@ impl Saf {
     ///
     /// When the database does not answer; nothing has changed then.
     pub async fn command(&self, issuer: &Userid, line: &str) -> Result<CommandResult, SafError> {
+        self.command_with(issuer, line, &DataSets::new()).await
+    }
+
+    /// The same, with what data sets hold that the command names. It says which it wants ([`CommandResult::wants`]).
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer; nothing has changed then.
+    pub async fn command_with(
+        &self,
+        issuer: &Userid,
+        line: &str,
+        inputs: &DataSets,
+    ) -> Result<CommandResult, SafError> {
         let mut seen = self.commands.lock().await;
         let mut change = self.pool.begin().await?;
         if is_postgres(&self.url) {
@@ -152,7 +215,11 @@ impl Saf {
         }
         self.catch_up(&mut seen).await?;
         let snapshot = self.snapshot();
-        let mut outcome = command::run(&mut change, &snapshot, *issuer, line).await?;
+        let run = Command { issuer: *issuer, line, inputs, processors: &self.processors };
+        let mut outcome = command::run(&mut change, &snapshot, run).await?;
+        if outcome.result.wants.is_some() {
+            return Ok(outcome.result);
+        }
         if outcome.result.code >= 8 {
             change.rollback().await?;
             change = self.pool.begin().await?;
@@ -206,6 +273,9 @@ impl Saf {
         if !changes.is_empty() {
             let next = self.follow(&mut transaction, Snapshot::clone(&self.snapshot()), &changes).await?;
             self.snapshot.store(Arc::new(next));
+        }
+        if changes.profiles.iter().any(|class| CERTIFICATES.contains(class)) {
+            self.certificates.send_modify(|count| *count += 1);
         }
         *seen = now;
         Ok(())
@@ -263,7 +333,9 @@ impl Saf {
             .follow(&mut *begin(&self.pool, &self.url).await?, Snapshot::clone(&self.snapshot()), &Changes::all())
             .await?;
         let mut change = self.pool.begin().await?;
-        let outcome = command::run(&mut change, &self.snapshot(), issuer, line).await?;
+        let inputs = DataSets::new();
+        let run = Command { issuer, line, inputs: &inputs, processors: &self.processors };
+        let outcome = command::run(&mut change, &self.snapshot(), run).await?;
         if outcome.result.code >= 8 {
             return Ok((outcome.result, Vec::new()));
         }
@@ -311,6 +383,12 @@ impl Saf {
                     (false, _) => next.variables = Arc::default(),
                 }
             }
+            match descriptor.name {
+                "DIGTCERT" if refreshed || follows => next.certificates = load::certificates(connection).await?,
+                "DIGTNMAP" if refreshed || follows => next.filters = load::filters(connection).await?,
+                "DIGTCRIT" if refreshed || follows => next.criteria = load::criteria(connection).await?,
+                _ => {}
+            }
             let global = match changes.everything || changes.global.contains(descriptor.name) {
                 true => load::global(connection, descriptor.name).await?,
                 false => Arc::clone(&class.global),
@@ -350,12 +428,17 @@ pub(crate) async fn begin(pool: &AnyPool, url: &str) -> Result<Transaction<'stat
     Ok(transaction)
 }
 
+async fn pool(url: &str, mode: &str) -> Result<AnyPool, SafError> {
+    install_default_drivers();
+    let address = if url.starts_with("sqlite:") { format!("{url}?mode={mode}") } else { url.to_owned() };
+    let pool = AnyPoolOptions::new().max_connections(4).connect(&address).await;
+    pool.map_err(|source| SafError::Open { url: url.to_owned(), source })
+}
+
 /// Connects to a database and brings its schema up to date.
 pub(crate) async fn connect(url: &str, mode: &str) -> Result<AnyPool, SafError> {
-    install_default_drivers();
     let open = |source| SafError::Open { url: url.to_owned(), source };
-    let address = if url.starts_with("sqlite:") { format!("{url}?mode={mode}") } else { url.to_owned() };
-    let pool = AnyPoolOptions::new().max_connections(4).connect(&address).await.map_err(open)?;
+    let pool = pool(url, mode).await?;
     if url.starts_with("sqlite:") {
         // Readers never wait for the writer.
         sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.map_err(open)?;

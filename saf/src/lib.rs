@@ -19,6 +19,7 @@ mod explain;
 mod generations;
 mod lint;
 mod load;
+mod mapping;
 mod pattern;
 mod profile;
 mod raclist;
@@ -27,12 +28,17 @@ mod unload;
 
 pub use access::{Access, NotAccess, Userid};
 pub use backup::{Inspection, backup, restore, verify};
-pub use command::{CommandRecord, CommandResult, shown};
+pub use command::{
+    CommandProcessor, CommandRecord, CommandResult, DataSets, Failure, Keywords, Output, Row, Session, Value, Words,
+    fail, refuse, shown,
+};
 pub use database::Saf;
 pub use decision::{Authorized, Codes, Decision, NoDecision, Refusal, Request, Started};
 pub use error::{SafError, shown_url};
 pub use explain::{Effect, Explanation, Grant, Holding};
 pub use lint::Finding;
+pub use load::Columns;
+pub use mapping::{Application, CertificateNames, Unmapped};
 pub use profile::ProfileName;
 pub use snapshot::{Mapped, Snapshot};
 pub use unload::{Imported, Progress, Rejected, export, import};

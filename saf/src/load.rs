@@ -11,13 +11,15 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use crate::access::{Access, Userid};
 use crate::class::ClassDescriptor;
 use crate::error::SafError;
+use crate::mapping::{Certificates, Criteria, Filter, Filters, Known};
 use crate::pattern::Variables;
 use crate::profile::ProfileName;
 use crate::raclist::{Auditing, Conditional, Entry, Profile, Raclist};
 use crate::snapshot::{Attributes, Authority, Connect, Group, LogOptions, Options, Revocation, Switches, User};
 
-/// A column's value, read by what the schema says it is.
-pub(crate) trait Columns {
+/// A column's value, read by what the schema says it is. Each fails where the database has something else.
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "each is what its type says")]
+pub trait Columns {
     fn text(&self, column: &str) -> Result<String, SafError>;
     fn optional(&self, column: &str) -> Result<Option<String>, SafError>;
     fn number(&self, column: &str) -> Result<i64, SafError>;
@@ -299,4 +301,47 @@ pub(crate) async fn variables(connection: &mut AnyConnection) -> Result<Arc<Vari
         variables.entry(name.into()).or_default().push(row.text("member")?.into_bytes().into());
     }
     Ok(Arc::new(variables))
+}
+
+/// Certificates with what says whom they stand for.
+pub(crate) async fn certificates(connection: &mut AnyConnection) -> Result<Arc<Certificates>, SafError> {
+    let mut certificates = Certificates::new();
+    let mut rows = sqlx::query("SELECT serial, issuer, userid, status FROM racf_certificates").fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let known = Known { userid: owner(&row)?, trusted: row.text("status")? != "NOTRUST" };
+        certificates.insert((row.text("serial")?.into(), row.text("issuer")?.into()), known);
+    }
+    Ok(Arc::new(certificates))
+}
+
+/// The user of a certificate or filter; none where it is no user's.
+fn owner(row: &AnyRow) -> Result<Option<Userid>, SafError> {
+    row.optional("userid")?.map(|_| row.id("userid")).transpose()
+}
+
+/// Certificate name filters.
+pub(crate) async fn filters(connection: &mut AnyConnection) -> Result<Arc<Filters>, SafError> {
+    let rows = sqlx::query("SELECT * FROM racf_filters").fetch_all(connection).await?;
+    let filter = |row: &AnyRow| {
+        let filter = Filter {
+            userid: owner(row)?,
+            criteria: row.optional("criteria")?,
+            trusted: row.text("status")? == "TRUST",
+        };
+        Ok(((row.text("subject")?.into(), row.text("issuer")?.into()), filter))
+    };
+    Ok(Arc::new(rows.iter().map(filter).collect::<Result<_, SafError>>()?))
+}
+
+/// Criteria profiles with the users in their APPLDATA; those that name none choose nobody.
+pub(crate) async fn criteria(connection: &mut AnyConnection) -> Result<Arc<Criteria>, SafError> {
+    let query = "SELECT name, generic, appldata FROM racf_profiles WHERE class = 'DIGTCRIT'";
+    let mut criteria = Criteria::new();
+    for row in sqlx::query(query).fetch_all(connection).await? {
+        if let Some(userid) = Userid::parse(row.text("appldata")?.trim()) {
+            criteria.push((ProfileName::stored(row.text("name")?, row.flag("generic")?), userid));
+        }
+    }
+    criteria.sort_by(|(a, _), (b, _)| a.specificity(b));
+    Ok(Arc::new(criteria))
 }

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use crate::access::Userid;
 use crate::class::{self, ClassDescriptor};
+use crate::mapping::{Certificates, Criteria, Filters};
 use crate::pattern::Variables;
 use crate::raclist::Raclist;
 
@@ -21,6 +22,9 @@ pub struct Snapshot {
     /// By the place of their descriptors in the table.
     pub(crate) classes: Vec<Arc<Class>>,
     pub(crate) variables: Arc<Variables>,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) filters: Arc<Filters>,
+    pub(crate) criteria: Arc<Criteria>,
 }
 
 /// Who a Unix uid is to RACF.

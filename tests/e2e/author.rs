@@ -10,7 +10,7 @@ use crate::network::{Network, rule};
 const ASKED: [&str; 6] = ["--local", "10.1.0.1:7000", "--remote", "10.1.0.2:50000", "--direction", "in"];
 
 fn in_rule(port: u16) -> String {
-    rule("IN", &format!("LocalPortRange {port}\nDirection Inbound"), "Server", "TCPIP/RING")
+    rule("IN", &format!("LocalPortRange {port}\nDirection Inbound"), "Server", "$RINGS/RING")
 }
 
 fn explained(agent: &Agent, more: &[&str]) -> anyhow::Result<Value> {

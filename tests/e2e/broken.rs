@@ -8,7 +8,7 @@ use pagent::lab::{Agent, BOB};
 use crate::network::{HOST, Network, rule};
 
 fn good() -> String {
-    rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING")
+    rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING")
 }
 
 /// The policy in force is still the good one: its rule is listed and its table is in the kernel.
@@ -35,8 +35,8 @@ fn a_broken_policy_is_explained_and_installs_nothing() -> anyhow::Result<()> {
         (other.replace("7001", "99999"), "PAG0110"),
         (other.replace("TTLSRule IN\n{", "TTLSRule IN"), "PAG0102"),
         (format!("{other}\nTTLSGroupAction G_IN\n{{\nTTLSEnabled On\n}}"), "PAG0113"),
-        (other.replace("Keyring TCPIP/RING", "Keyring TCPIP/NOWHERE"), "key ring TCPIP/NOWHERE is not there"),
-        (other.replace("Keyring TCPIP/RING", "Keyring ../../etc"), "names no key ring"),
+        (other.replace("Keyring $RINGS/RING", "Keyring $RINGS/NOWHERE"), "rings/NOWHERE is not there"),
+        (other.replace("Keyring $RINGS/RING", "Keyring ../../etc"), "names no key ring"),
         (other.replace("HandshakeRole Server", "HandshakeRole Server\nSuiteBProfile All"), "PAG0114"),
         (format!("{other}\nTTLSRule LAST\n{{\nDirection Both\n"), "PAG0103"),
         ("# nothing\n".to_owned(), "has no TTLS rules"),
@@ -63,8 +63,8 @@ fn an_unreadable_key_is_explained_and_installs_nothing() -> anyhow::Result<()> {
     let mut agent = network.agent(&network.host)?;
     agent.policy(&good())?;
     agent.start()?;
-    let ring = agent.ring("TCPIP", "BAD");
-    let other = good().replace("7000", "7001").replace("TCPIP/RING", "TCPIP/BAD");
+    let ring = agent.ring("BAD");
+    let other = good().replace("7000", "7001").replace("$RINGS/RING", "$RINGS/BAD");
     network.authority.write_ring(&ring, Some("server.example"))?;
     agent.policy(&other)?;
     for (content, expected) in [
@@ -76,7 +76,7 @@ fn an_unreadable_key_is_explained_and_installs_nothing() -> anyhow::Result<()> {
         let output = agent.pagent(&["refresh"])?;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
-            said.contains("key ring TCPIP/BAD") && said.contains("server.key") && said.contains(expected),
+            said.contains("rings/BAD") && said.contains("server.key") && said.contains(expected),
             "{said}"
         );
         still_in_force(&network, &agent)?;

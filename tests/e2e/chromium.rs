@@ -50,7 +50,7 @@ fn a_browser_shows_the_page_if_it_knows_the_authority_and_uses_the_post_quantum_
     let network = Network::new()?;
     let _web = network.web(&network.host, 8080, "<p>come in</p>")?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
     agent.install(&policy)?;
 
     let (shown, said) = page(&network, "stranger")?;

@@ -14,7 +14,7 @@ pub(crate) fn api() -> PathBuf {
 }
 
 pub(crate) fn controlled(name: &str, conditions: &str, role: &str, more: &str) -> String {
-    let rule = rule(name, conditions, role, "TCPIP/RING");
+    let rule = rule(name, conditions, role, "$RINGS/RING");
     let parameters = format!("ApplicationControlled On\n{more}");
     if role == "Client" {
         rule.replace("HostReferenceIdDNS", &format!("{parameters}\nHostReferenceIdDNS"))
@@ -114,7 +114,7 @@ fn a_client_starts_and_stops_tls_on_its_connection() -> anyhow::Result<()> {
     let _other = network.web(&network.peer, 7002, "nothing")?;
     let mut agent = network.agent(&network.host)?;
     let policy = controlled("AWARE", "RemotePortRange 7000\nDirection Outbound", "Client", "")
-        + &rule("AUTO", "RemotePortRange 7001\nDirection Outbound", "Client", "TCPIP/RING");
+        + &rule("AUTO", "RemotePortRange 7001\nDirection Outbound", "Client", "$RINGS/RING");
     agent.install(&policy)?;
     let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
     let said = printed(python(&network.host, &agent, &["-c", CLIENT, PEER[0], "7000"]))?;

@@ -95,9 +95,9 @@ while True:
         let partner = network.peer.serve(8443, "/usr/bin/python3", &["-c", &tls])?;
         let protected = network.host.serve(7000, "/usr/bin/python3", &["-u", "-c", SINK, "7000"])?;
         let mut agent = network.agent(&network.host)?;
-        let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING")
-            + &rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING")
-            + &rule("LOCAL", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING");
+        let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING")
+            + &rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING")
+            + &rule("LOCAL", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING");
         agent.policy(&policy)?;
         agent.start()?;
         let mut command = network.host.command_as(BOB, "/usr/bin/python3");
@@ -266,7 +266,7 @@ print(connection.recv(100).decode(), flush=True)
         HOST[0]
     );
     let mut agent = network.agent(&network.host)?;
-    agent.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     agent.start()?;
     let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
     let said = network.peer.run("/usr/bin/python3", &["-c", &client])?;
@@ -284,10 +284,10 @@ fn only_rules_that_fail_open_let_clear_text_pass_without_the_daemon() -> anyhow:
     let pem = network.server_pem()?;
     let open = |rule: String| rule.replace("TTLSEnabled On", "TTLSEnabled On\nFailMode Open");
     agent.install(
-        &(open(rule("OPEN_IN", "Priority 2\nLocalPortRange 8081\nDirection Inbound", "Server", "TCPIP/RING"))
-            + &open(rule("OPEN_OUT", "Priority 2\nRemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))
-            + &rule("IN", "LocalPortRange 8080-8089\nDirection Inbound", "Server", "TCPIP/RING")
-            + &rule("OUT", "RemotePortRange 8440-8449\nDirection Outbound", "Client", "TCPIP/RING")),
+        &(open(rule("OPEN_IN", "Priority 2\nLocalPortRange 8081\nDirection Inbound", "Server", "$RINGS/RING"))
+            + &open(rule("OPEN_OUT", "Priority 2\nRemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING"))
+            + &rule("IN", "LocalPortRange 8080-8089\nDirection Inbound", "Server", "$RINGS/RING")
+            + &rule("OUT", "RemotePortRange 8440-8449\nDirection Outbound", "Client", "$RINGS/RING")),
     )?;
     let _closed = network.web(&network.host, 8080, "the page")?;
     let _open = network.web(&network.host, 8081, "the page")?;

@@ -20,7 +20,7 @@ fn single_threaded_daemon(network: &Network, policy: &str) -> anyhow::Result<Run
 }
 
 fn out() -> String {
-    rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING")
+    rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING")
 }
 
 /// MiB a flood must at least have moved, so that it was one.
@@ -58,7 +58,7 @@ const STALLED: u64 = 16_384;
 #[test]
 fn a_receiver_that_stops_reading_stops_its_sender() -> anyhow::Result<()> {
     let network = Network::new()?;
-    let policy = out() + &rule("IN", "LocalPortRange 7001\nDirection Inbound", "Server", "TCPIP/RING");
+    let policy = out() + &rule("IN", "LocalPortRange 7001\nDirection Inbound", "Server", "$RINGS/RING");
     let daemon = single_threaded_daemon(&network, &policy)?;
     let pem = network.server_pem()?;
     // A program that sends to a peer that stops, and a peer that sends to a program that stops.

@@ -5,7 +5,7 @@ use std::fs;
 use crate::network::{HOST, Network, rule, with};
 
 fn inbound(group: &str, more: &str) -> String {
-    let rule = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    let rule = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
     let rule = rule.replace("TTLSEnabled On", &format!("TTLSEnabled On\n{group}"));
     if more.is_empty() { rule } else { with(&rule, "TTLSCipherParms", more) }
 }

@@ -96,7 +96,7 @@ except ftplib.error_perm as error:
 fn a_server_that_knows_no_tls_serves_ftps() -> anyhow::Result<()> {
     let network = Network::new()?;
     let mut agent = network.agent(&network.host)?;
-    let inbound = rule("FTP", "LocalPortRange 21\nDirection Inbound", "Server", "TCPIP/RING");
+    let inbound = rule("FTP", "LocalPortRange 21\nDirection Inbound", "Server", "$RINGS/RING");
     agent.install(&with(&inbound, "TTLSEnvironmentAdvancedParms", "Negotiate ftp"))?;
     let server = vsftpd(&network, &network.host, "")?;
     let said = || format!("{}\n{}", server.said(), agent.log());
@@ -145,7 +145,7 @@ print(data.makefile('rb').readline())
 fn clients_that_know_no_tls_reach_servers_that_demand_ftps() -> anyhow::Result<()> {
     let network = Network::new()?;
     let mut agent = network.agent(&network.host)?;
-    let outbound = rule("FTP", "RemotePortRange 21\nDirection Outbound", "Client", "TCPIP/RING");
+    let outbound = rule("FTP", "RemotePortRange 21\nDirection Outbound", "Client", "$RINGS/RING");
     agent.install(&outbound.replace("HostReferenceIdDNS", "Negotiate ftp\nHostReferenceIdDNS"))?;
     let pem = network.server_pem()?;
     let secured = format!(

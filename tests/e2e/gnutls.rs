@@ -50,7 +50,7 @@ fn gnutls_clients_are_served_and_resumed_and_may_close_their_half() -> anyhow::R
     let network = Network::new()?;
     let _program = network.host.serve(7000, "/usr/bin/python3", &["-u", "-c", PROGRAM])?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     for version in VERSIONS {
         let said = gnutls_cli(&network, version, &[], "one\ntwo\n")?;
         for words in [
@@ -74,7 +74,7 @@ fn gnutls_clients_change_keys_in_the_middle() -> anyhow::Result<()> {
     let network = Network::new()?;
     let _program = network.host.serve(7000, "/usr/bin/python3", &["-u", "-c", PROGRAM])?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     // Its own keys, then both ends'.
     let input = "one\n^rekey1^\ntwo\n^rekey^\nthree\n";
     let said = gnutls_cli(&network, "TLS1.3", &["--inline-commands", "--debug=4"], input)?;
@@ -93,7 +93,7 @@ fn gnutls_clients_show_the_certificate_that_is_required() -> anyhow::Result<()> 
     fs::write(file("client.crt"), certificate)?;
     fs::write(file("client.key"), key)?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("IN", "LocalPortRange 7000\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 7000\nDirection Inbound", "ServerWithClientAuth", "$RINGS/RING");
     agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", "ClientAuthType Required"))?;
     for version in VERSIONS {
         let said = gnutls_cli(&network, version, &[], "one\n")?;
@@ -124,7 +124,7 @@ fn gnutls_servers_are_reached_and_resumed_with_the_certificate_they_require() ->
     let certificate = network.server_pem()?;
     let ca = network.authority_file()?;
     let policy = |label: &str| {
-        let rule = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING");
+        let rule = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING");
         rule.replace("CertificateLabel", &format!("CertificateLabel {label}"))
     };
     for version in VERSIONS {

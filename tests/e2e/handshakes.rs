@@ -24,7 +24,7 @@ fn a_peer_that_does_not_begin_or_does_not_finish_is_cut() -> anyhow::Result<()> 
     let network = Network::new()?;
     let _server = network.web(&network.host, 7000, "come in")?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING");
     agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", "HandshakeTimeout 1"))?;
     // HandshakeTimeout to the first byte; ten times as long to the end.
     for (how, code, seconds) in [("silent", 5004, 1), ("slow", 5005, 10)] {
@@ -44,7 +44,7 @@ fn trace_says_which_messages_are_written() -> anyhow::Result<()> {
     let _server = network.web(&network.host, 7000, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let policy = |trace: u32| {
-        let rule = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING");
+        let rule = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING");
         rule.replace("TTLSEnabled On", &format!("TTLSEnabled On\nTrace {trace}"))
     };
     let ca = network.authority_file()?;

@@ -123,7 +123,7 @@ impl Stage {
         let mut agent = network.agent(&network.host)?;
         let rule = |name: &str, who: &Who| {
             let conditions = format!("RemotePortRange 7000\nDirection Outbound\n{condition} {}", who.word);
-            rule(name, &conditions, "Client", "TCPIP/RING")
+            rule(name, &conditions, "Client", "$RINGS/RING")
         };
         let clear = rule("CLEAR", &bob).replace("TTLSEnabled On", "TTLSEnabled Off");
         agent.install(&(rule("SECURED", &alice) + &clear))?;

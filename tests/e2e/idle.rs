@@ -110,7 +110,7 @@ fn thousands_of_idle_connections_take_little_and_leave_nothing() -> anyhow::Resu
     let network = Network::new()?;
     let _program = network.host.serve(7000, PYTHON, &["-c", PROGRAM, &CONNECTIONS.to_string()])?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     let daemon = agent.pid();
     let count = possible(&network, daemon)?;
     let idle = descriptors(daemon)?;

@@ -24,7 +24,7 @@ fn more_connections_or_handshakes_than_the_rule_allows_are_reset() -> anyhow::Re
     let _web = network.web(&network.host, 7000, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let policy = |limit: &str| {
-        let rule = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING");
+        let rule = rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING");
         with(&rule, "TTLSEnvironmentAdvancedParms", limit)
     };
     let crowd = |count: &str| network.peer.succeed("/usr/bin/python3", &["-c", CROWD, HOST[0], count, "5"]);
@@ -46,7 +46,7 @@ fn a_daemon_without_descriptors_serves_again_when_it_has_some() -> anyhow::Resul
     let network = Network::new()?;
     let _web = network.web(&network.host, 7000, "come in")?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     let pid = agent.pid().to_string();
     let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
     let limit = format!("--nofile={}", open + 20);

@@ -24,8 +24,8 @@ fn both_roles_are_served_without_a_rule_in_the_kernel() -> anyhow::Result<()> {
     ))?;
     // Conditions that nothing meets: a listener's rule is named, not searched.
     agent.policy(
-        &(rule("IN", "LocalPortRange 1\nDirection Inbound", "Server", "TCPIP/RING")
-            + &rule("OUT", "RemotePortRange 1\nDirection Outbound", "Client", "TCPIP/RING")),
+        &(rule("IN", "LocalPortRange 1\nDirection Inbound", "Server", "$RINGS/RING")
+            + &rule("OUT", "RemotePortRange 1\nDirection Outbound", "Client", "$RINGS/RING")),
     )?;
     agent.start()?;
     let authority = network.authority_file()?;
@@ -49,7 +49,7 @@ fn a_listener_beside_the_capture_is_not_wrapped_twice() -> anyhow::Result<()> {
         network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
     let mut agent = network.agent(&network.host)?;
     agent.configure(&listen("127.0.0.1:9080", &format!("{}:8443", PEER[0]), "OUT"))?;
-    agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING"))?;
     agent.start()?;
     for port in [format!("{}:8443", PEER[0]), "127.0.0.1:9080".to_owned()] {
         let page = network.host.succeed("curl", &["-sS", "-m", "5", &format!("http://{port}/")])?;
@@ -63,7 +63,7 @@ fn a_listener_whose_rule_is_not_in_the_policy_installs_nothing() -> anyhow::Resu
     let network = Network::new()?;
     let mut agent = network.agent(&network.host)?;
     agent.configure(&(UNCAPTURED.to_owned() + &listen("127.0.0.1:9443", "127.0.0.1:8080", "IM")))?;
-    agent.policy(&rule("IN", "LocalPortRange 1\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", "LocalPortRange 1\nDirection Inbound", "Server", "$RINGS/RING"))?;
     agent.start()?;
     let log = agent.log();
     assert!(log.contains("the listener 127.0.0.1:9443 of pagent.toml names the rule `IM`"), "{log}");

@@ -26,7 +26,7 @@ fn servers_that_know_no_tls_are_reached_by_starttls() -> anyhow::Result<()> {
     let ca = network.authority_file()?;
     for protocol in PROTOCOLS {
         let policy = with(
-            &rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"),
+            &rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"),
             "TTLSEnvironmentAdvancedParms",
             &format!("Negotiate {protocol}"),
         );
@@ -121,7 +121,7 @@ fn clients_that_know_no_tls_reach_servers_that_demand_it() -> anyhow::Result<()>
     let greetings =
         ["b'220 mail.example ESMTP\\r\\n'\n", "b'* OK mail.example\\r\\n'\n", "b'+OK mail.example\\r\\n'\n", "", ""];
     let policy = |protocol: &str| {
-        let rule = rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING");
+        let rule = rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING");
         rule.replace("HostReferenceIdDNS", &format!("Negotiate {protocol}\nHostReferenceIdDNS"))
     };
     for (protocol, greeting) in PROTOCOLS.into_iter().zip(greetings) {

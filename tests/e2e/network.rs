@@ -29,10 +29,10 @@ impl Network {
         Ok(Self { host, peer, authority: Authority::new("Test CA")?, programs, lab })
     }
 
-    /// An agent on a host, with ring TCPIP/RING for `server.example`; not started.
+    /// An agent on a host, with ring $RINGS/RING for `server.example`; not started.
     pub(crate) fn agent(&self, host: &Host) -> anyhow::Result<Agent> {
         let agent = Agent::new(host, self.lab.folder(), &self.programs)?;
-        self.authority.write_ring(&agent.ring("TCPIP", "RING"), Some("server.example"))?;
+        self.authority.write_ring(&agent.ring("RING"), Some("server.example"))?;
         Ok(agent)
     }
 

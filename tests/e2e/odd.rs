@@ -50,7 +50,7 @@ impl Pair {
         let network = Network::new()?;
         let program = network.host.serve(7000, PYTHON, &["-c", PROGRAM])?;
         let mut agent = network.agent(&network.host)?;
-        agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+        agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
         let bare = bare_server(&network)?;
         Ok(Self { network, program, agent, bare })
     }
@@ -260,7 +260,7 @@ fn bare_client(network: &Network, socket: &str) -> anyhow::Result<()> {
 fn a_program_never_hears_what_a_false_server_says() -> anyhow::Result<()> {
     let network = Network::new()?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    agent.install(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING"))?;
     for (number, (case, heard, code)) in [
         ("garbage", "alert 2 50, closed", 5003),
         ("banner", "alert 2 50, closed", 5003),

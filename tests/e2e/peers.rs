@@ -47,7 +47,7 @@ fn a_server_is_known_by_its_names_and_the_length_of_its_key() -> anyhow::Result<
     let mut running = Vec::new();
     for (name, port, arguments) in servers {
         let (certificate, key) = certificate(&network, name, arguments)?;
-        fs::copy(certificate.replace(".crt", "-ca.crt"), agent.ring("TCPIP", "RING").join(format!("ca-{name}.pem")))?;
+        fs::copy(certificate.replace(".crt", "-ca.crt"), agent.ring("RING").join(format!("ca-{name}.pem")))?;
         let accept = port.to_string();
         let words = ["s_server", "-accept", &accept, "-cert", &certificate, "-key", &key, "-www", "-quiet"];
         running.push(network.peer.serve(port, "openssl", &words)?);
@@ -68,7 +68,7 @@ fn a_server_is_known_by_its_names_and_the_length_of_its_key() -> anyhow::Result<
             &format!("OUT{index}"),
             &format!("RemotePortRange {port}\nDirection Outbound"),
             "Client",
-            "TCPIP/RING",
+            "$RINGS/RING",
         );
         rule.replace("HostReferenceIdDNS server.example\n", more)
     };
@@ -103,7 +103,7 @@ fn a_client_s_certificate_is_asked_for_as_the_rule_says() -> anyhow::Result<()> 
     for (kind, admitted) in
         [("PassThru", [true, true, true]), ("Full", [true, true, false]), ("Required", [false, true, false])]
     {
-        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
+        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "$RINGS/RING");
         agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", &format!("ClientAuthType {kind}")))?;
         for version in [&["--tlsv1.3"][..], &["--tls-max", "1.2"]] {
             for (certificate, admitted) in certificates.iter().zip(admitted) {
@@ -130,7 +130,7 @@ fn an_expired_certificate_is_refused_on_resumption_too() -> anyhow::Result<()> {
     let folder = network.lab.folder().to_string_lossy().into_owned();
     let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "$RINGS/RING");
     agent.policy(&policy)?;
     agent.start()?;
     let end = SystemTime::now() + Duration::from_secs(6);
@@ -169,7 +169,7 @@ fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
     let network = Network::new()?;
     let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
-    let ring = agent.ring("TCPIP", "RING");
+    let ring = agent.ring("RING");
     for (name, label) in [("a.example", "SITE A"), ("b.example", "SITEB")] {
         let (certificate, key) = network.authority.issue(name)?;
         fs::write(ring.join(format!("{label}.pem")), certificate + &key)?;
@@ -185,7 +185,7 @@ fn a_server_answers_to_the_names_of_its_list() -> anyhow::Result<()> {
         ("Off", "Required", [("other.example", Some("server.example")), ("", Some("server.example"))]),
     ];
     for (sni, matching, others) in cases {
-        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
         let parameters = format!("ServerHandshakeSNI {sni}\nServerHandshakeSNIMatch {matching}\n{list}");
         agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", &parameters))?;
         let expected = if sni == "Off" { both.map(|(name, _)| (name, Some("server.example"))) } else { both };
@@ -213,12 +213,12 @@ fn handshakes_are_signed_as_the_policy_says() -> anyhow::Result<()> {
     let arguments =
         ["-newkey", "rsa:2048", "-subj", "/CN=server.example", "-addext", "subjectAltName=DNS:server.example"];
     let (certificate, key) = certificate(&network, "rsa", &arguments)?;
-    let ring = agent.ring("TCPIP", "RING");
+    let ring = agent.ring("RING");
     fs::remove_file(ring.join("server.pem"))?;
     fs::remove_file(ring.join("server.key"))?;
     fs::write(ring.join("rsa.pem"), fs::read_to_string(certificate)? + &fs::read_to_string(key)?)?;
     let policy = |pairs: &str| {
-        let rule = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+        let rule = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
         with(&rule, "TTLSSignatureParms", &format!("SignaturePairs {pairs}"))
     };
     // Pairs, a TLS version, and the digest and type the server signs with; none: no handshake.
@@ -281,7 +281,7 @@ fn a_server_with_a_renewed_certificate_is_dialled_again() -> anyhow::Result<()> 
         fs::write(network.lab.folder().join("short.pem"), certificate + &key)?;
         let server = network.peer.serve(8443, "/usr/bin/python3", &["-u", "-c", RENEWING, &folder, version])?;
         let mut agent = network.agent(&network.host)?;
-        agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
+        agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING"))?;
         agent.start()?;
         let page = || network.host.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8443/", PEER[0])]);
         assert_eq!(page()?, "resumed: False");

@@ -81,7 +81,7 @@ fn a_client_may_use_any_port_it_likes() -> anyhow::Result<()> {
     few_ports(&network, 40299)?;
     let _program = network.host.serve(7000, PYTHON, &["-u", "-c", SERVER])?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.install(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     assert_eq!(network.peer.succeed(PYTHON, &["-c", CROWD, HOST[0], "280"])?.trim(), "280 held");
     // What a program may conclude from its client's port stays true: that a privileged program has it, or that any may have it.
     let seen = network.peer.succeed(PYTHON, &["-c", CROWD, HOST[0], "own", "1023", "600", "1024", "12345", "40001"])?;
@@ -99,7 +99,7 @@ fn ports_of_connections_that_were_reset_are_free_for_all() -> anyhow::Result<()>
     few_ports(&network, 40009)?;
     let _server = network.peer.serve(7000, PYTHON, &["-u", "-c", SERVER, &network.server_pem()?])?;
     let mut agent = network.agent(&network.host)?;
-    agent.install(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    agent.install(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING"))?;
     assert_eq!(network.host.succeed(PYTHON, &["-c", RESETTING, PEER[0], "200"])?.trim(), "200 reset");
     Ok(())
 }

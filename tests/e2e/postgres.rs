@@ -98,7 +98,7 @@ fn a_postgresql_without_tls_is_reached_by_clients_that_verify_it() -> anyhow::Re
     let network = Network::new()?;
     let server = Server::start(&network, &network.host, "ssl=off", "host all all 10.1.0.2/32 scram-sha-256\n")?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("IN", "LocalPortRange 5432\nDirection Inbound", "Server", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 5432\nDirection Inbound", "Server", "$RINGS/RING");
     agent.install(&with(&policy, "TTLSEnvironmentAdvancedParms", "Negotiate postgres"))?;
     let ca = network.authority_file()?;
     let to = |name: &str, mode: &str| {
@@ -139,7 +139,7 @@ fn clients_without_tls_reach_a_postgresql_that_demands_it() -> anyhow::Result<()
     assert!(said.contains("no pg_hba.conf entry") && said.contains("no encryption"), "{said}");
 
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("OUT", "RemotePortRange 5432\nDirection Outbound", "Client", "TCPIP/RING");
+    let policy = rule("OUT", "RemotePortRange 5432\nDirection Outbound", "Client", "$RINGS/RING");
     let policy =
         |more: &str| policy.replace("HostReferenceIdDNS", &format!("Negotiate postgres\n{more}HostReferenceIdDNS"));
     for (more, version) in [("", "TLSv1.3"), ("TLSv1.3 Off\n", "TLSv1.2")] {

@@ -68,11 +68,11 @@ fn five_hundred_connections_lose_nothing_while_policies_alternate() -> anyhow::R
     let network = Network::new()?;
     let _server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", HASHER])?;
     let (mut host, mut peer) = (network.agent(&network.host)?, network.agent(&network.peer)?);
-    network.authority.write_ring(&peer.ring("TCPIP", "OTHER"), Some("server.example"))?;
-    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    network.authority.write_ring(&peer.ring("OTHER"), Some("server.example"))?;
+    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING"))?;
     // The same connections under two policies: other actions, other keys.
     let policies = ["RING", "OTHER"].map(|ring| {
-        rule(&format!("IN_{ring}"), "LocalPortRange 7000\nDirection Inbound", "Server", &format!("TCPIP/{ring}"))
+        rule(&format!("IN_{ring}"), "LocalPortRange 7000\nDirection Inbound", "Server", &format!("$RINGS/{ring}"))
     });
     peer.policy(&policies[0])?;
     host.start()?;
@@ -113,8 +113,8 @@ fn an_abort_is_an_abort_on_the_other_side() -> anyhow::Result<()> {
     let network = Network::new()?;
     let server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", HASHER])?;
     let (mut host, mut peer) = (network.agent(&network.host)?, network.agent(&network.peer)?);
-    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING"))?;
-    peer.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING"))?;
+    peer.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     host.start()?;
     peer.start()?;
     let abort = format!(
@@ -138,8 +138,8 @@ fn accepted_sockets_that_carry_the_mark_have_loopback_s_segments() -> anyhow::Re
     let network = Network::new()?;
     let _server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", HASHER])?;
     let (mut host, mut peer) = (network.agent(&network.host)?, network.agent(&network.peer)?);
-    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING"))?;
-    peer.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    host.policy(&rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING"))?;
+    peer.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     host.start()?;
     peer.start()?;
     let segment = || -> anyhow::Result<u32> {

@@ -98,7 +98,7 @@ fn servers(network: &Network, certificates: &[(u16, String)]) -> anyhow::Result<
 
 fn outbound(name: &str, port: u16, parameters: &str) -> String {
     let conditions = format!("RemotePortRange {port}\nDirection Outbound");
-    with(&rule(name, &conditions, "Client", "TCPIP/RING"), "TTLSGskAdvancedParms", parameters)
+    with(&rule(name, &conditions, "Client", "$RINGS/RING"), "TTLSGskAdvancedParms", parameters)
 }
 
 fn page(network: &Network, port: u16) -> anyhow::Result<Output> {
@@ -217,7 +217,7 @@ fn lists_in_files_refuse_clients_with_an_alert() -> anyhow::Result<()> {
     let issued = |serial| Issued { serial, responder: None, point: None };
     let certificates = [issue(&network, "client.example", &issued(1))?, issue(&network, "client.example", &issued(2))?];
     let policy = |level: &str| {
-        let inbound = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "TCPIP/RING");
+        let inbound = rule("IN", "LocalPortRange 8080\nDirection Inbound", "ServerWithClientAuth", "$RINGS/RING");
         let files = format!("CrlFile {}\nRevocationSecurityLevel {level}\n", folder.to_string_lossy());
         with(&inbound, "TTLSGskAdvancedParms", &files)
     };
@@ -266,10 +266,10 @@ fn an_own_certificate_that_is_revoked_or_ends_is_told_before_peers_complain() ->
         params.serial_number = Some(SerialNumber::from(7));
         params.not_after = (SystemTime::now() + Duration::from_secs(6)).into();
     })?;
-    let ring = agent.ring("TCPIP", "RING");
+    let ring = agent.ring("RING");
     fs::write(ring.join("server.pem"), certificate)?;
     fs::write(ring.join("server.key"), key)?;
-    let inbound = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    let inbound = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
     agent.install(&with(&inbound, "TTLSGskAdvancedParms", &format!("CrlFile {}\n", lists.to_string_lossy())))?;
     for said in ["our certificate is revoked", "our certificate ends soon", "our certificate has expired"] {
         wait_until(said, || Ok(agent.log().lines().any(|line| line.contains(said) && line.contains("IN"))))?;
@@ -286,10 +286,10 @@ fn responses_are_stapled_to_our_certificate_and_believed_in_others() -> anyhow::
     let _web = network.web(&network.host, 8080, "come in")?;
     let mut agent = network.agent(&network.host)?;
     let own = issue(&network, "server.example", &Issued { serial: 1, responder: Some(&url), point: None })?;
-    let ring = agent.ring("TCPIP", "RING");
+    let ring = agent.ring("RING");
     fs::remove_file(ring.join("server.key"))?;
     fs::copy(&own, ring.join("server.pem"))?;
-    let inbound = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    let inbound = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
     let stapling = "TTLSGskOcspParms\n{\nOcspServerStapling EndEntity\n}\n";
     agent.install(&with(&inbound, "TTLSGskAdvancedParms", stapling))?;
     let ca = network.authority_file()?;

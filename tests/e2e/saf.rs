@@ -18,7 +18,7 @@ fn said(output: &Output) -> String {
 fn started(network: &Network, more: &str) -> anyhow::Result<Agent> {
     let mut agent = network.agent(&network.host)?;
     agent.configure(more)?;
-    agent.policy(&rule("IN", INBOUND, "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", INBOUND, "Server", "$RINGS/RING"))?;
     agent.start()?;
     Ok(agent)
 }
@@ -133,7 +133,7 @@ fn a_full_disk_refuses_commands_and_decisions_go_on() -> anyhow::Result<()> {
     let mut agent = network.agent(&network.host)?;
     agent.configure(&format!("saf = \"sqlite:{}/saf.db\"", disk.display()))?;
     agent.succeed("pagent", &["init"])?;
-    agent.policy(&rule("IN", INBOUND, "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", INBOUND, "Server", "$RINGS/RING"))?;
     agent.start()?;
     story(&agent)?;
     let filled = Command::new("sh").arg("-c").arg(format!("cat /dev/zero > {}/filler", disk.display())).output()?;
@@ -194,7 +194,7 @@ fn the_database_may_be_postgresql_s() -> anyhow::Result<()> {
     agent.configure("saf = \"postgres://postgres@127.0.0.1/postgres\"")?;
     let made = agent.succeed("pagent", &["init"])?;
     assert!(made.contains("user ROOT defined with SPECIAL"), "{made}");
-    agent.policy(&rule("IN", INBOUND, "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", INBOUND, "Server", "$RINGS/RING"))?;
     agent.start()?;
     story(&agent)?;
     drop(server);

@@ -23,11 +23,11 @@ impl Scan {
         let _web = network.web(&network.host, 8080, "come in")?;
         let mut agent = network.agent(&network.host)?;
         // openssl as a client wants the curve of an ECDSA key among its groups; an RSA key leaves it any one.
-        let file = |name: &str| agent.ring("TCPIP", "RING").join(name).to_string_lossy().into_owned();
+        let file = |name: &str| agent.ring("RING").join(name).to_string_lossy().into_owned();
         let request = ["req", "-x509", "-nodes", "-days", "2", "-newkey", "rsa:2048", "-subj", "/CN=server.example"];
         let files = ["-extensions", "usr_cert", "-keyout", &file("server.key"), "-out", &file("server.pem")];
         network.host.succeed("openssl", &[&request[..], &files].concat())?;
-        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+        let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
         let add = |policy: String, (statement, parameters): &(&str, &str)| with(&policy, statement, parameters);
         agent.install(&statements.iter().fold(policy, add))?;
         let target = format!("{}:8080", HOST[0]);

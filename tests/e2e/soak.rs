@@ -73,7 +73,7 @@ impl Soak {
             serve(&network.peer, "web", 8443, &pem)?,
         ];
         let mut agent = network.agent(&network.host)?;
-        fs::remove_file(agent.ring("TCPIP", "RING").join("server.key"))?;
+        fs::remove_file(agent.ring("RING").join("server.key"))?;
         renew(&network, &agent)?;
         agent.install(&policy(0))?;
         Ok(Self { network, agent, authority, servers })
@@ -142,16 +142,16 @@ fn policy(number: usize) -> String {
     let timeout = format!("HandshakeTimeout {}", 20 + number / 2 % 2);
     let inbound = ["7000", "8080"].map(|port| {
         let conditions = format!("LocalPortRange {port}\nDirection Inbound");
-        with(&rule(&format!("IN{port}"), &conditions, "Server", "TCPIP/RING"), "TTLSEnvironmentAdvancedParms", &timeout)
+        with(&rule(&format!("IN{port}"), &conditions, "Server", "$RINGS/RING"), "TTLSEnvironmentAdvancedParms", &timeout)
     });
     let outbound = ["7443", "8443"].map(|port| {
         let conditions = format!("RemotePortRange {port}\nDirection Outbound");
-        rule(&format!("OUT{port}"), &conditions, "Client", "TCPIP/RING")
+        rule(&format!("OUT{port}"), &conditions, "Client", "$RINGS/RING")
             .replace("HostReferenceIdDNS", &format!("{timeout}\nHostReferenceIdDNS"))
     });
     let passing = match number % 2 {
         0 => String::new(),
-        _ => rule("PASSING", "LocalPortRange 7999\nDirection Inbound", "Server", "TCPIP/RING"),
+        _ => rule("PASSING", "LocalPortRange 7999\nDirection Inbound", "Server", "$RINGS/RING"),
     };
     inbound.concat() + &outbound.concat() + &passing
 }
@@ -163,7 +163,7 @@ fn renew(network: &Network, agent: &Agent) -> anyhow::Result<String> {
     fs::write(&file, certificate + &key)?;
     let shown = ["x509", "-noout", "-fingerprint", "-sha256", "-in", &file.to_string_lossy()];
     let fingerprint = network.host.succeed("openssl", &shown)?;
-    fs::rename(&file, agent.ring("TCPIP", "RING").join("server.pem"))?;
+    fs::rename(&file, agent.ring("RING").join("server.pem"))?;
     Ok(fingerprint)
 }
 

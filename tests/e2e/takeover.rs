@@ -72,8 +72,8 @@ fn ten_upgrades_under_load_lose_no_connection() -> anyhow::Result<()> {
     let network = Network::new()?;
     let mut agent = network.agent(&network.host)?;
     agent.install(
-        &(rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING")
-            + &rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "TCPIP/RING")),
+        &(rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING")
+            + &rule("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "$RINGS/RING")),
     )?;
     let (certificate, ca) = (network.server_pem()?, network.authority_file()?);
     let end = network.lab.folder().join("end").to_string_lossy().into_owned();
@@ -124,7 +124,7 @@ fn a_daemon_that_cannot_take_over_changes_nothing() -> anyhow::Result<()> {
     let mut agent = network.agent(&network.host)?;
     let said = agent.start_in_vain(&["--takeover"])?;
     assert!(said.contains("no daemon can be taken over from"), "{said}");
-    agent.install(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.install(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING"))?;
     let _program = network.web(&network.host, 8080, "the page")?;
     let before = network.host.succeed("nft", &["list", "table", "inet", "pagent"])?;
     agent.policy("TTLSRule\n{\n")?;
@@ -137,7 +137,7 @@ fn a_daemon_that_cannot_take_over_changes_nothing() -> anyhow::Result<()> {
     wait_until("it is told", || Ok(agent.log().contains("everything goes on here")))?;
     assert_eq!(network.host.succeed("nft", &["list", "table", "inet", "pagent"])?, before);
     // The next one gets through, and zERT's records go on.
-    agent.policy(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING"))?;
     let mut old = agent.take_over()?;
     assert!(old.wait()?.success(), "{}", old.said());
     let _ssh = network.web(&network.host, 8081, "in clear")?;
@@ -164,7 +164,7 @@ time.sleep(600)
 fn a_successor_that_never_gets_ready_holds_nothing_up() -> anyhow::Result<()> {
     let network = Network::new()?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
     // The file is looked at every second.
     let main = |policy: &str| format!("TcpImage TCPIP FLUSH NOPURGE 1\n{policy}");
     agent.install(&main(&policy))?;
@@ -212,7 +212,7 @@ fn daemons_that_share_a_secret_resume_each_other_s_sessions() -> anyhow::Result<
         );
         Ok(String::from_utf8_lossy(&network.peer.run("sh", &["-c", &script])?.stdout).trim().to_owned())
     };
-    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING");
+    let policy = rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING");
     for shared in [false, true] {
         if shared {
             fs::write(&secret, [7; 31])?;
@@ -239,7 +239,7 @@ fn daemons_that_share_a_secret_resume_each_other_s_sessions() -> anyhow::Result<
         agent.stop()?;
     }
     // Another certificate is another environment.
-    network.authority.write_ring(&agent.ring("TCPIP", "RING"), Some("server.example"))?;
+    network.authority.write_ring(&agent.ring("RING"), Some("server.example"))?;
     agent.start()?;
     assert_eq!(handshake("-sess_in", "tls1_3")?, "New");
     Ok(())

@@ -21,7 +21,7 @@ fn a_clear_text_client_gets_tls_on_the_wire_in_both_families() -> anyhow::Result
     let _server =
         network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
     let mut agent = network.agent(&network.host)?;
-    agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING"))?;
+    agent.policy(&rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING"))?;
     agent.start()?;
     let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?;
     for address in PEER {
@@ -39,7 +39,7 @@ fn a_clear_text_server_gets_tls_on_the_wire_and_sees_its_clients_addresses() -> 
     let network = Network::new()?;
     let server = network.web(&network.host, 8080, SECRET)?;
     let mut agent = network.agent(&network.host)?;
-    agent.policy(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING"))?;
     agent.start()?;
     let mut wire = Capture::start(&network.peer, network.lab.folder(), "wire")?.decode_as("tcp.port==8080,tls");
     let authority = network.authority_file()?;
@@ -65,7 +65,7 @@ fn a_server_s_name_that_is_not_the_policy_s_is_refused() -> anyhow::Result<()> {
     let _server =
         network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"])?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING");
+    let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING");
     agent.policy(&policy.replace("server.example", "other.example"))?;
     agent.start()?;
     let output = network.host.run("curl", &["-sS", "-m", "5", &url("http", PEER[0], 8443)])?;
@@ -88,7 +88,7 @@ while True:
 ";
     let _server = network.host.serve(2525, "/usr/bin/python3", &["-c", greeter])?;
     let mut agent = network.agent(&network.host)?;
-    agent.policy(&rule("IN", "LocalPortRange 2525\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", "LocalPortRange 2525\nDirection Inbound", "Server", "$RINGS/RING"))?;
     agent.start()?;
     let script = format!("echo | timeout 5 openssl s_client -quiet -connect {}:2525 2>/dev/null | head -1", HOST[0]);
     assert_eq!(network.peer.succeed("sh", &["-c", &script])?.trim(), "220 hello");
@@ -128,7 +128,7 @@ print(connection.recv(100).decode(), flush=True)
     let mut running = network.peer.start("/usr/bin/python3", &["-c", &client])?;
     running.wait_for("connected")?;
     let mut agent = network.agent(&network.host)?;
-    agent.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "TCPIP/RING"))?;
+    agent.policy(&rule("IN", "LocalPortRange 7000\nDirection Inbound", "Server", "$RINGS/RING"))?;
     agent.start()?;
     std::fs::write(&go, "")?;
     running.wait_for("after")?;
@@ -144,8 +144,8 @@ fn side_by_side(captured: &[(usize, u16)]) -> String {
         let outbound = format!("RemoteAddr {peer}\nRemotePortRange {port}\nDirection Outbound");
         let inbound = format!("LocalAddr {host}\nRemoteAddr {peer}\nLocalPortRange {port}\nDirection Inbound");
         policy
-            + &rule(&format!("OUT_{family}_{port}"), &outbound, "Client", "TCPIP/RING")
-            + &rule(&format!("IN_{family}_{port}"), &inbound, "Server", "TCPIP/RING")
+            + &rule(&format!("OUT_{family}_{port}"), &outbound, "Client", "$RINGS/RING")
+            + &rule(&format!("IN_{family}_{port}"), &inbound, "Server", "$RINGS/RING")
     })
 }
 
@@ -202,7 +202,7 @@ fn a_client_s_records_are_no_longer_than_its_rule_allows() -> anyhow::Result<()>
     let _server =
         network.peer.serve(8443, "openssl", &["s_server", "-accept", "8443", "-cert", &pem, "-rev", "-quiet"])?;
     let mut agent = network.agent(&network.host)?;
-    let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "TCPIP/RING");
+    let policy = rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING");
     let limits = "ClientMaxSSLFragment Optional\nClientMaxSSLFragmentLength 512\nHostReferenceIdDNS";
     agent.install(&policy.replace("HostReferenceIdDNS", limits))?;
     let mut wire = Capture::start(&network.host, network.lab.folder(), "wire")?.decode_as("tcp.port==8443,tls");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keyrings::{Ring, RingLocation};
+use keyrings::{ReadsRings, RingLocation};
 use nix::unistd::User;
 use policies::parameters::{Fips, Password, Protocol, SecurityParameters};
 use policies::{Policy, TtlsRule};
@@ -43,8 +43,8 @@ pub struct Settings {
     pub capture: Option<CaptureSettings>,
     /// Ports that are bound to a rule each.
     pub listeners: Vec<Listener>,
-    /// The folder of named key rings.
-    pub rings: PathBuf,
+    /// Who reads key rings.
+    pub rings: Arc<dyn ReadsRings>,
     /// The owner of rings named without one.
     pub ring_owner: String,
     /// What ticket keys are made from, where several daemons share them.
@@ -546,9 +546,9 @@ fn environment(
         environment: parameters.environment.clone(),
         source: Box::new(source),
     };
-    let location =
-        RingLocation::resolve(&parameters.keyring, &settings.rings, &settings.ring_owner).map_err(keyring)?;
-    let ring = Ring::load(&location, parameters.keyring_password.as_ref().map(Password::reveal)).map_err(keyring)?;
+    let location = RingLocation::resolve(&parameters.keyring, &settings.ring_owner).map_err(keyring)?;
+    let ring =
+        settings.rings.read(&location, parameters.keyring_password.as_ref().map(Password::reveal)).map_err(keyring)?;
     let files = parameters.revocation.as_ref().map(|revocation| revocation.files.as_slice()).unwrap_or_default();
     let lists = Lists::read(files).map_err(|(path, source)| InstallError::RevocationList {
         rule: rule.name.clone(),

@@ -14,7 +14,7 @@ const WORKERS: (&str, &str) = ("TOKIO_WORKER_THREADS", "1");
 /// Starts the daemon with one rule, and with either an explicit listener or the kernel's capture.
 pub(super) fn start(stage: &Stage, captured: bool) -> anyhow::Result<Running> {
     let agent = Agent::new(&stage.host, stage.folder(), &stage.programs)?;
-    let ring = agent.ring("TCPIP", "RING");
+    let ring = agent.ring("RING");
     fs::create_dir_all(&ring)?;
     fs::copy(&stage.authority, ring.join("ca.pem"))?;
     if stage.role == Role::Server {
@@ -67,7 +67,7 @@ TTLSEnvironmentAction WRAP
 HandshakeRole {role}
 TTLSKeyringParms
 {{
-Keyring TCPIP/RING
+Keyring $RINGS/RING
 }}
 TTLSEnvironmentAdvancedParms
 {{

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use keyrings::{KeyringError, Ring, RingLocation};
+use keyrings::{FileRings, KeyringError, ReadsRings as _, Ring, RingLocation};
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::UnixTime;
@@ -38,7 +38,7 @@ impl Authority {
 
 fn load(path: &Path, password: Option<&str>) -> Result<Ring, KeyringError> {
     let name = path.to_string_lossy();
-    Ring::load(&RingLocation::resolve(&name, Path::new("/rings"), "TCPIP")?, password)
+    FileRings.read(&RingLocation::resolve(&name, "TCPIP")?, password)
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -128,11 +128,20 @@ fn what_cannot_be_used_is_told_apart() {
 }
 
 #[test]
-fn ring_names_stay_below_their_folder() {
-    let resolve = |name: &str| RingLocation::resolve(name, Path::new("/rings"), "TCPIP");
-    assert_eq!(resolve("tcpip/Ring").expect("a ring").path(), Path::new("/rings/TCPIP/Ring"));
-    assert_eq!(resolve("Ring").expect("a ring").path(), Path::new("/rings/TCPIP/Ring"));
-    for name in ["../x", "a/../b", "a/b/c", "", "a/", ".a/b"] {
+fn a_ring_s_name_is_a_path_a_ring_of_racf_s_or_nothing() {
+    let resolve = |name: &str| RingLocation::resolve(name, "TCPIP");
+    assert_eq!(resolve("/a/ring.pem").expect("a ring").path(), Some(Path::new("/a/ring.pem")));
+    for name in ["tcpip/Ring", "Ring", "TCPIP/*", "*AUTH*/*", "*site*/*"] {
+        assert_eq!(resolve(name).expect(name).path(), None, "{name}");
+    }
+    assert_eq!(
+        resolve("tcpip/Ring").map(|ring| ring.to_string()).ok().as_deref(),
+        Some("tcpip/Ring"),
+        "as it is written"
+    );
+    for name in ["../x", "a/../b", "a/b/c", "", "a/", ".a/b", "TOOLONGNAME/R", "A/R*", "*AUTH*/R", "*TOKEN*/T"] {
         assert!(matches!(resolve(name), Err(KeyringError::BadName { .. })), "{name}");
     }
+    let stored = FileRings.read(&resolve("TCPIP/RING").expect("a ring"), None);
+    assert!(matches!(stored, Err(KeyringError::NoDatabase { .. })));
 }

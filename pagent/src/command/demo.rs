@@ -137,7 +137,6 @@ impl Scene {
         let authority = Authority::new("Demonstration CA")?;
         let folder = lab.folder().to_owned();
         let mut agent = Agent::new(&zos, &folder, &programs)?;
-        authority.write_ring(&agent.ring("TCPIP", "TCPIP-KEYRING"), Some("zos.example"))?;
         let authority_file = folder.join("ca.pem");
         fs::write(&authority_file, authority.certificate())?;
         for (name, text) in POLICIES {
@@ -177,7 +176,22 @@ impl Scene {
         let web = ["-u", "-m", "http.server", "8080", "--directory", &pages];
         let web_server = zos.serve(8080, "/usr/bin/python3", &web)?;
         agent.start()?;
-        stage.say("pagent is running with policies/examples/ttls.policy");
+        stage.say("pagent is running with policies/examples/ttls.policy; until the key ring is there, it installs nothing");
+        for command in [
+            "ADDUSER TCPIP NOPASSWORD".to_owned(),
+            format!("RACDCERT CERTAUTH ADD('{}') WITHLABEL('DEMO CA')", authority_file.display()),
+            format!("RACDCERT ID(TCPIP) ADD('{zos_pem}') WITHLABEL('ZOS')"),
+            "RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)".to_owned(),
+            "RACDCERT ID(TCPIP) CONNECT(CERTAUTH LABEL('DEMO CA') RING(TCPIP-KEYRING))".to_owned(),
+            "RACDCERT ID(TCPIP) CONNECT(LABEL('ZOS') RING(TCPIP-KEYRING) DEFAULT)".to_owned(),
+            "RDEFINE RDATALIB TCPIP.TCPIP-KEYRING.LST UACC(NONE)".to_owned(),
+            "PERMIT TCPIP.TCPIP-KEYRING.LST CLASS(RDATALIB) ID(TCPIP) ACCESS(READ)".to_owned(),
+            "SETROPTS RACLIST(RDATALIB) REFRESH".to_owned(),
+        ] {
+            agent.succeed("tso", &[&command])?;
+        }
+        agent.refresh()?;
+        stage.say("RACDCERT made the key ring TCPIP/TCPIP-KEYRING in the SAF database");
         Ok(Self { stage, zos, partner, agent, wire, web_server, authority_file, weak, _servers: servers, _lab: lab })
     }
 

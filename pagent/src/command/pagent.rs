@@ -265,14 +265,13 @@ fn init(common: &Common, special: Option<&str>) -> anyhow::Result<ExitCode> {
     let special = Userid::parse(&special)
         .ok_or_else(|| anyhow!("`{special}` is no user id: expected 1 to 8 characters A-Z 0-9 @ # $"))?;
     let made = |path: &PathBuf| format!("{} cannot be made", path.display());
-    let rings = configuration.rings();
-    std::fs::create_dir_all(&rings).with_context(|| made(&rings))?;
+    std::fs::create_dir_all(&configuration.state).with_context(|| made(&configuration.state))?;
     // Keys and the database are for the daemon's user only.
     let private = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
     std::fs::set_permissions(&configuration.state, private).with_context(|| made(&configuration.state))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(Saf::initialise(&configuration.saf_url(), &special))?;
-    let mut lines = vec![format!("state folder {}, key rings in {}", configuration.state.display(), rings.display())];
+    let mut lines = vec![format!("state folder {}", configuration.state.display())];
     if done.is_empty() {
         lines.push(format!(
             "the SAF database {} was there before and is unchanged",

@@ -57,10 +57,10 @@ impl Agent {
         &self.folder
     }
 
-    /// The folder of a named key ring.
+    /// The folder of a key ring of files: `$RINGS/NAME` in policies.
     #[must_use]
-    pub fn ring(&self, owner: &str, name: &str) -> PathBuf {
-        self.folder.join("state/rings").join(owner).join(name)
+    pub fn ring(&self, name: &str) -> PathBuf {
+        self.folder.join("rings").join(name)
     }
 
     /// The file the boot unit loads.
@@ -69,7 +69,7 @@ impl Agent {
         self.folder.join("state/capture.nft")
     }
 
-    /// Writes the policy file; [`Agent::refresh`] puts it in force.
+    /// Writes the policy file; [`Agent::refresh`] puts it in force. `$RINGS` in it is the folder of key rings.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Agent {
     pub fn policy(&self, text: &str) -> anyhow::Result<()> {
         // A refresh under way sees the old file or the new one, never half of one.
         let temporary = self.folder.join("pagent.conf.new");
-        fs::write(&temporary, text)?;
+        fs::write(&temporary, text.replace("$RINGS", &self.ring("").to_string_lossy().trim_end_matches('/')))?;
         Ok(fs::rename(temporary, self.folder.join("pagent.conf"))?)
     }
 

@@ -9,15 +9,15 @@ const MAX_DEPTH: usize = 8;
 
 /// A command line, taken apart.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Words {
+pub struct Words {
     /// The verb, upper case.
-    pub(crate) verb: String,
+    pub verb: String,
     operands: Vec<Operand>,
 }
 
 /// A word with what stands in parentheses right behind it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Operand {
+struct Operand {
     /// The word as written, without its quotes; empty for a parenthesized list of its own.
     word: String,
     values: Option<Vec<Self>>,
@@ -25,7 +25,7 @@ pub(crate) struct Operand {
 
 /// The keywords a command was given.
 #[derive(Debug)]
-pub(crate) struct Keywords(Vec<(&'static str, Option<Vec<Operand>>)>);
+pub struct Keywords(Vec<(&'static str, Option<Vec<Operand>>)>);
 
 impl Words {
     /// Takes a line apart. What stands in quotes keeps its blanks and its case.
@@ -66,18 +66,28 @@ impl Words {
         }
     }
 
+    /// The first operand that is one of these keywords, or a unique beginning of one.
+    #[must_use]
+    pub fn first_of(&self, known: &[&'static str]) -> Option<&'static str> {
+        self.operands.iter().find_map(|operand| keyword(&operand.word, known).ok())
+    }
+
     /// The keywords after `skip` positional operands; any unique beginning of a keyword will do.
-    pub(crate) fn keywords(&self, skip: usize, known: &[&'static str]) -> Result<Keywords, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When a word is no keyword, or the beginning of several.
+    pub fn keywords(&self, skip: usize, known: &[&'static str]) -> Result<Keywords, Failure> {
         Keywords::read(self.operands.get(skip..).unwrap_or_default(), known)
     }
 }
 
-/// As it is recorded: single blanks, and no passwords. Those are also what begins like one in a command on users, and a list
-/// behind it.
+/// As it is recorded: single blanks, and no passwords. Those are also what begins like one in a command on users or certificates,
+/// and a list behind it.
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.verb)?;
-        let of_users = ["ADDUSER", "AU", "ALTUSER", "ALU"].contains(&self.verb.as_str());
+        let of_users = ["ADDUSER", "AU", "ALTUSER", "ALU", "RACDCERT"].contains(&self.verb.as_str());
         let mut secret = false;
         for operand in &self.operands {
             let word = operand.word.to_ascii_uppercase();
@@ -115,12 +125,15 @@ impl Keywords {
         Ok(Self(keywords.collect::<Result<_, Failure>>()?))
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    /// Whether a keyword is given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(found, _)| *found == name)
     }
 
     /// Whether `name` is given, or its opposite; none of both says nothing.
-    pub(crate) fn switch(&self, name: &str, opposite: &str) -> Option<bool> {
+    #[must_use]
+    pub fn switch(&self, name: &str, opposite: &str) -> Option<bool> {
         let last = self.0.iter().rev().find(|(found, _)| *found == name || *found == opposite);
         last.map(|(found, _)| *found == name)
     }
@@ -131,12 +144,17 @@ impl Keywords {
     }
 
     /// The values of a keyword; none when it is not given.
-    pub(crate) fn list(&self, name: &str) -> Option<Vec<&str>> {
+    #[must_use]
+    pub fn list(&self, name: &str) -> Option<Vec<&str>> {
         self.operands(name).map(|values| values.iter().map(|value| value.word.as_str()).collect())
     }
 
     /// The one value of a keyword.
-    pub(crate) fn value(&self, name: &str) -> Result<Option<&str>, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When it has none, or several.
+    pub fn value(&self, name: &str) -> Result<Option<&str>, Failure> {
         match self.operands(name) {
             None => Ok(None),
             Some([value]) => Ok(Some(&value.word)),
@@ -146,12 +164,16 @@ impl Keywords {
     }
 
     /// The keywords that stand as a keyword's value.
-    pub(crate) fn nested(&self, name: &str, known: &[&'static str]) -> Result<Option<Self>, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When a word among them is not known.
+    pub fn nested(&self, name: &str, known: &[&'static str]) -> Result<Option<Self>, Failure> {
         self.operands(name).map(|values| Self::read(values, known)).transpose()
     }
 
     /// Each keyword of a nested list with its value: `WHEN(TERMINAL(T1))`, `AUDIT(SUCCESS(READ) FAILURES)`.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'static str, Vec<&str>)> {
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static str, Vec<&str>)> {
         self.0.iter().map(|(name, values)| {
             let values = values.iter().flatten().map(|value| value.word.as_str()).collect();
             (*name, values)

@@ -11,8 +11,10 @@ use crate::load::DATE;
 
 /// A value for a column.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub enum Value {
+    /// Text, or NULL.
     Text(Option<String>),
+    /// A number, or NULL.
     Number(Option<i64>),
 }
 
@@ -66,16 +68,26 @@ impl From<Option<Access>> for Value {
 
 /// Columns with their new values. Names of tables and columns are ours, values are bound.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Row(Vec<(&'static str, Value)>);
+pub struct Row(Vec<(&'static str, Value)>);
 
 impl Row {
-    pub(super) fn set(&mut self, column: &'static str, value: impl Into<Value>) {
+    /// Sets a column.
+    pub fn set(&mut self, column: &'static str, value: impl Into<Value>) {
         self.0.retain(|(known, _)| *known != column);
         self.0.push((column, value.into()));
     }
 
-    pub(super) fn with(mut self, column: &'static str, value: impl Into<Value>) -> Self {
+    /// The same, to go on with.
+    #[must_use]
+    pub fn with(mut self, column: &'static str, value: impl Into<Value>) -> Self {
         self.set(column, value);
+        self
+    }
+
+    /// The same without a column.
+    #[must_use]
+    pub fn without(mut self, column: &str) -> Self {
+        self.0.retain(|(known, _)| *known != column);
         self
     }
 
@@ -84,7 +96,11 @@ impl Row {
     }
 
     /// Adds a row.
-    pub(super) async fn insert(&self, connection: &mut AnyConnection, table: &'static str) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer, or a constraint of the schema is broken.
+    pub async fn insert(&self, connection: &mut AnyConnection, table: &'static str) -> Result<(), Failure> {
         let columns: Vec<&str> = self.0.iter().map(|(column, _)| *column).collect();
         let places: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
         let text = format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), places.join(", "));
@@ -93,7 +109,11 @@ impl Row {
     }
 
     /// Changes the rows with this key, and says how many there were.
-    pub(super) async fn update(
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer, or a constraint of the schema is broken.
+    pub async fn update(
         &self,
         connection: &mut AnyConnection,
         table: &'static str,
@@ -112,14 +132,22 @@ impl Row {
     }
 
     /// Removes the rows with this key, and says how many there were.
-    pub(super) async fn delete(&self, connection: &mut AnyConnection, table: &'static str) -> Result<u64, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer, or a constraint of the schema is broken.
+    pub async fn delete(&self, connection: &mut AnyConnection, table: &'static str) -> Result<u64, Failure> {
         let mut text = format!("DELETE FROM {table}");
         self.condition(&mut text, 0);
         run(connection, text, self.0.iter().map(|(_, value)| value)).await
     }
 
     /// The rows with this key.
-    pub(super) async fn select(
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer, or a constraint of the schema is broken.
+    pub async fn select(
         &self,
         connection: &mut AnyConnection,
         table: &'static str,

@@ -74,7 +74,7 @@ fn snapshot(class: &str, switches: Switches, profiles: Vec<Profile>, users: Vec<
         by_uid: Arc::default(),
         options: Options::default(),
         classes,
-        variables: Arc::default(),
+        ..Snapshot::default()
     }
 }
 

@@ -9,7 +9,7 @@ use policies::{Diagnostic, Severity, diagnostic};
 
 use super::{BROKEN, PolicyFlags, now_seconds};
 use crate::command::{Common, print_lines, print_stderr};
-use crate::policy_files;
+use crate::policy_files::{self, HostRings};
 
 /// `pagent check`.
 #[derive(Args)]
@@ -38,13 +38,14 @@ pub(crate) fn check(common: &Common, flags: &CheckFlags) -> anyhow::Result<ExitC
     let configuration = common.configuration()?;
     let mut all: Vec<Diagnostic> = Vec::new();
     let mut counts = Vec::new();
+    let rings = HostRings::open(&configuration)?;
     for file in &flags.files {
-        let now = now_seconds();
+        let rings = (rings.as_dyn(), now_seconds());
         let loaded = match flags.policy.image.as_deref() {
             Some(image) => {
-                vec![policy_files::load(std::slice::from_ref(file), &configuration, Some(image), Some(now))]
+                vec![policy_files::load(std::slice::from_ref(file), &configuration, Some(image), Some(rings))]
             }
-            None => policy_files::load_stacks(file, &configuration, now),
+            None => policy_files::load_stacks(file, &configuration, rings),
         };
         let several = loaded.len() > 1;
         // What several stacks have in common is told once.
