@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use chrono::{DateTime, Local};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use saf::CertificateNames;
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{AlgorithmIdentifier, X509Name};
 
 /// How much of a name stands on a line of a listing.
 const WIDTH: usize = 64;
@@ -124,7 +124,8 @@ impl Certificate {
         else {
             return false;
         };
-        own.verify_signature(Some(signer.public_key())).is_ok()
+        // The one knows SHA-1, by which old roots are signed, the other the larger curves.
+        own.verify_signature(Some(signer.public_key())).is_ok() || is_verified(&own, &signer)
     }
 
     /// Whether a time (seconds since the epoch) is within its dates.
@@ -181,6 +182,31 @@ impl Certificate {
         let bytes: Vec<String> = Sha256::digest(&self.der).iter().map(|byte| format!("{byte:02X}")).collect();
         bytes.chunks(16).map(|row| format!("    {}", row.join(":"))).collect()
     }
+}
+
+/// Whether the TLS engine verifies a certificate's signature by the key of another.
+fn is_verified(own: &X509Certificate<'_>, signer: &X509Certificate<'_>) -> bool {
+    let signature = identifier(&own.signature_algorithm);
+    let key = identifier(&signer.public_key().algorithm);
+    let engine = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    let fits = |known: &&&dyn SignatureVerificationAlgorithm| {
+        known.signature_alg_id().as_ref() == signature && known.public_key_alg_id().as_ref() == key
+    };
+    engine.all.iter().filter(fits).any(|known| {
+        let (key, signature) = (&signer.public_key().subject_public_key.data, &own.signature_value.data);
+        known.verify_signature(key, own.tbs_certificate.as_ref(), signature).is_ok()
+    })
+}
+
+/// An algorithm's identifier as the engine has it: DER without the outermost tag. Ours are shorter than 128 bytes.
+fn identifier(algorithm: &AlgorithmIdentifier<'_>) -> Vec<u8> {
+    let part = |tag: u8, data: &[u8]| [&[tag, u8::try_from(data.len()).unwrap_or(u8::MAX)], data].concat();
+    let mut bytes = part(0x06, algorithm.algorithm.as_bytes());
+    if let Some(parameters) = &algorithm.parameters {
+        let tag = parameters.header.raw_tag().and_then(|tag| tag.first()).copied().unwrap_or_default();
+        bytes.extend(part(tag, parameters.data));
+    }
+    bytes
 }
 
 fn algorithm(parsed: &X509Certificate<'_>) -> String {

@@ -75,10 +75,7 @@ fn an_unreadable_key_is_explained_and_installs_nothing() -> anyhow::Result<()> {
         fs::write(ring.join("server.key"), content)?;
         let output = agent.pagent(&["refresh"])?;
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            said.contains("rings/BAD") && said.contains("server.key") && said.contains(expected),
-            "{said}"
-        );
+        assert!(said.contains("rings/BAD") && said.contains("server.key") && said.contains(expected), "{said}");
         still_in_force(&network, &agent)?;
     }
     fs::remove_file(ring.join("server.key"))?;

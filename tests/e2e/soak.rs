@@ -142,7 +142,11 @@ fn policy(number: usize) -> String {
     let timeout = format!("HandshakeTimeout {}", 20 + number / 2 % 2);
     let inbound = ["7000", "8080"].map(|port| {
         let conditions = format!("LocalPortRange {port}\nDirection Inbound");
-        with(&rule(&format!("IN{port}"), &conditions, "Server", "$RINGS/RING"), "TTLSEnvironmentAdvancedParms", &timeout)
+        with(
+            &rule(&format!("IN{port}"), &conditions, "Server", "$RINGS/RING"),
+            "TTLSEnvironmentAdvancedParms",
+            &timeout,
+        )
     });
     let outbound = ["7443", "8443"].map(|port| {
         let conditions = format!("RemotePortRange {port}\nDirection Outbound");

@@ -1,5 +1,10 @@
 //! Rings from files: pairing, labels, authorities, formats, errors.
 
+#[path = "../../../saf/tests/it/engine.rs"]
+#[allow(dead_code, reason = "what the database's own tests need of it")]
+mod engine;
+mod racdcert;
+
 use std::fs;
 use std::path::Path;
 

@@ -176,7 +176,9 @@ impl Scene {
         let web = ["-u", "-m", "http.server", "8080", "--directory", &pages];
         let web_server = zos.serve(8080, "/usr/bin/python3", &web)?;
         agent.start()?;
-        stage.say("pagent is running with policies/examples/ttls.policy; until the key ring is there, it installs nothing");
+        stage.say(
+            "pagent is running with policies/examples/ttls.policy; until the key ring is there, it installs nothing",
+        );
         for command in [
             "ADDUSER TCPIP NOPASSWORD".to_owned(),
             format!("RACDCERT CERTAUTH ADD('{}') WITHLABEL('DEMO CA')", authority_file.display()),
