@@ -187,6 +187,7 @@ int attls_control(int socket, unsigned requests, struct attls_status *status) {
         string(json, "security_type", status->security_type, sizeof status->security_type);
         string(json, "rule", status->rule, sizeof status->rule);
         string(json, "environment", status->environment, sizeof status->environment);
+        string(json, "userid", status->userid, sizeof status->userid);
     }
     return 0;
 }

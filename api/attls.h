@@ -32,6 +32,7 @@ struct attls_status {
     char security_type[32];   /* Client, Server, ServerWithClientAuth Required, ... */
     char rule[64];
     char environment[64];
+    char userid[16];          /* the user the partner's certificate stands for (SAFCheck); empty if none */
 };
 
 /* Carries out requests on a connected TCP socket and waits for the handshake. 0, or -1 with errno set as on z/OS.

@@ -38,8 +38,8 @@ def _end(address):
 
 def control(connection, *requests, certificate=False):
     """Carries out requests on a connected TCP socket, and returns how the connection stands: a dictionary with policy,
-    connection, rule, environment, protocol, cipher, key_share, security_type, fips140 and certificate (PEM, if wanted).
-    Waits for the handshake."""
+    connection, rule, environment, protocol, cipher, key_share, security_type, fips140, userid (whom the
+    partner's certificate stands for under SAFCheck) and certificate (PEM, if wanted). Waits for the handshake."""
     wanted = {
         "local": _end(connection.getsockname()),
         "remote": _end(connection.getpeername()),

@@ -209,6 +209,15 @@ fn identifier(algorithm: &AlgorithmIdentifier<'_>) -> Vec<u8> {
     bytes
 }
 
+/// What of a client's certificate (DER) says whose it is.
+///
+/// # Errors
+///
+/// Why it is no certificate.
+pub fn names(der: &[u8]) -> Result<CertificateNames, String> {
+    Certificate::parse(der).map(|certificate| certificate.names)
+}
+
 fn algorithm(parsed: &X509Certificate<'_>) -> String {
     let oid = parsed.signature_algorithm.algorithm.to_id_string();
     ALGORITHMS.iter().find(|(known, _)| *known == oid).map_or_else(|| oid.clone(), |(_, name)| (*name).to_owned())

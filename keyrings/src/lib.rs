@@ -16,6 +16,7 @@ mod ring;
 mod rings;
 mod store;
 
+pub use certificate::names;
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::KeyringError;
 pub use racdcert::Racdcert;

@@ -33,7 +33,7 @@ pub(crate) enum BadPackage {
 }
 
 /// Certificates and private keys of a package, in its order; the end entity of a chain comes first.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Package {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) keys: Vec<PrivateKeyDer<'static>>,
@@ -224,7 +224,7 @@ mod tests {
             (pkcs12.clone(), 1),
             ([to_pem("CERTIFICATE", &der), key.serialize_pem().into_bytes()].concat(), 1),
         ] {
-            let package = read(&bytes, Some("secret")).ok().expect("a package");
+            let package = read(&bytes, Some("secret")).expect("a package");
             assert_eq!((package.certificates.as_slice(), package.keys.len()), (std::slice::from_ref(&der), keys));
         }
         assert_eq!(read(&pkcs12, Some("wrong")).err(), Some(BadPackage::Password));

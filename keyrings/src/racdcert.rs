@@ -335,7 +335,11 @@ async fn seal(
     key: &[u8],
 ) -> Result<Sealed, Failure> {
     let query = sqlx::query("SELECT 1 FROM racf_certificates WHERE private_key IS NOT NULL LIMIT 1");
-    if query.fetch_optional(session.connection()).await.map_err(saf::SafError::from)?.is_none() {
+    let first = query.fetch_optional(session.connection()).await.map_err(saf::SafError::from)?.is_none();
+    if first && session.is_dry_run() {
+        return Ok(Sealed { envelope: String::new(), text: String::new() });
+    }
+    if first {
         request.envelope.make().map_err(|error| envelope(&error))?;
     }
     request.envelope.seal(key, &Stored::of(certificate)).map_err(|error| envelope(&error))
@@ -432,6 +436,10 @@ async fn rotate(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), 
         return refuse("IRRD101I You are not authorized to issue the RACDCERT command.\nROTATEKEY NEEDS SPECIAL");
     }
     let special = Permission(());
+    if session.is_dry_run() {
+        session.say("EVERY PRIVATE KEY WOULD BE ENCRYPTED UNDER A NEW ENVELOPE KEY");
+        return Ok(());
+    }
     let (name, made) = request.envelope.begin_rotation().map_err(|error| envelope(&error))?;
     let stored = store::sealed_otherwise(session.connection(), &name).await?;
     for certificate in &stored {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::saf::{Access, Authorized, CommandResult, DataSets, Decision, Mapped, NoDecision, Userid};
+use ::saf::{Access, CommandResult, DataSets, Decision, Mapped, NoDecision, Userid};
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, State};
@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::daemon::Daemon;
 use crate::report;
+use crate::resources;
 use crate::takeover;
 
 pub(crate) use self::saf::Query;
@@ -409,8 +410,11 @@ fn caller(daemon: &Daemon, peer: Peer) -> Result<Userid, Denied> {
     denied(format!("ICH408I USER({userid:8}) LOGON/JOB INITIATION - {text}"))
 }
 
-/// Asks SAF. No decision (RC 4) is a refusal for everything this API offers.
-fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: Access) -> Result<Authorized, Denied> {
+/// That a caller may do something.
+pub(crate) struct Allowed(());
+
+/// Asks SAF. What no decision (RC 4) means, the resource says.
+fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: Access) -> Result<Allowed, Denied> {
     let userid = caller(daemon, peer)?;
     let refused = |message: String| {
         warn!(target: "audit", %userid, class, resource, %intent, "refused");
@@ -420,11 +424,15 @@ fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: A
         Decision::Permitted(authorized) => {
             info!(target: "audit", %userid, class, resource, %intent, warning = authorized.warning().is_some(), "permitted");
             audit::permitted(daemon, userid, class, intent, &authorized);
-            Ok(authorized)
+            Ok(Allowed(()))
         }
         Decision::Refused(refusal) => {
             audit::refused(daemon, &refusal);
             refused(refusal.to_string())
+        }
+        Decision::NoDecision(_) if resources::permits_undecided(class, resource) => {
+            info!(target: "audit", %userid, class, resource, %intent, "permitted: nothing protects it");
+            Ok(Allowed(()))
         }
         Decision::NoDecision(reason) => {
             let reason = match reason {

@@ -17,9 +17,10 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 use tracing::{error, info, warn};
-use ttls::{CaptureSettings, Engine, Inheritance, Observation, Observer, Session, Settings};
+use ttls::{CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, Settings};
 use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
 
+use crate::clients::Clients;
 use crate::configuration::Configuration;
 use crate::control;
 use crate::history::InstallHistory;
@@ -172,7 +173,8 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let monitor = start_monitor(&configuration, &smf)?;
     let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };
     let control = inheritance.as_mut().and_then(Inheritance::control);
-    let settings = engine_settings(&configuration, Arc::clone(&keyrings) as Arc<dyn ReadsRings>)?;
+    let clients = Arc::new(Clients::new(Arc::clone(&saf), &configuration));
+    let settings = engine_settings(&configuration, Arc::clone(&keyrings) as Arc<dyn ReadsRings>, clients)?;
     let engine = Engine::start(settings, Arc::new(ToMonitor(monitor.clone())), inheritance.as_mut())?;
     let listener = listen(&configuration.socket, control)?;
     let control = listener.as_fd().try_clone_to_owned()?;
@@ -287,7 +289,11 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     Ok(())
 }
 
-fn engine_settings(configuration: &Configuration, rings: Arc<dyn ReadsRings>) -> anyhow::Result<Settings> {
+fn engine_settings(
+    configuration: &Configuration,
+    rings: Arc<dyn ReadsRings>,
+    clients: Arc<dyn KnowsClients>,
+) -> anyhow::Result<Settings> {
     let observation = configuration.zert.enabled.then_some(Observation {
         group: configuration.zert.group,
         packets: configuration.zert.packets,
@@ -305,6 +311,7 @@ fn engine_settings(configuration: &Configuration, rings: Arc<dyn ReadsRings>) ->
         capture,
         listeners: configuration.listeners(),
         rings,
+        clients,
         ring_owner: configuration.ring_owner.clone(),
         ticket_secret: configuration.read_ticket_secret()?,
     })

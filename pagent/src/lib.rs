@@ -3,6 +3,7 @@
 //! This crate wires the others and prints; it decides nothing about TLS, profiles or bytes.
 
 mod client;
+mod clients;
 pub mod command;
 mod configuration;
 mod control;
@@ -13,5 +14,6 @@ mod logging;
 mod lsp;
 mod policy_files;
 mod report;
+mod resources;
 mod smf_file;
 mod takeover;

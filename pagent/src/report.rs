@@ -128,13 +128,28 @@ struct NegotiatedView {
     group: Option<u16>,
     resumed: bool,
     fips: bool,
+    #[serde(default)]
+    user: Option<String>,
 }
 
 /// `pagent connections`.
 pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
     let mut lines = vec![format!(
-        "{:8} {:8} {:21} {:21} {:16} {:7} {:28} {:18} {:7} {:4} {:>9} {:>9} {}",
-        "CONN", "DIR", "LOCAL", "REMOTE", "RULE", "VERSION", "CIPHER", "GROUP", "RESUMED", "FIPS", "IN", "OUT", "STATE"
+        "{:8} {:8} {:21} {:21} {:16} {:7} {:28} {:18} {:7} {:4} {:8} {:>9} {:>9} {}",
+        "CONN",
+        "DIR",
+        "LOCAL",
+        "REMOTE",
+        "RULE",
+        "VERSION",
+        "CIPHER",
+        "GROUP",
+        "RESUMED",
+        "FIPS",
+        "USERID",
+        "IN",
+        "OUT",
+        "STATE"
     )];
     for session in sessions {
         let negotiated = session.negotiated.as_ref();
@@ -144,6 +159,7 @@ pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
         let group = negotiated.and_then(|found| found.group).map(policies::group::name).unwrap_or_default();
         let resumed = negotiated.map_or("", |found| if found.resumed { "yes" } else { "no" });
         let fips = negotiated.map_or("", |found| if found.fips { "yes" } else { "no" });
+        let user = negotiated.and_then(|found| found.user.as_deref()).unwrap_or_default();
         let state = match &session.state {
             serde_json::Value::String(state) => state.clone(),
             other => other.get("Failed").and_then(|reason| reason.as_str()).unwrap_or_default().to_owned(),
@@ -156,7 +172,7 @@ pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
         let id = session.id.as_deref().unwrap_or("-");
         lines.push(
             format!(
-                "{id:8} {:8} {:21} {:21} {:16} {version:7} {suite:28} {group:18} {resumed:7} {fips:4} {:>9} {:>9} {state}",
+                "{id:8} {:8} {:21} {:21} {:16} {version:7} {suite:28} {group:18} {resumed:7} {fips:4} {user:8} {:>9} {:>9} {state}",
                 session.direction,
                 session.endpoints.local,
                 session.endpoints.remote,

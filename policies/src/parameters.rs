@@ -67,6 +67,8 @@ pub enum ClientAuth {
     Full,
     /// `ClientAuthType Required`: none, no connection.
     Required,
+    /// `ClientAuthType SAFCheck`: the same, and it has to stand for a user of SAF's.
+    SafCheck,
 }
 
 /// Protocols whose upgrade to TLS is spoken in the program's stead (`Negotiate`).
@@ -120,6 +122,8 @@ pub struct SecurityParameters {
     pub instance: u32,
     /// The handshake role.
     pub role: Role,
+    /// `SAFCheckResource`: what the resource begins with to which a client's user needs READ.
+    pub saf_check_resource: Option<String>,
     /// Whether TLS 1.2 may be negotiated.
     pub tls12: bool,
     /// Whether TLS 1.3 may be negotiated.
@@ -304,6 +308,7 @@ impl TtlsRule {
             (Some("Client"), _) => Role::Client,
             (Some("ServerWithClientAuth"), Some("PassThru")) => Role::Server(ClientAuth::PassThru),
             (Some("ServerWithClientAuth"), Some("Full")) => Role::Server(ClientAuth::Full),
+            (Some("ServerWithClientAuth"), Some("SAFCheck")) => Role::Server(ClientAuth::SafCheck),
             (Some("ServerWithClientAuth"), _) => Role::Server(ClientAuth::Required),
             _ => Role::Server(ClientAuth::None),
         };
@@ -372,6 +377,11 @@ impl TtlsRule {
             groups: groups.into_iter().filter(|code| tls13 || group::serves_tls12(*code)).collect(),
             keyring: self.texts("Keyring").into_iter().next().unwrap_or_default(),
             keyring_password: self.texts("KeyringPw").into_iter().next().map(Password),
+            saf_check_resource: self
+                .texts("SAFCheckResource")
+                .into_iter()
+                .next()
+                .filter(|_| role == Role::Server(ClientAuth::SafCheck)),
             certificate_label: self.texts("CertificateLabel").into_iter().next(),
             server_certificate_labels: self.texts("ServerCertificateLabel"),
             peer: PeerRequirements {

@@ -30,6 +30,8 @@ pub enum Kind {
     Word,
     /// A DNS name.
     DnsName,
+    /// What a SAF resource begins with, before `.PORTnnnnn`; folded to upper case.
+    Resource,
     /// `name/label`: a DNS name, its first label perhaps `*`, and a certificate's label, which may hold blanks.
     NameAndLabel,
     /// One word of 1–8 characters A–Z 0–9 @ # $, `*` allowed at the end; folded to upper case.
@@ -270,6 +272,7 @@ impl Kind {
             }
             Self::Word => one((!text.is_empty()).then(|| Value::Text(text.to_owned()))),
             Self::DnsName => one(is_dns_name(text).then(|| Value::Text(text.to_owned()))),
+            Self::Resource => one(is_resource(text).then(|| Value::Text(text.to_ascii_uppercase()))),
             Self::NameAndLabel => {
                 let (name, label) = text.split_once('/')?;
                 one((is_dns_name(name.strip_prefix("*.").unwrap_or(name)) && !label.is_empty())
@@ -317,6 +320,7 @@ impl Kind {
             Self::Line { .. } => "text to the end of the line".to_owned(),
             Self::Word => "one word".to_owned(),
             Self::DnsName => "a DNS name such as host.example.com".to_owned(),
+            Self::Resource => "qualifiers of a SERVAUTH resource, such as EZB.TN3270.SYSA.TCPIP (at most 54 characters)".to_owned(),
             Self::NameAndLabel => "name/label such as host.example.com/WEB CERT".to_owned(),
             Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),
@@ -353,6 +357,14 @@ fn article(word: &str) -> &'static str {
 
 fn match_word(text: &str, words: &[&'static str]) -> Option<&'static str> {
     words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied()
+}
+
+/// SERVAUTH's names have at most 64 characters, ten of which are `.PORTnnnnn`.
+fn is_resource(text: &str) -> bool {
+    let allowed = |qualifier: &str| {
+        !qualifier.is_empty() && qualifier.chars().all(|c| c.is_ascii_alphanumeric() || "@#$_-".contains(c))
+    };
+    text.len() <= 54 && text.split('.').all(allowed)
 }
 
 /// Labels of 1 to 63 letters, digits, underscores and, between them, hyphens; 253 characters in all; the last label not all
@@ -490,6 +502,14 @@ mod tests {
         }
         assert!(Kind::NameAndLabel.read("*.example.com/ANY HOST").is_some());
         assert!(Kind::NameAndLabel.read("10.1.2.3/HOST").is_none());
+    }
+
+    #[test]
+    fn a_resource_has_qualifiers_and_room_for_the_port() {
+        assert_eq!(Kind::Resource.read("ezb.ftp.SYSA.FTPD1"), Some(vec![Value::Text("EZB.FTP.SYSA.FTPD1".to_owned())]));
+        for name in ["", ".", "A..B", "A.*", "A.B.", &"A".repeat(55)] {
+            assert!(Kind::Resource.read(name).is_none(), "{name}");
+        }
     }
 
     #[test]

@@ -193,6 +193,7 @@ pub struct Session<'a> {
     snapshot: &'a Snapshot,
     issuer: Userid,
     inputs: &'a DataSets,
+    dry_run: bool,
     outcome: Outcome,
 }
 
@@ -203,6 +204,8 @@ pub(crate) struct Command<'a> {
     pub(crate) line: &'a str,
     pub(crate) inputs: &'a DataSets,
     pub(crate) processors: &'a Processors,
+    /// What it does is not to last.
+    pub(crate) dry_run: bool,
 }
 
 /// Runs one command line.
@@ -211,8 +214,8 @@ pub(crate) async fn run(
     snapshot: &Snapshot,
     command: Command<'_>,
 ) -> Result<Outcome, SafError> {
-    let Command { issuer, line, inputs, processors } = command;
-    let mut session = Session { connection, snapshot, issuer, inputs, outcome: Outcome::default() };
+    let Command { issuer, line, inputs, processors, dry_run } = command;
+    let mut session = Session { connection, snapshot, issuer, inputs, dry_run, outcome: Outcome::default() };
     let (message, qualifier) = match dispatch(&mut session, line, processors).await {
         Err(Failure::Database(error)) => return Err(error),
         Err(Failure::Wants(name)) => {
@@ -331,6 +334,12 @@ impl Session<'_> {
     #[must_use]
     pub fn issuer(&self) -> Userid {
         self.issuer
+    }
+
+    /// Whether nothing beside the transaction may be changed: it will be undone.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run
     }
 
     /// What a data set holds.

@@ -215,7 +215,7 @@ impl Saf {
         }
         self.catch_up(&mut seen).await?;
         let snapshot = self.snapshot();
-        let run = Command { issuer: *issuer, line, inputs, processors: &self.processors };
+        let run = Command { issuer: *issuer, line, inputs, processors: &self.processors, dry_run: false };
         let mut outcome = command::run(&mut change, &snapshot, run).await?;
         if outcome.result.wants.is_some() {
             return Ok(outcome.result);
@@ -334,8 +334,11 @@ impl Saf {
             .await?;
         let mut change = self.pool.begin().await?;
         let inputs = DataSets::new();
-        let run = Command { issuer, line, inputs: &inputs, processors: &self.processors };
-        let outcome = command::run(&mut change, &self.snapshot(), run).await?;
+        let run = Command { issuer, line, inputs: &inputs, processors: &self.processors, dry_run: true };
+        let mut outcome = command::run(&mut change, &self.snapshot(), run).await?;
+        if let Some(name) = outcome.result.wants.take() {
+            outcome.result.lines.push(format!("THE COMMAND READS THE DATA SET {name}, WHICH IS NOT DONE FOR A TRIAL"));
+        }
         if outcome.result.code >= 8 {
             return Ok((outcome.result, Vec::new()));
         }

@@ -92,10 +92,10 @@ fn a_policy_that_was_broken_at_the_start_is_read_again_once_it_is_mended() -> an
     agent.start()?;
     assert!(agent.log().contains("PAG0119"), "{}", agent.log());
     // The file that was missing comes.
-    std::fs::write(agent.folder().join("site.policy"), in_rule(7003))?;
+    agent.policy_file("site.policy", &in_rule(7003))?;
     wait_until("the change is read", || Ok(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7003")))?;
     // A refused change is told once, not at every look.
-    std::fs::write(agent.folder().join("site.policy"), in_rule(7004).replace("HandshakeRole", "HandshakeRoel"))?;
+    agent.policy_file("site.policy", &in_rule(7004).replace("HandshakeRole", "HandshakeRoel"))?;
     std::thread::sleep(Duration::from_millis(3500));
     assert_eq!(agent.log().matches("EZZ8438I").count(), 2, "{}", agent.log());
     Ok(())

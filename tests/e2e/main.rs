@@ -15,6 +15,7 @@ mod gnutls;
 mod handshakes;
 mod identity;
 mod idle;
+mod keyrings;
 mod limits;
 mod listeners;
 mod negotiate;

@@ -143,6 +143,8 @@ pub struct Answer {
     pub security_type: &'static str,
     /// Whether FIPS 140-3 approves what was negotiated.
     pub fips140: bool,
+    /// The user the partner's certificate stands for (`ClientAuthType SAFCheck`).
+    pub userid: Option<String>,
     /// The partner's certificate, PEM, when it is asked for and there is one.
     pub certificate: Option<String>,
 }
@@ -213,6 +215,7 @@ pub(crate) async fn serve(
         key_share: negotiated.as_ref().and_then(|negotiated| negotiated.group),
         security_type: environment.map_or("Unknown", |role| security_type(*role)),
         fips140: negotiated.as_ref().is_some_and(|negotiated| negotiated.fips),
+        userid: negotiated.as_ref().and_then(|negotiated| negotiated.user.clone()),
         certificate: peer.map(|der| pem(der)),
     })
 }
@@ -280,6 +283,7 @@ fn security_type(role: Role) -> &'static str {
         Role::Server(ClientAuth::PassThru) => "ServerWithClientAuth PassThru",
         Role::Server(ClientAuth::Full) => "ServerWithClientAuth Full",
         Role::Server(ClientAuth::Required) => "ServerWithClientAuth Required",
+        Role::Server(ClientAuth::SafCheck) => "ServerWithClientAuth SAFCheck",
     }
 }
 
@@ -301,6 +305,7 @@ impl Answer {
             key_share: None,
             security_type: "Unknown",
             fips140: false,
+            userid: None,
             certificate: None,
         }
     }

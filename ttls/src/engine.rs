@@ -36,6 +36,17 @@ use crate::sockets::{Marking, check_port_protection, inbound_address, listen, ou
 use crate::sync::lock;
 use crate::tickets::TicketSecret;
 
+/// Whoever knows whom the certificates of clients stand for (`ClientAuthType SAFCheck`).
+pub trait KnowsClients: std::fmt::Debug + Send + Sync {
+    /// The user of a client's certificate (DER), who may use the local port: READ to the resource that begins so, if the rule
+    /// codes one.
+    ///
+    /// # Errors
+    ///
+    /// Why the client is nobody, or may not use the port.
+    fn user(&self, certificate: &[u8], port: u16, resource: Option<&str>) -> Result<String, String>;
+}
+
 /// How the engine is set up; fixed while it runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -45,6 +56,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Who reads key rings.
     pub rings: Arc<dyn ReadsRings>,
+    /// Who knows whom clients' certificates stand for.
+    pub clients: Arc<dyn KnowsClients>,
     /// The owner of rings named without one.
     pub ring_owner: String,
     /// What ticket keys are made from, where several daemons share them.
@@ -560,9 +573,7 @@ fn environment(
     if let Some(found) = known.get(&key) {
         return Ok(Arc::clone(found));
     }
-    let marks = settings.capture.as_ref().map(|capture| capture.marks);
-    let made =
-        Arc::new(Environment::new(rule, key.clone(), &location, &ring, lists, marks, settings.ticket_secret.as_ref())?);
+    let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring, lists, settings)?);
     known.insert(key, Arc::clone(&made));
     Ok(made)
 }

@@ -24,9 +24,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 
-use crate::error::InstallError;
+use crate::engine::{KnowsClients, Settings};
+use crate::error::{ConnectionError, InstallError};
 use crate::limits::Limits;
-use crate::marks::Marks;
 use crate::revocation::{Lists, Revocation, RevocationError};
 use crate::sessions::{ClientSessions, Kept, ServerSessions};
 use crate::signatures;
@@ -48,6 +48,8 @@ pub(crate) struct Key {
 pub(crate) struct Environment {
     pub(crate) key: Key,
     side: Side,
+    /// Where clients have to be users of SAF's.
+    clients: Option<Arc<dyn KnowsClients>>,
     revocation: Option<Arc<Revocation>>,
     /// Our own certificates, each with its chain.
     own: Vec<Vec<CertificateDer<'static>>>,
@@ -79,15 +81,14 @@ impl Environment {
         location: &RingLocation,
         ring: &Ring,
         lists: Lists,
-        marks: Option<Marks>,
-        ticket_secret: Option<&TicketSecret>,
+        settings: &Settings,
     ) -> Result<Self, InstallError> {
         let parameters = &key.parameters;
         let mut builder = Builder {
             rule: &rule.name,
             key: &key,
             parameters,
-            ticket_secret,
+            ticket_secret: settings.ticket_secret.as_ref(),
             location,
             ring,
             revocation: None,
@@ -95,15 +96,15 @@ impl Environment {
             served: RefCell::default(),
         };
         // A server that checks no certificates may have a ring without authorities.
-        builder.revocation = parameters.revocation.clone().map(|settings| {
+        builder.revocation = parameters.revocation.clone().map(|wanted| {
             Revocation::new(
-                settings,
+                wanted,
                 lists,
                 ring.authorities().unwrap_or_default(),
                 builder.authorities().unwrap_or_else(|_| Arc::new(RootCertStore::empty())),
                 aws_lc_rs::default_provider().signature_verification_algorithms,
                 &parameters.certificate_signatures,
-                marks,
+                settings.capture.as_ref().map(|capture| capture.marks),
             )
         });
         let side = match key.parameters.role {
@@ -112,9 +113,12 @@ impl Environment {
         };
         let revocation = builder.revocation.clone();
         let (own, served) = (builder.own.into_inner(), builder.served.into_inner());
+        let checked = key.parameters.role == Role::Server(ClientAuth::SafCheck);
+        let clients = checked.then(|| Arc::clone(&settings.clients));
         Ok(Self {
             key,
             side,
+            clients,
             revocation,
             own,
             served,
@@ -172,6 +176,20 @@ impl Environment {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The user a client's certificate stands for, where the rule wants one; `port` is the local one.
+    pub(crate) fn client_user(
+        &self,
+        chain: &[CertificateDer<'_>],
+        port: u16,
+    ) -> Result<Option<String>, ConnectionError> {
+        let Some(clients) = &self.clients else { return Ok(None) };
+        let Some(certificate) = chain.first() else {
+            return Err(ConnectionError::NotDefinedToSaf("the client sent no certificate".to_owned()));
+        };
+        let resource = self.key.parameters.saf_check_resource.as_deref();
+        clients.user(certificate, port, resource).map(Some).map_err(ConnectionError::NotDefinedToSaf)
     }
 
     /// Begins what goes on beside its connections: it is installed now. `rule` is one that has it.

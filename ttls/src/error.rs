@@ -99,6 +99,8 @@ pub enum ConnectionError {
     HandshakeTimeout(u32),
     #[error("the peer's certificate is not accepted: {0}")]
     Revocation(#[source] RevocationError),
+    #[error("the client's certificate stands for nobody who may use this port (ClientAuthType SAFCheck): {0}")]
+    NotDefinedToSaf(String),
     #[error("the session cannot be resumed any more: {}", words(.0))]
     NoLongerGood(#[source] rustls::Error),
     #[error("the peer broke the TLS connection: {0}")]
@@ -110,7 +112,8 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// AT-TLS's return code: 5003 clear text where TLS was expected, 5004 no handshake begun and 5005 none completed in
+    /// AT-TLS's return code: 5002 a client certificate without a user, 5003
+    /// clear text where TLS was expected, 5004 no handshake begun and 5005 none completed in
     /// time, 401 an expired certificate, 8 another that is not accepted, 406 I/O, 420 closed by
     /// the peer.
     #[must_use]
@@ -126,6 +129,7 @@ impl ConnectionError {
             Self::Broken(error) | Self::NoLongerGood(error) => of_tls(error),
             Self::Revocation(RevocationError::Revoked { .. }) => REVOKED,
             Self::Revocation(_) => 8,
+            Self::NotDefinedToSaf(_) => 5002,
             Self::Unread => 5003,
             Self::Truncated => 420,
             _ => 406,

@@ -28,11 +28,12 @@ pub(crate) const COMPLETION: u32 = 10;
 
 /// Shakes hands as the environment says. A failed handshake closes the stream, after the alert that says why.
 ///
-/// `HandshakeTimeout` bounds the time to the peer's first bytes; ten times as long may pass to the end.
+/// `port` is the local one, which a client's user has to be permitted. `HandshakeTimeout` bounds the time to the peer's first bytes; ten times as long may pass to the end.
 pub(crate) async fn shake_hands(
     stream: TcpStream,
     environment: &Environment,
     destination: SocketAddr,
+    port: u16,
 ) -> Result<(Network, Negotiated), ConnectionError> {
     let heard = Arc::new(AtomicBool::new(false));
     let stream = Heard { stream, heard: Arc::clone(&heard), records: Records::default() };
@@ -69,6 +70,8 @@ pub(crate) async fn shake_hands(
             reason => ConnectionError::Revocation(reason),
         }
     })?;
+    // Of a resumed session too: users are revoked, and certificates taken from them.
+    let user = environment.client_user(chain, port)?;
     environment.count(resumed);
     let negotiated = Negotiated {
         version: state.protocol_version().map(u16::from).unwrap_or_default(),
@@ -77,6 +80,7 @@ pub(crate) async fn shake_hands(
         resumed,
         client,
         fips: fips_module() && is_approved(state, environment),
+        user,
         peer_certificates: state
             .peer_certificates()
             .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())

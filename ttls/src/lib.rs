@@ -44,7 +44,7 @@ mod verify;
 
 pub use capture::Observation;
 pub use control::{Answer, ConnectionStatus, PolicyStatus, Refusal, Request};
-pub use engine::{CaptureSettings, Engine, EnvironmentStatus, Prepared, Settings};
+pub use engine::{CaptureSettings, Engine, EnvironmentStatus, KnowsClients, Prepared, Settings};
 pub use error::{ConnectionError, InstallError};
 pub use fips::fips_module;
 pub use handover::{Channel, Inheritance, Offer, Retiring};

@@ -48,6 +48,8 @@ pub struct Negotiated {
     pub client: bool,
     /// Whether version, suite and group are FIPS 140-3 approved and come from the module.
     pub fips: bool,
+    /// The user the client's certificate stands for (`ClientAuthType SAFCheck`).
+    pub user: Option<String>,
     /// The peer's certificate chain, DER, end entity first; empty when it sent none.
     #[serde(skip)]
     pub peer_certificates: Vec<Vec<u8>>,

@@ -65,7 +65,7 @@ pub(super) async fn add(session: &mut Session<'_>, request: &Request<'_>) -> Res
         None if !package.keys.is_empty() => {
             return fail(format!("IRRD104I The private key in {name} belongs to none of its certificates."));
         }
-        key => key.map(|key| pkcs8(key)).transpose()?,
+        key => key.map(pkcs8).transpose()?,
     };
     // Authorities first: the status of what they sign depends on them.
     for authority in &all {

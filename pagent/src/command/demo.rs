@@ -182,10 +182,10 @@ impl Scene {
         for command in [
             "ADDUSER TCPIP NOPASSWORD".to_owned(),
             format!("RACDCERT CERTAUTH ADD('{}') WITHLABEL('DEMO CA')", authority_file.display()),
-            format!("RACDCERT ID(TCPIP) ADD('{zos_pem}') WITHLABEL('ZOS')"),
+            format!("RACDCERT ID(TCPIP) ADD('{zos_pem}') WITHLABEL('server')"),
             "RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)".to_owned(),
             "RACDCERT ID(TCPIP) CONNECT(CERTAUTH LABEL('DEMO CA') RING(TCPIP-KEYRING))".to_owned(),
-            "RACDCERT ID(TCPIP) CONNECT(LABEL('ZOS') RING(TCPIP-KEYRING) DEFAULT)".to_owned(),
+            "RACDCERT ID(TCPIP) CONNECT(LABEL('server') RING(TCPIP-KEYRING) DEFAULT)".to_owned(),
             "RDEFINE RDATALIB TCPIP.TCPIP-KEYRING.LST UACC(NONE)".to_owned(),
             "PERMIT TCPIP.TCPIP-KEYRING.LST CLASS(RDATALIB) ID(TCPIP) ACCESS(READ)".to_owned(),
             "SETROPTS RACLIST(RDATALIB) REFRESH".to_owned(),

@@ -69,6 +69,8 @@ enum SafQuery {
     Lint,
     /// Shows what SETROPTS RACLIST(…) REFRESH would change
     Pending,
+    /// Encrypts the private keys in the database under a new envelope key
+    RotateKey,
     /// Copies the SQLite database into a new file; the daemon may run
     Backup { file: PathBuf },
     /// Looks a database over: the installation's, or a copy
@@ -121,7 +123,7 @@ pub(super) fn run(common: &Common, flags: SafFlags) -> anyhow::Result<ExitCode> 
     let found = match query {
         Query::Explain { .. } => field(&answer, "answer") != "permitted",
         Query::Lint | Query::Pending => answer.as_array().is_some_and(|found| !found.is_empty()),
-        Query::DryRun { .. } => return Ok(ExitCode::from(code(&answer))),
+        Query::DryRun { .. } | Query::RotateKey => return Ok(ExitCode::from(code(&answer))),
         _ => false,
     };
     Ok(ExitCode::from(u8::from(found)))
@@ -234,6 +236,7 @@ fn query(query: SafQuery) -> anyhow::Result<Query> {
         SafQuery::DryRun { command } => Query::DryRun { line: command.join(" ") },
         SafQuery::Lint => Query::Lint,
         SafQuery::Pending => Query::Pending,
+        SafQuery::RotateKey => Query::RotateKey,
         _ => bail!("the daemon is not asked for this"),
     })
 }
@@ -274,6 +277,7 @@ fn text(query: &Query, answer: &Value) -> Vec<String> {
             lines.extend(texts(answer, "/passed_over").iter().map(|line| format!("  not asked        {line}")));
             lines
         }
+        Query::RotateKey => texts(answer, "/result/lines"),
         Query::DryRun { .. } => {
             let mut lines = texts(answer, "/result/lines");
             if code(answer) < 8 {

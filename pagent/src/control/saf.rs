@@ -1,14 +1,17 @@
 //! What administrators ask of SAF beyond RACF's commands. Those who may list every profile (SPECIAL, AUDITOR, ROAUDIT) may ask
 //! everything; everybody may ask about themselves.
 
-use ::saf::{Access, Request, Userid};
+use std::sync::Arc;
+
+use ::saf::{Access, CommandResult, Request, Userid};
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::info;
 
-use super::{Denied, Peer, Shared, caller};
+use super::{Denied, Peer, Shared, audit, caller};
 use crate::daemon::Daemon;
 
 /// A question.
@@ -21,6 +24,7 @@ pub(crate) enum Query {
     DryRun { line: String },
     Lint,
     Pending,
+    RotateKey,
 }
 
 pub(super) async fn ask(
@@ -43,7 +47,20 @@ pub(super) async fn ask(
     answer(&daemon, asker, query).await
 }
 
-async fn answer(daemon: &Daemon, asker: Userid, query: Query) -> Result<Json<Value>, Denied> {
+/// A new envelope key. A caller who goes away does not stop it half-way.
+async fn rotate_key(daemon: &Arc<Daemon>, asker: Userid) -> Result<CommandResult, Denied> {
+    let failed = |error: &dyn std::fmt::Display| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let shared = Arc::clone(daemon);
+    let rotated = tokio::spawn(async move { shared.keyrings.rotate_key(&asker).await }).await;
+    let result = rotated.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    if let Some(record) = &result.record {
+        audit::command(daemon, asker, record);
+    }
+    info!(target: "audit", userid = %asker, code = result.code, "envelope key rotated");
+    Ok(result)
+}
+
+async fn answer(daemon: &Arc<Daemon>, asker: Userid, query: Query) -> Result<Json<Value>, Denied> {
     let snapshot = daemon.saf.snapshot();
     let failed = |error: ::saf::SafError| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     Ok(Json(match query {
@@ -63,6 +80,7 @@ async fn answer(daemon: &Daemon, asker: Userid, query: Query) -> Result<Json<Val
         }
         Query::Lint => json!(snapshot.lint()),
         Query::Pending => json!(daemon.saf.pending().await.map_err(failed)?),
+        Query::RotateKey => json!({ "result": rotate_key(daemon, asker).await? }),
     }))
 }
 

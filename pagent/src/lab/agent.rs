@@ -75,10 +75,20 @@ impl Agent {
     ///
     /// When it cannot be written.
     pub fn policy(&self, text: &str) -> anyhow::Result<()> {
+        self.policy_file("pagent.conf", text)
+    }
+
+    /// Writes a file that the policy file names.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn policy_file(&self, name: &str, text: &str) -> anyhow::Result<()> {
         // A refresh under way sees the old file or the new one, never half of one.
-        let temporary = self.folder.join("pagent.conf.new");
-        fs::write(&temporary, text.replace("$RINGS", &self.ring("").to_string_lossy().trim_end_matches('/')))?;
-        Ok(fs::rename(temporary, self.folder.join("pagent.conf"))?)
+        let temporary = self.folder.join(format!("{name}.new"));
+        let rings = self.folder.join("rings");
+        fs::write(&temporary, text.replace("$RINGS", &rings.to_string_lossy()))?;
+        Ok(fs::rename(temporary, self.folder.join(name))?)
     }
 
     /// Starts the daemon and waits until it answers.

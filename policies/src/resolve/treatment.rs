@@ -63,6 +63,15 @@ impl Resolver<'_> {
             let reason = "ApplicationControlled leaves the upgrade to the program";
             report(Problem::NoEffect { parameter: "Negotiate", value, reason }, coded(&["Negotiate"]), None);
         }
+        let resource = rule.effective("SAFCheckResource").values.iter().map(ToString::to_string).collect::<String>();
+        if !resource.is_empty() && parameters.role != Role::Server(ClientAuth::SafCheck) {
+            let reason = "only ClientAuthType SAFCheck knows a client's user";
+            report(
+                Problem::NoEffect { parameter: "SAFCheckResource", value: resource, reason },
+                coded(&["SAFCheckResource"]),
+                None,
+            );
+        }
         if rule.fails_open() {
             report(Problem::FailsOpen { rule: name() }, coded(&["FailMode"]), None);
         }

@@ -206,8 +206,17 @@ const ADVANCED: &[Parameter] = &[
          comes, Required demands one, SAFCheck also a user id for it.",
     )
     .or("Required")
+    .environment(),
+    row(
+        "SAFCheckResource",
+        Kind::Resource,
+        "With ClientAuthType SAFCheck: what a resource of class SERVAUTH begins with, to which the user of a client's \
+         certificate needs READ. The local port is added to it: EZB.TN3270.SYSA.TCPIP asks for \
+         EZB.TN3270.SYSA.TCPIP.PORT00992.",
+    )
     .environment()
-    .values(&[("SAFCheck", Refused("certificates are not mapped to users yet, and the check is never weakened"))]),
+    .quiet()
+    .ours(),
     row(
         "ResetCipherTimer",
         Kind::Number(0, 1440),
