@@ -34,6 +34,9 @@ pub(crate) struct Configuration {
     /// The file whose key encrypts the private keys of the SAF database; by default the credential `pagent-envelope` of the
     /// systemd service, where it has one, else `envelope.key` in the state folder, which is made with the first private key.
     pub(crate) envelope: Option<PathBuf>,
+    /// Days for which RACF commands and their results are kept in the database; for ever by default. SMF type 80 records are
+    /// another matter.
+    pub(crate) audit_days: Option<u32>,
     /// A file of 32 bytes or more that daemons share, on several hosts or one after the other, so that each resumes the others'
     /// TLS sessions. Without it the keys of session tickets are the process's own.
     pub(crate) ticket_secret: Option<PathBuf>,
@@ -102,6 +105,7 @@ impl Default for Configuration {
             saf: None,
             ring_owner: "TCPIP".to_owned(),
             envelope: None,
+            audit_days: None,
             ticket_secret: None,
             log: None,
             capture: Capture::default(),

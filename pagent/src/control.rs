@@ -31,6 +31,9 @@ use crate::takeover;
 
 pub(crate) use self::saf::Query;
 
+/// Event code qualifiers of JOBINIT.
+const REVOKED_USER: u8 = 6;
+const UNDEFINED_USER: u8 = 9;
 /// VERIFY's return code for a user RACF does not know.
 const UNDEFINED: u8 = 4;
 
@@ -141,6 +144,7 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/refresh", post(refresh))
         .route("/v1/stop", post(stop))
         .route("/v1/tso", post(tso))
+        .route("/v1/logon", post(logon))
         .route("/v1/saf", post(saf::ask))
         .route("/v1/console", post(console))
         .with_state(daemon)
@@ -215,6 +219,14 @@ async fn control(State(daemon): Shared, peer: ConnectInfo<Peer>, body: Bytes) ->
         return Err(Denied::new(StatusCode::FORBIDDEN, "the caller's user cannot be told").into_response());
     };
     daemon.engine.may_control(ends, uid).map_err(refuse)?;
+    if !daemon.has_policy() {
+        // As the sockets of everybody who may not use the stack before its policy is there (TCPCONFIG TTLS).
+        let resource = format!("EZB.INITSTACK.{}.{}", daemon.configuration.sysname, daemon.configuration.image);
+        if let Err(denied) = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read) {
+            let message = format!("no policy has been installed yet\n{}", denied.message);
+            return Err(refuse(ttls::Refusal { errno: "EAGAIN", reason: "JrTcpNotActive", message }));
+        }
+    }
     // It may be one that a daemon carries which this one took over from.
     let mut theirs = std::pin::pin!(takeover::control(&daemon, body));
     let theirs = tokio::select! {
@@ -280,6 +292,14 @@ async fn tso(
     let failed = |error: &dyn std::fmt::Display| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let result = command.await.map_err(|error| failed(&error))?;
     Ok(Json(TsoAnswer::from(result.map_err(|error| failed(&error))?)))
+}
+
+/// The beginning of a session at the READY prompt.
+async fn logon(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<Json<CommandResult>, Denied> {
+    let userid = caller(&daemon, peer.0)?;
+    let failed = |error: ::saf::SafError| Denied::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let lines = daemon.saf.logon(userid).await.map_err(failed)?;
+    Ok(Json(CommandResult { lines, ..CommandResult::default() }))
 }
 
 async fn console(
@@ -377,7 +397,10 @@ fn drop_connection(daemon: &Daemon, peer: Peer, id: &str) -> Result<Json<Command
 /// The caller as a RACF user who may begin a session: the one whose OMVS segment has the uid, else the one whose name the
 /// login name is in upper case, if no other login name is it too.
 fn caller(daemon: &Daemon, peer: Peer) -> Result<Userid, Denied> {
-    let denied = |message: String| Err(Denied::new(StatusCode::FORBIDDEN, message));
+    let denied = |message: String| {
+        audit::no_session(daemon, None, UNDEFINED_USER);
+        Err(Denied::new(StatusCode::FORBIDDEN, message))
+    };
     let Some(uid) = peer.0 else { return denied("ICH408I THE CALLER'S UID IS NOT KNOWN".to_owned()) };
     let snapshot = daemon.saf.snapshot();
     let userid = match snapshot.mapped(uid) {
@@ -406,8 +429,10 @@ fn caller(daemon: &Daemon, peer: Peer) -> Result<Userid, Denied> {
         return Ok(userid);
     }
     warn!(target: "audit", %userid, %codes, "refused: no session");
+    audit::no_session(daemon, Some(userid), REVOKED_USER);
     let text = if codes.reason == 0 { "REVOKED USER ACCESS ATTEMPT" } else { "USER IS CONTAINED" };
-    denied(format!("ICH408I USER({userid:8}) LOGON/JOB INITIATION - {text}"))
+    let message = format!("ICH408I USER({userid:8}) LOGON/JOB INITIATION - {text}");
+    Err(Denied::new(StatusCode::FORBIDDEN, message))
 }
 
 /// That a caller may do something.
@@ -428,7 +453,16 @@ fn authorize(daemon: &Daemon, peer: Peer, class: &str, resource: &str, intent: A
         }
         Decision::Refused(refusal) => {
             audit::refused(daemon, &refusal);
-            refused(refusal.to_string())
+            let message = refusal.to_string();
+            if refusal.notify.is_some() {
+                let saf = Arc::clone(&daemon.saf);
+                tokio::spawn(async move {
+                    if let Err(error) = saf.notify(&refusal).await {
+                        warn!(%error, "a user is not told of a refused access (NOTIFY)");
+                    }
+                });
+            }
+            refused(message)
         }
         Decision::NoDecision(_) if resources::permits_undecided(class, resource) => {
             info!(target: "audit", %userid, class, resource, %intent, "permitted: nothing protects it");

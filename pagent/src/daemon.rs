@@ -31,6 +31,7 @@ use crate::takeover;
 
 /// How long after a change of key rings the policy is read again.
 const RINGS: std::time::Duration = std::time::Duration::from_millis(200);
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// How often the capture rules are looked after.
 const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -225,6 +226,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     info!("EZZ8432I PAGENT INITIALIZATION COMPLETE");
     notify_systemd(&format!("MAINPID={}\nREADY=1", std::process::id()));
     tokio::spawn(Arc::clone(&daemon).stay_alive());
+    tokio::spawn(Arc::clone(&daemon).forget());
     let mut watch = tokio::time::interval(REPAIR);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looked = tokio::time::Instant::now();
@@ -524,6 +526,25 @@ impl Daemon {
             info!("{message}");
         }
         Ok(InstalledPolicy { old, new: policy, messages })
+    }
+
+    /// Whether a policy has been installed since the start.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).installed.is_some()
+    }
+
+    /// Forgets commands that were recorded too long ago, once a day.
+    async fn forget(self: Arc<Self>) {
+        let Some(days) = self.configuration.audit_days else { return };
+        let mut ticks = tokio::time::interval(DAY);
+        loop {
+            ticks.tick().await;
+            match self.saf.forget_commands(DAY * days).await {
+                Ok(0) => {}
+                Ok(forgotten) => info!(forgotten, days, "RACF commands are no longer on record"),
+                Err(error) => warn!(%error, "the record of RACF commands grows"),
+            }
+        }
     }
 
     /// Puts the capture rules back when somebody removed them (`nft flush ruleset`).

@@ -320,7 +320,9 @@ impl Kind {
             Self::Line { .. } => "text to the end of the line".to_owned(),
             Self::Word => "one word".to_owned(),
             Self::DnsName => "a DNS name such as host.example.com".to_owned(),
-            Self::Resource => "qualifiers of a SERVAUTH resource, such as EZB.TN3270.SYSA.TCPIP (at most 54 characters)".to_owned(),
+            Self::Resource => {
+                "qualifiers of a SERVAUTH resource, such as EZB.TN3270.SYSA.TCPIP (at most 54 characters)".to_owned()
+            }
             Self::NameAndLabel => "name/label such as host.example.com/WEB CERT".to_owned(),
             Self::NamePattern => "a name of 1 to 8 characters, `*` allowed at its end".to_owned(),
             Self::Address => "an address, address/prefix, address-address or All".to_owned(),

@@ -82,6 +82,11 @@ impl Saf {
         Ok(saf)
     }
 
+    /// A transaction that changes something beside commands: nothing that decisions are made from.
+    pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>, SafError> {
+        Ok(self.pool.begin().await?)
+    }
+
     /// Makes a database if there is none and fills it: group SYS1, `special` as its one SPECIAL user, the classes this
     /// product asks active and RACLISTed, and profiles that close them. Returns the lines that say what was done; none
     /// when it was set up before.

@@ -23,6 +23,7 @@ mod mapping;
 mod pattern;
 mod profile;
 mod raclist;
+mod sessions;
 mod snapshot;
 mod unload;
 

@@ -13,7 +13,8 @@ use crate::snapshot::{Class, Snapshot};
 /// A finding.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Finding {
-    /// The rule: `UACC`, `WARNING`, `ID-STAR`, `UNDEFINED`, `UNREACHABLE`, `CLASS`, `BACKSTOP`, `GRPLIST`, `GLOBAL`.
+    /// The rule: `UACC`, `WARNING`, `ID-STAR`, `UNDEFINED`, `UNREACHABLE`, `CLASS`, `BACKSTOP`, `GRPLIST`, `GLOBAL`; of the
+    /// daemon `RING`.
     pub rule: &'static str,
     /// Where, and why it matters.
     pub text: String,

@@ -142,6 +142,52 @@ pub(crate) const STARTED_TASK: Layout = Layout {
     ],
 };
 
+pub(crate) const USER_CERTIFICATE: Layout =
+    Layout { kind: "0207", fields: &[("NAME", (6, 13)), ("CERT_NAME", (15, 260)), ("CERTLABL", (262, 293))] };
+pub(crate) const CERTIFICATE: Layout = Layout {
+    kind: "0560",
+    fields: &[
+        NAME,
+        CLASS,
+        ("START_DATE", (262, 271)),
+        ("START_TIME", (273, 280)),
+        ("END_DATE", (282, 291)),
+        ("END_TIME", (293, 300)),
+        ("KEY_TYPE", (302, 309)),
+        ("KEY_SIZE", (311, 320)),
+        ("LAST_SERIAL", (322, 337)),
+        ("GEN_REQ", (350, 353)),
+    ],
+};
+pub(crate) const CERTIFICATE_RING: Layout = Layout { kind: "0561", fields: &[NAME, CLASS, ("RING_NAME", (262, 507))] };
+pub(crate) const RING: Layout = Layout {
+    kind: "0562",
+    fields: &[
+        NAME,
+        CLASS,
+        ("CERT_NAME", (262, 507)),
+        ("CERT_USAGE", (509, 516)),
+        ("CERT_DEFAULT", (518, 521)),
+        ("CERT_LABEL", (523, 554)),
+    ],
+};
+pub(crate) const CERTIFICATE_NAMES: Layout = Layout {
+    kind: "1560",
+    fields: &[
+        NAME,
+        CLASS,
+        ("ISSUER_DN", (262, 1285)),
+        ("SUBJECT_DN", (1287, 2310)),
+        ("SIG_ALG", (2312, 2327)),
+        ("CERT_FGRPRNT", (2329, 2392)),
+    ],
+};
+
+/// The name of a certificate's profile in class DIGTCERT: blanks are `¢` in it.
+pub(crate) fn certificate_name(serial: &str, issuer: &str) -> String {
+    format!("{serial}.{issuer}").replace(' ', "¢")
+}
+
 impl Layout {
     /// The columns of a field.
     fn columns(&self, field: &str) -> Option<Columns> {

@@ -15,6 +15,8 @@ use crate::header::{hundredths, moment, packed_date};
 
 /// The record type.
 pub const TYPE_80: u8 = 80;
+/// The beginning of a session.
+pub const JOBINIT: u8 = 1;
 /// Resource access.
 pub const ACCESS: u8 = 2;
 
@@ -35,7 +37,7 @@ const PROFILE: u8 = 33;
 const LOGSTR: u8 = 46;
 
 /// Events by their codes.
-const EVENTS: [(u8, &str); 25] = [
+const EVENTS: [(u8, &str); 26] = [
     (1, "JOBINIT"),
     (2, "ACCESS"),
     (3, "ADDVOL"),
@@ -61,6 +63,7 @@ const EVENTS: [(u8, &str); 25] = [
     (23, "REMOVE"),
     (24, "SETROPTS"),
     (25, "RVARY"),
+    (66, "RACDCERT"),
 ];
 /// Levels as one byte.
 const LEVELS: [(u8, &str); 6] =

@@ -93,6 +93,8 @@ fn a_ring_made_by_racdcert_wraps_connections_and_its_changes_count_for_new_hands
     tso(&agent, &["RACDCERT ID(TCPIP) DELRING(TCPIP-KEYRING)"])?;
     wait_until("the missing ring is told", || Ok(agent.log().contains("RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)")))?;
     assert!(shake()?.contains("Verify return code: 0 (ok)"));
+    let lint = agent.pagent(&["saf", "lint"])?;
+    assert!(said(&lint).contains("RING        key ring TCPIP/TCPIP-KEYRING is not there"), "{lint:?}");
     let check = agent.pagent(&["check", &agent.folder().join("pagent.conf").to_string_lossy()])?;
     assert!(said(&check).contains("is not there: RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)"), "{check:?}");
     Ok(())

@@ -291,3 +291,52 @@ fn what_is_asked_for_is_recorded_as_type_80() -> anyhow::Result<()> {
     assert!(text.contains("SMF 80 ACCESS INSAUTH") && text.contains("command     PERMIT EZB.PAGENT.**"), "{text}");
     Ok(())
 }
+
+/// A READY prompt at a terminal, which `script` plays.
+fn at_terminal(agent: &Agent, line: &str) -> anyhow::Result<String> {
+    let tso = agent.command("tso", &[]);
+    let words: Vec<_> = tso.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let program = tso.get_program().to_string_lossy().into_owned();
+    let shell = format!("{program} {}", words.join(" "));
+    let mut prompt = Command::new("script");
+    let mut prompt = prompt.args(["-qec", &shell, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    std::io::Write::write_all(&mut prompt.stdin.take().expect("a pipe"), format!("{line}\nEND\n").as_bytes())?;
+    Ok(said(&prompt.wait_with_output()?))
+}
+
+#[test]
+fn a_session_begins_with_its_last_one_and_what_a_profile_s_notify_says() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let agent = started(&network, "")?;
+    tso(&agent, &["ADDUSER ALICE NAME('A. LIDDELL')", "RDEFINE SERVAUTH EZB.PAGENT.** UACC(NONE) NOTIFY(ROOT)"])?;
+    tso(&agent, &["SETROPTS RACLIST(SERVAUTH) REFRESH"])?;
+    assert!(agent.succeed("tso", &["LISTUSER ROOT"])?.contains(" LAST-ACCESS=UNKNOWN"));
+    assert_eq!(pasearch(&agent, ALICE)?.status.code(), Some(8));
+    let mut said = String::new();
+    wait_until("ROOT is told", || {
+        said += &at_terminal(&agent, "LISTUSER ROOT")?;
+        Ok(said.contains("ICH70004I"))
+    })?;
+    assert!(
+        said.contains(
+            "ICH70004I USER(ALICE   ) GROUP(SYS1    ) NAME(A. LIDDELL          ) ATTEMPTED 'READ' ACCESS OF \
+                       'EZB.PAGENT.SYSA.TCPIP.TTLS' IN CLASS 'SERVAUTH' AT "
+        ),
+        "{said}"
+    );
+    let again = at_terminal(&agent, "LISTUSER ROOT")?;
+    assert!(again.contains("ICH70001I ROOT     LAST ACCESS AT ") && !again.contains("ICH70004I"), "{again}");
+    assert!(!again.contains("LAST-ACCESS=UNKNOWN") && again.contains(" LAST-ACCESS="), "{again}");
+    // Sessions that do not begin are on record.
+    tso(&agent, &["ALTUSER ALICE REVOKE"])?;
+    assert_eq!(pasearch(&agent, ALICE)?.status.code(), Some(8));
+    agent.records_when("the refused session is on record", |records| {
+        records.iter().any(|record| {
+            record["event"] == 1
+                && record["qualifier"] == 6
+                && record["userid"] == "ALICE"
+                && record["violation"] == true
+        })
+    })?;
+    Ok(())
+}

@@ -592,6 +592,51 @@ async fn private_keys_lie_encrypted_and_follow_a_rotation() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rings_go_through_an_unload_and_find_their_certificates_again() {
+    on_both(async |tso: Tso| {
+        tso.set_up_ring().await;
+        let mut unload = Vec::new();
+        saf::export(tso.url(), &mut unload).await.expect("exported");
+        let text = String::from_utf8(unload.clone()).expect("text");
+        for expected in [
+            "0207 TCPIP    01.CN=Test¢CA.O=Example.C=US",
+            "0560 01.CN=Test¢CA.O=Example.C=US",
+            "1560 00.CN=Test¢CA.O=Example.C=US",
+            "0562 TCPIP.TCPIP-KEYRING",
+        ] {
+            assert!(text.lines().any(|line| line.starts_with(expected)), "{expected}\n{text}");
+        }
+        assert!(text.lines().any(|line| line.starts_with("0500 01.CN=Test¢CA") && line.contains(" TRUST ")), "{text}");
+        let file = tso.folder.path().join("unload");
+        fs::write(&file, &unload).expect("written");
+        let import = async || {
+            let mut rejected = Vec::new();
+            let done =
+                saf::import(tso.url(), &file, &mut |record| rejected.push((record.kind, record.reason)), &mut |_| {})
+                    .await;
+            (done.expect("imported"), rejected)
+        };
+        tso.ok("RACDCERT ID(TCPIP) DELRING(TCPIP-KEYRING)").await;
+        let (done, _) = import().await;
+        assert_eq!((done.records.get("0500"), done.records.get("0562")), (Some(&1), Some(&2)), "{done:?}");
+        let listed = tso.ok("RACDCERT ID(TCPIP) LISTRING(*)").await;
+        assert!(listed.contains("SERVER                             ID(TCPIP)      PERSONAL     YES"), "{listed}");
+        // A certificate that is not there any more is named.
+        tso.ok("RACDCERT ID(TCPIP) DELRING(TCPIP-KEYRING)").await;
+        tso.ok("RACDCERT ID(TCPIP) DELETE(LABEL('SERVER'))").await;
+        let (done, rejected) = import().await;
+        assert_eq!(done.records.get("0562"), Some(&1), "{done:?}");
+        assert!(
+            rejected.iter().any(|(kind, reason)| kind == "0562"
+                && reason.contains("(label SERVER)")
+                && reason.contains("RACDCERT ADD")),
+            "{rejected:?}"
+        );
+    })
+    .await;
+}
+
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }

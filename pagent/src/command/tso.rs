@@ -4,7 +4,7 @@
 //! it wants, and sends what it makes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +42,10 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     // Passwords of packages and private keys pass through here: no core dump, and no debugger of the same user's.
     nix::sys::prctl::set_dumpable(false).context("core dumps cannot be switched off")?;
     let socket = flags.common.configuration()?.socket;
+    if flags.command.is_empty() && std::io::stdin().is_terminal() {
+        let answer = client::post(&socket, "/v1/logon", &())?;
+        print_lines(&serde_json::from_value::<Vec<String>>(answer.get("lines").cloned().unwrap_or_default())?)?;
+    }
     send_lines(&flags.command, "READY\n", |line| send(&socket, line))
 }
 

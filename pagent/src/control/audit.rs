@@ -2,7 +2,7 @@
 
 use ::saf::{Access, Authorized, CommandRecord, Refusal, Userid};
 use smf::RacfRecord;
-use smf::racf::ACCESS;
+use smf::racf::{ACCESS, JOBINIT};
 
 use crate::daemon::Daemon;
 
@@ -75,17 +75,32 @@ pub(super) fn command(daemon: &Daemon, userid: Userid, record: &CommandRecord) {
     );
 }
 
+/// Records that somebody could begin no session: failed ones always are.
+pub(super) fn no_session(daemon: &Daemon, userid: Option<Userid>, qualifier: u8) {
+    let identified = match userid {
+        Some(userid) => begun(daemon, userid),
+        None => RacfRecord { undefined: true, ..base(daemon) },
+    };
+    daemon.smf.write(RacfRecord { event: JOBINIT, qualifier, violation: true, ..identified }.encode());
+}
+
+fn base(daemon: &Daemon) -> RacfRecord {
+    RacfRecord {
+        written: chrono::Local::now().naive_local(),
+        system: daemon.configuration.sysname.clone(),
+        authorities: NORMAL,
+        ..RacfRecord::default()
+    }
+}
+
 fn begun(daemon: &Daemon, userid: Userid) -> RacfRecord {
     let snapshot = daemon.saf.snapshot();
     let identity = snapshot.identity(userid);
     RacfRecord {
-        written: chrono::Local::now().naive_local(),
-        system: daemon.configuration.sysname.clone(),
         undefined: identity.is_none(),
         userid: userid.to_string(),
         group: identity.map(|(group, _)| group.to_string()).unwrap_or_default(),
         name: identity.map(|(_, name)| name.to_owned()).unwrap_or_default(),
-        authorities: NORMAL,
-        ..RacfRecord::default()
+        ..base(daemon)
     }
 }

@@ -1,12 +1,14 @@
 //! What administrators ask of SAF beyond RACF's commands. Those who may list every profile (SPECIAL, AUDITOR, ROAUDIT) may ask
 //! everything; everybody may ask about themselves.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ::saf::{Access, CommandResult, Request, Userid};
+use ::saf::{Access, CommandResult, Finding, Request, Userid};
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
+use keyrings::{ReadsRings as _, RingLocation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::info;
@@ -78,10 +80,29 @@ async fn answer(daemon: &Arc<Daemon>, asker: Userid, query: Query) -> Result<Jso
             let (result, effects) = daemon.saf.dry_run(asker, &line).await.map_err(failed)?;
             json!({ "result": result, "effects": effects })
         }
-        Query::Lint => json!(snapshot.lint()),
+        Query::Lint => {
+            let mut findings = snapshot.lint();
+            findings.extend(lint_rings(daemon).await);
+            json!(findings)
+        }
         Query::Pending => json!(daemon.saf.pending().await.map_err(failed)?),
         Query::RotateKey => json!({ "result": rotate_key(daemon, asker).await? }),
     }))
+}
+
+/// Rings that the installed policy names and that AT-TLS may not read, or not use.
+async fn lint_rings(daemon: &Arc<Daemon>) -> Vec<Finding> {
+    let policy = daemon.engine.policy();
+    let security = policy.ttls.iter().filter_map(|rule| rule.security.as_ref());
+    let named: BTreeSet<String> = security.map(|security| security.keyring.clone()).collect();
+    let (keyrings, owner) = (Arc::clone(&daemon.keyrings), daemon.configuration.ring_owner.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        let named = named.iter().filter_map(|name| RingLocation::resolve(name, &owner).ok());
+        let stored = named.filter(|location| location.path().is_none());
+        stored.filter_map(|location| keyrings.read(&location, None).err().map(|error| error.to_string())).collect()
+    });
+    let texts: Vec<String> = looked.await.unwrap_or_default();
+    texts.into_iter().map(|text| Finding { rule: "RING", text, mend: None }).collect()
 }
 
 fn level(word: &str) -> Result<Access, Denied> {

@@ -70,6 +70,15 @@ pub(super) fn data(keywords: &Keywords, keyword: &str, longest: usize) -> Result
     }
 }
 
+/// A stored time as listings have it: `yy.ddd/hh:mm:ss` of this host's zone.
+pub(super) fn moment(stored: Option<&str>) -> String {
+    let time = stored.and_then(|stored| stored.parse::<DateTime<chrono::Utc>>().ok());
+    time.map_or_else(
+        || "UNKNOWN".to_owned(),
+        |time| time.with_timezone(&chrono::Local).format("%y.%j/%H:%M:%S").to_string(),
+    )
+}
+
 pub(super) fn number(keywords: &Keywords, keyword: &str, largest: i64) -> Result<Option<i64>, Failure> {
     let Some(word) = keywords.value(keyword)? else { return Ok(None) };
     match word.parse() {

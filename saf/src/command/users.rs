@@ -410,7 +410,7 @@ async fn describe(session: &mut Session<'_>, userid: Userid, user: &User, keywor
             text::long_date(user.revocation.from),
             text::long_date(user.revocation.until)
         ));
-        session.say(" LAST-ACCESS=UNKNOWN");
+        session.say(format!(" LAST-ACCESS={}", text::moment(row.optional("last_access")?.as_deref())));
         let classes: Vec<&str> = user.clauth.iter().map(String::as_str).collect();
         let classes = if classes.is_empty() { vec!["NONE"] } else { classes };
         text::wrapped(" CLASS AUTHORIZATIONS=", &classes, 72).into_iter().for_each(|line| session.say(line));

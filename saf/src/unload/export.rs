@@ -6,8 +6,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::{
-    CONNECT, GROUP, GROUP_OMVS, Layout, MEMBER, RESOURCE, RESOURCE_ACCESS, RESOURCE_CONDITIONAL, RESOURCE_MEMBER,
-    STARTED_TASK, SUBGROUP, USER, USER_CLASS, USER_GROUP, USER_OMVS,
+    CERTIFICATE, CERTIFICATE_NAMES, CERTIFICATE_RING, CONNECT, GROUP, GROUP_OMVS, Layout, MEMBER, RESOURCE,
+    RESOURCE_ACCESS, RESOURCE_CONDITIONAL, RESOURCE_MEMBER, RING, STARTED_TASK, SUBGROUP, USER, USER_CERTIFICATE,
+    USER_CLASS, USER_GROUP, USER_OMVS,
 };
 use crate::database;
 use crate::error::SafError;
@@ -39,6 +40,8 @@ pub async fn export(url: &str, output: impl Write) -> Result<u64, SafError> {
         groups(&mut connection, &mut out).await?;
         users(&mut connection, &mut out).await?;
         resources(&mut connection, &mut out).await?;
+        certificates(&mut connection, &mut out).await?;
+        rings(&mut connection, &mut out).await?;
         out.output.flush().map_err(Failure::Output)
     };
     match done.await {
@@ -155,6 +158,15 @@ async fn users<W: Write>(connection: &mut AnyConnection, out: &mut Output<W>) ->
                 ("NEVERCONTAIN", flag(&row, "nevercontain")?),
             ],
         )?;
+        let query = "SELECT serial, issuer, label FROM racf_certificates WHERE owner = $1 ORDER BY label";
+        for certificate in rows(connection, query, Some(&name)).await? {
+            let values = [
+                ("NAME", name.clone()),
+                ("CERT_NAME", certificate_name(&certificate)?),
+                ("CERTLABL", certificate.text("label")?),
+            ];
+            out.write(&USER_CERTIFICATE, &values)?;
+        }
         for class in
             rows(connection, "SELECT class FROM racf_clauth WHERE userid = $1 ORDER BY class", Some(&name)).await?
         {
@@ -288,6 +300,85 @@ async fn lists<W: Write>(
                     out.write(&RESOURCE_CONDITIONAL, &[key(), values].concat())?;
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// The name of a certificate's profile in class DIGTCERT.
+fn certificate_name(row: &AnyRow) -> Result<String, Failure> {
+    Ok(super::certificate_name(&row.text("serial")?, &row.text("issuer")?))
+}
+
+/// Certificates: their bodies and keys are in no unload.
+async fn certificates<W: Write>(connection: &mut AnyConnection, out: &mut Output<W>) -> Result<(), Failure> {
+    let when = |seconds: i64| chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default().naive_utc();
+    for row in rows(connection, "SELECT * FROM racf_certificates ORDER BY serial, issuer", None).await? {
+        let (name, owner) = (certificate_name(&row)?, row.text("owner")?);
+        let key = || vec![("NAME", name.clone()), ("CLASS_NAME", "DIGTCERT".to_owned())];
+        // Here the UACC says whether the certificate is trusted.
+        let status = if row.text("status")? == "HIGHTRUST" { "HIGHTRST".to_owned() } else { row.text("status")? };
+        let values = [
+            ("GENERIC", "NO".to_owned()),
+            ("CREATE_DATE", day(row.text("created")?)),
+            ("OWNER_ID", owner.clone()),
+            ("UACC", status),
+            ("APPL_DATA", owner.clone()),
+        ];
+        out.write(&RESOURCE, &[key(), values.to_vec()].concat())?;
+        let (from, until) = (when(row.number("not_before")?), when(row.number("not_after")?));
+        let values = vec![
+            ("START_DATE", from.format("%Y-%m-%d").to_string()),
+            ("START_TIME", from.format("%H:%M:%S").to_string()),
+            ("END_DATE", until.format("%Y-%m-%d").to_string()),
+            ("END_TIME", until.format("%H:%M:%S").to_string()),
+            ("KEY_TYPE", row.text("key_type")?.replace("NIST ECC", "NISTECC")),
+            ("KEY_SIZE", format!("{:010}", row.number("key_size")?)),
+            ("LAST_SERIAL", format!("{:016X}", row.number("last_serial")?)),
+            ("GEN_REQ", flag(&row, "requested")?),
+        ];
+        out.write(&CERTIFICATE, &[key(), values].concat())?;
+        let query = "SELECT ring_owner, ring_name FROM racf_ring_certificates WHERE owner = $1 AND label = $2 \
+                     ORDER BY ring_owner, ring_name";
+        let places = sqlx::query(query).bind(owner).bind(row.text("label")?).fetch_all(&mut *connection).await?;
+        for place in places {
+            let ring = format!("{}.{}", place.text("ring_owner")?, place.text("ring_name")?);
+            out.write(&CERTIFICATE_RING, &[key(), vec![("RING_NAME", ring)]].concat())?;
+        }
+        let values = vec![
+            ("ISSUER_DN", row.text("issuer")?),
+            ("SUBJECT_DN", row.text("subject")?),
+            ("SIG_ALG", row.text("algorithm")?),
+            ("CERT_FGRPRNT", row.text("fingerprint")?),
+        ];
+        out.write(&CERTIFICATE_NAMES, &[key(), values].concat())?;
+    }
+    Ok(())
+}
+
+async fn rings<W: Write>(connection: &mut AnyConnection, out: &mut Output<W>) -> Result<(), Failure> {
+    for row in rows(connection, "SELECT * FROM racf_rings ORDER BY owner, name", None).await? {
+        let (owner, ring) = (row.text("owner")?, row.text("name")?);
+        let key = || vec![("NAME", format!("{owner}.{ring}")), ("CLASS_NAME", "DIGTRING".to_owned())];
+        let values = [
+            ("GENERIC", "NO".to_owned()),
+            ("CREATE_DATE", day(row.text("created")?)),
+            ("OWNER_ID", owner.clone()),
+            ("UACC", "NONE".to_owned()),
+        ];
+        out.write(&RESOURCE, &[key(), values.to_vec()].concat())?;
+        let query = "SELECT c.serial, c.issuer, c.label, p.usage, p.is_default FROM racf_ring_certificates p \
+                     JOIN racf_certificates c ON c.owner = p.owner AND c.label = p.label \
+                     WHERE p.ring_owner = $1 AND p.ring_name = $2 ORDER BY c.serial, c.issuer";
+        let places = sqlx::query(query).bind(owner.clone()).bind(ring.clone()).fetch_all(&mut *connection).await?;
+        for place in places {
+            let values = vec![
+                ("CERT_NAME", certificate_name(&place)?),
+                ("CERT_USAGE", place.text("usage")?),
+                ("CERT_DEFAULT", flag(&place, "is_default")?),
+                ("CERT_LABEL", place.text("label")?),
+            ];
+            out.write(&RING, &[key(), values].concat())?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod people;
 mod resources;
+mod rings;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -71,6 +72,8 @@ struct Import<'a> {
     /// Connections whose records were rejected: they may have been revoked.
     broken: HashSet<(String, String)>,
     superiors: Vec<(Userid, Userid)>,
+    /// Key rings that are new, as OWNER.RING.
+    rings: HashSet<String>,
     changes: Changes,
     /// The 0500 record last read: records on the same profile follow it.
     current: Option<(&'static ClassDescriptor, ProfileName)>,
@@ -131,6 +134,7 @@ pub async fn import(
         before,
         broken: HashSet::new(),
         superiors: Vec::new(),
+        rings: HashSet::new(),
         changes: Changes { people: true, ..Changes::default() },
         current: None,
     };
@@ -211,6 +215,9 @@ impl Import<'_> {
         let fits = match (pass, kind) {
             (1, "0100") => self.group(record).await,
             (2, "0200") => self.user(record).await,
+            (3, "0500") if record.field(&RESOURCE, "CLASS_NAME") == "DIGTRING" => self.ring(record).await,
+            (4, "0562") => self.place(record).await,
+            (2, "0500") if record.field(&RESOURCE, "CLASS_NAME") == "DIGTRING" => return Ok(()),
             (2, "0500") => self.profile(record).await,
             (3, "0500") => {
                 self.current = profile_of(record, &RESOURCE).ok().flatten();
@@ -226,7 +233,7 @@ impl Import<'_> {
             (3, "0540") => self.task(record).await,
             (4, "0102") => self.authority(record).await,
             // What 0100, 0205 and others say too.
-            (_, "0101" | "0203") => return Ok(()),
+            (_, "0101" | "0203" | "0207" | "0561") => return Ok(()),
             (1, kind) if !IMPORTED.contains(&kind) => {
                 *self.imported.left_out.entry(kind.to_owned()).or_default() += 1;
                 return Ok(());
@@ -275,7 +282,7 @@ impl Import<'_> {
 }
 
 /// Types that some pass takes, or that say nothing new.
-const IMPORTED: [&str; 15] = [
-    "0100", "0101", "0102", "0120", "0200", "0202", "0203", "0205", "0270", "0500", "0503", "0505", "0507", "0540",
-    "0506",
+const IMPORTED: [&str; 18] = [
+    "0100", "0101", "0102", "0120", "0200", "0202", "0203", "0205", "0207", "0270", "0500", "0503", "0505", "0506",
+    "0507", "0540", "0561", "0562",
 ];
