@@ -131,6 +131,8 @@ impl RacfRecord {
     pub fn qualifier_name(&self) -> &'static str {
         match (self.event, self.qualifier) {
             (_, 0) => "SUCCESS",
+            (JOBINIT, 6) => "REVKUSER",
+            (JOBINIT, 9) => "UNDFUSER",
             (_, 1) => "INSAUTH",
             (ACCESS, 2 | 12) => "PROFNFND",
             (ACCESS, 3) => "WARNING",

@@ -492,7 +492,7 @@ async fn no_command_gives_what_its_issuer_does_not_have() {
             database
                 .ok("SETROPTS CLASSACT(SURROGAT) LIST")
                 .await
-                .contains("ACTIVE CLASSES = OPERCMDS RDATALIB SERVAUTH SURROGAT")
+                .contains("ACTIVE CLASSES = DIGTCERT OPERCMDS RDATALIB SERVAUTH SURROGAT")
         );
     })
     .await;
