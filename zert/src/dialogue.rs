@@ -1,87 +1,158 @@
-//! Clear-text dialogues that lead to TLS after a `220` greeting: FTP's AUTH TLS (RFC 4217), SMTP's STARTTLS (RFC 3207).
+//! Clear-text dialogues that lead to TLS on the same connection.
 //!
-//! Until the client has asked for TLS and the server has agreed, what the client sends is looked at line by line: the
-//! few commands that come before a login are let pass, a login makes the connection clear text.
+//! Until the client has asked for TLS and the server has agreed, what the client sends is looked at: the little that comes
+//! before a login is let pass; a login, or anything else of use, makes the connection clear text.
 
-/// What a client may say before it asks for TLS and still mean to.
-const HARMLESS: [&str; 14] =
-    ["FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT", "EHLO", "HELO", "RSET", "VRFY"];
-/// No command or reply line is longer.
-const MAX_LINE: usize = 4096;
+mod ldap;
+mod lines;
+mod mysql;
+mod postgres;
+mod rdp;
+mod xmpp;
+
+use serde::Serialize;
+
+use lines::Lines;
+
+/// Nothing that comes before TLS is longer.
+const MAX_MESSAGE: usize = 4096;
+
+/// The protocols whose upgrade is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upgrade {
+    /// AUTH TLS (RFC 4217) or STARTTLS (RFC 3207): both greet with 220.
+    FtpOrSmtp,
+    /// RFC 9051 §6.2.1.
+    Imap,
+    /// RFC 2595 §4.
+    Pop3,
+    /// RFC 4511 §4.14.
+    Ldap,
+    /// RFC 6120 §5.
+    Xmpp,
+    /// SSLRequest.
+    Postgres,
+    /// The SSL request packet.
+    Mysql,
+    /// \[MS-RDPBCGR\] §5.4: X.224 negotiation.
+    Rdp,
+}
 
 /// Where such a dialogue stands.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Dialogue {
-    client: Vec<u8>,
-    server: Vec<u8>,
-    /// Commands whose replies have not come.
-    outstanding: u32,
-    asked: bool,
+#[derive(Clone, Debug)]
+pub(crate) enum Dialogue {
+    Lines(Lines),
+    Ldap(ldap::Ldap),
+    Xmpp(xmpp::Xmpp),
+    Postgres(postgres::Postgres),
+    Mysql(mysql::Mysql),
+    Rdp(rdp::Rdp),
 }
 
 /// What the last bytes brought.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
     /// Nothing decided.
     Wait,
     /// The client logged in, or spoke something else, in clear text.
     Clear,
-    /// The server agreed: TLS begins with the client's next bytes.
-    Upgraded,
+    /// TLS begins with the client's next bytes, of which these have come already.
+    Upgraded(Vec<u8>),
 }
 
-/// Whether a server's first bytes are such a greeting, as far as they go.
-pub(crate) fn is_greeting(bytes: &[u8]) -> bool {
-    b"220".starts_with(bytes.get(..3).unwrap_or(bytes)) && bytes.get(3).is_none_or(|&next| next == b' ' || next == b'-')
+/// What the first bytes of both sides are.
+pub(crate) enum Beginning {
+    /// More of them have to come.
+    Unclear,
+    /// Of a dialogue that may lead to TLS; the client's bytes are not taken yet.
+    Dialogue(Dialogue),
+    /// Nothing of that kind.
+    Other,
+}
+
+/// Looks at how a connection begins, when the client has spoken; the server may have greeted before.
+pub(crate) fn beginning(client: &[u8], server: &[u8]) -> Beginning {
+    if !server.is_empty() {
+        return match lines::greeted(server) {
+            Some(lines) => Beginning::Dialogue(Dialogue::Lines(lines)),
+            None if mysql::is_greeting(server) => Beginning::Dialogue(Dialogue::Mysql(mysql::Mysql::default())),
+            None => Beginning::Other,
+        };
+    }
+    let candidates = [
+        (postgres::looks(client), Dialogue::Postgres(postgres::Postgres::default())),
+        (ldap::looks(client), Dialogue::Ldap(ldap::Ldap::default())),
+        (rdp::looks(client), Dialogue::Rdp(rdp::Rdp::default())),
+        (xmpp::looks(client), Dialogue::Xmpp(xmpp::Xmpp::default())),
+    ];
+    let mut unclear = false;
+    for (looks, dialogue) in candidates {
+        match looks {
+            Looks::Yes => return Beginning::Dialogue(dialogue),
+            Looks::Perhaps => unclear = true,
+            Looks::No => {}
+        }
+    }
+    if unclear { Beginning::Unclear } else { Beginning::Other }
+}
+
+/// Whether bytes are a protocol's first ones.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Looks {
+    Yes,
+    Perhaps,
+    No,
+}
+
+impl Looks {
+    /// Whether bytes begin with this.
+    fn beginning(bytes: &[u8], expected: &[u8]) -> Self {
+        if bytes.starts_with(expected) {
+            Self::Yes
+        } else if expected.starts_with(bytes) {
+            Self::Perhaps
+        } else {
+            Self::No
+        }
+    }
 }
 
 impl Dialogue {
     /// Takes bytes of the client.
     pub(crate) fn client(&mut self, bytes: &[u8]) -> Step {
-        if self.asked {
-            // Nothing may follow AUTH before the answer; what does is kept for nobody.
-            return Step::Wait;
+        match self {
+            Self::Lines(lines) => lines.client(bytes),
+            Self::Ldap(ldap) => ldap.client(bytes),
+            Self::Xmpp(xmpp) => xmpp.client(bytes),
+            Self::Postgres(postgres) => postgres.client(bytes),
+            Self::Mysql(mysql) => mysql.client(bytes),
+            Self::Rdp(rdp) => rdp.client(bytes),
         }
-        self.client.extend_from_slice(bytes);
-        while let Some(line) = take_line(&mut self.client) {
-            self.outstanding += 1;
-            let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
-            let command = line.split_whitespace().next().unwrap_or_default();
-            if line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS" {
-                self.asked = true;
-                return Step::Wait;
-            }
-            // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
-            if !HARMLESS.contains(&command) {
-                return Step::Clear;
-            }
-        }
-        if self.client.len() > MAX_LINE { Step::Clear } else { Step::Wait }
     }
 
     /// Takes bytes of the server.
     pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
-        self.server.extend_from_slice(bytes);
-        while let Some(line) = take_line(&mut self.server) {
-            // The last line of a reply has a blank after its code.
-            let Some([b'1'..=b'5', _, _, b' ']) = line.first_chunk::<4>() else { continue };
-            self.outstanding = self.outstanding.saturating_sub(1);
-            // Replies come in the order of their commands; the request for TLS was the last.
-            if self.asked && self.outstanding == 0 {
-                if matches!(line.first_chunk::<4>(), Some(b"234 " | b"220 ")) {
-                    return Step::Upgraded;
-                }
-                self.asked = false;
-                self.client.clear();
-            }
+        match self {
+            Self::Lines(lines) => lines.server(bytes),
+            Self::Ldap(ldap) => ldap.server(bytes),
+            Self::Xmpp(xmpp) => xmpp.server(bytes),
+            Self::Postgres(postgres) => postgres.server(bytes),
+            // The greeting was all it says before TLS.
+            Self::Mysql(_) => Step::Wait,
+            Self::Rdp(rdp) => rdp.server(bytes),
         }
-        if self.server.len() > MAX_LINE { Step::Clear } else { Step::Wait }
     }
-}
 
-/// Cuts the first whole line off.
-fn take_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let end = buffer.iter().position(|&byte| byte == b'\n')?;
-    let rest = buffer.split_off(end + 1);
-    Some(std::mem::replace(buffer, rest))
+    /// The protocol.
+    pub(crate) fn upgrade(&self) -> Upgrade {
+        match self {
+            Self::Lines(lines) => lines.upgrade(),
+            Self::Ldap(_) => Upgrade::Ldap,
+            Self::Xmpp(_) => Upgrade::Xmpp,
+            Self::Postgres(_) => Upgrade::Postgres,
+            Self::Mysql(_) => Upgrade::Mysql,
+            Self::Rdp(_) => Upgrade::Rdp,
+        }
+    }
 }

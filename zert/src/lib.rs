@@ -19,6 +19,7 @@ pub mod record;
 pub mod replay;
 pub mod tls;
 
+pub use dialogue::Upgrade;
 pub use monitor::{Monitor, MonitorSettings, Statistics, Wrapped};
 pub use observer::{Observer, Protection, Side};
 pub use record::RecordContext;

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::dialogue::{Dialogue, Step, is_greeting};
+use crate::dialogue::{self, Beginning, Dialogue, Step, Upgrade};
 use crate::tls::{self, Handshake, Opening};
 
 /// No greeting is longer.
@@ -62,6 +62,7 @@ enum Stage {
     Dialogue(Dialogue),
     /// TLS was agreed on in clear text; the client's next bytes must be its hello.
     Upgraded {
+        via: Upgrade,
         client: Vec<u8>,
         server: Vec<u8>,
     },
@@ -120,7 +121,7 @@ fn advance(stage: Stage, from: Side, bytes: &[u8]) -> Stage {
         (Stage::Start { client, mut server }, Side::Server) => {
             server.extend_from_slice(bytes);
             if client.is_empty() && tls::opening(&server) == Opening::Hello {
-                return start_tls(&server, &[], true);
+                return start_tls(&server, &[], true, None);
             }
             // A server that sends this much to a client that says nothing greets nobody: it sends data.
             if server.len() > MAX_GREETING { Stage::Clear } else { Stage::Start { client, server } }
@@ -130,24 +131,20 @@ fn advance(stage: Stage, from: Side, bytes: &[u8]) -> Stage {
                 Side::Client => dialogue.client(bytes),
                 Side::Server => dialogue.server(bytes),
             };
-            match step {
-                Step::Wait => Stage::Dialogue(dialogue),
-                Step::Clear => Stage::Clear,
-                Step::Upgraded => Stage::Upgraded { client: Vec::new(), server: Vec::new() },
-            }
+            after(dialogue, step)
         }
-        (Stage::Upgraded { mut client, server }, Side::Client) => {
+        (Stage::Upgraded { via, mut client, server }, Side::Client) => {
             client.extend_from_slice(bytes);
             match tls::opening(&client) {
-                Opening::Hello => start_tls(&client, &server, false),
-                Opening::Unclear => Stage::Upgraded { client, server },
+                Opening::Hello => start_tls(&client, &server, false, Some(via)),
+                Opening::Unclear => Stage::Upgraded { via, client, server },
                 Opening::Other => Stage::Clear,
             }
         }
-        (Stage::Upgraded { client, mut server }, Side::Server) => {
+        (Stage::Upgraded { via, client, mut server }, Side::Server) => {
             // An answer that was captured before its hello.
             server.extend_from_slice(bytes);
-            if server.len() > tls::MAX_BUFFERED { Stage::Clear } else { Stage::Upgraded { client, server } }
+            if server.len() > tls::MAX_BUFFERED { Stage::Clear } else { Stage::Upgraded { via, client, server } }
         }
         (Stage::Tls { mut reader, swapped }, from) => {
             match (from, swapped) {
@@ -167,24 +164,36 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
         return Stage::Start { client, server };
     }
     match tls::opening(&client) {
-        Opening::Hello => start_tls(&client, &server, false),
+        Opening::Hello => start_tls(&client, &server, false, None),
         Opening::Unclear => Stage::Start { client, server },
         Opening::Other if client.starts_with(b"SSH-") => Stage::Ssh,
         Opening::Other if b"SSH-".starts_with(&client) => Stage::Start { client, server },
-        Opening::Other if !server.is_empty() && is_greeting(&server) => {
-            let mut dialogue = Dialogue::default();
-            match dialogue.client(&client) {
-                Step::Clear => Stage::Clear,
-                _ => Stage::Dialogue(dialogue),
+        Opening::Other => match dialogue::beginning(&client, &server) {
+            Beginning::Unclear => Stage::Start { client, server },
+            Beginning::Other => Stage::Clear,
+            Beginning::Dialogue(mut dialogue) => {
+                let step = dialogue.client(&client);
+                after(dialogue, step)
             }
+        },
+    }
+}
+
+fn after(dialogue: Dialogue, step: Step) -> Stage {
+    match step {
+        Step::Wait => Stage::Dialogue(dialogue),
+        Step::Clear => Stage::Clear,
+        Step::Upgraded(early) => {
+            let upgraded = Stage::Upgraded { via: dialogue.upgrade(), client: Vec::new(), server: Vec::new() };
+            if early.is_empty() { upgraded } else { advance(upgraded, Side::Client, &early) }
         }
-        Opening::Other => Stage::Clear,
     }
 }
 
 /// The hello, and what was captured of its answer before it.
-fn start_tls(hello: &[u8], answer: &[u8], swapped: bool) -> Stage {
+fn start_tls(hello: &[u8], answer: &[u8], swapped: bool, upgrade: Option<Upgrade>) -> Stage {
     let mut reader = Box::<tls::Reader>::default();
+    reader.handshake.upgrade = upgrade;
     reader.server(answer);
     reader.client(hello);
     if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }

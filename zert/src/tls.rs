@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+use crate::dialogue::Upgrade;
+
 /// Bytes of a handshake that are kept while they are incomplete. A certificate message may be large.
 pub(crate) const MAX_BUFFERED: usize = 128 * 1024;
 /// Longest TLS record: 2^14 of payload, with room for expansion (RFC 5246 §6.2.3).
@@ -51,6 +53,9 @@ pub struct Handshake {
     pub server_certificate: Option<Vec<u8>>,
     /// A fatal alert ended the handshake: description, RFC 8446 §6.
     pub alert: Option<u8>,
+    /// The clear-text dialogue that led to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
     /// Nothing more will be learned.
     pub complete: bool,
 }

@@ -1,7 +1,8 @@
 //! What is said in clear text before TLS, or instead of it.
 
+use proptest::prelude::*;
 use zert::Side::{Client, Server};
-use zert::{Observer, Protection, Side};
+use zert::{Observer, Protection, Side, Upgrade};
 
 use crate::support::{Turn, Watched, client_hello, conversation, observe, record, tls12};
 
@@ -204,4 +205,153 @@ fn a_hello_of_the_accepting_end_is_tls() {
         .map(|(from, bytes)| (if from == Client { Server } else { Client }, bytes))
         .collect();
     assert_eq!(kind(&observe(&swapped)), "tls");
+}
+
+/// A dialogue that leads to TLS, and the protocol it is.
+struct Upgrading {
+    protocol: Upgrade,
+    turns: Vec<(Side, Vec<u8>)>,
+}
+
+fn upgrading(protocol: Upgrade, turns: &[(Side, &[u8])]) -> Upgrading {
+    Upgrading { protocol, turns: turns.iter().map(|(side, bytes)| (*side, bytes.to_vec())).collect() }
+}
+
+const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+const LDAP_ROOT_SEARCH: &[u8] =
+    b"\x30\x25\x02\x01\x01\x63\x20\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00\x87\x0bobjectClass\x30\x00";
+const LDAP_BIND: &[u8] = b"\x30\x10\x02\x01\x01\x60\x0b\x02\x01\x03\x04\x01a\x80\x03pwd";
+const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F];
+const GSS_REQUEST: &[u8] = &[0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x30];
+const STREAM: &[u8] = b"<?xml version='1.0'?><stream:stream to='a' xmlns='jabber:client' version='1.0'>";
+const FEATURES: &[u8] =
+    b"<stream:stream id='1'><stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>";
+
+fn mysql_greeting() -> Vec<u8> {
+    [&[0x4A, 0, 0, 0, 10][..], b"8.0.36\0", &[7; 66]].concat()
+}
+
+fn mysql_ssl_request(tls: bool) -> Vec<u8> {
+    let capabilities = if tls { [0x85, 0xAE] } else { [0x85, 0xA6] };
+    [&[32, 0, 0, 1][..], &capabilities, &[0; 30]].concat()
+}
+
+fn rdp(kind: u8, negotiation: u8, protocols: u8) -> Vec<u8> {
+    [&[3, 0, 0, 19, 14, kind, 0, 0, 0, 0, 0], &[negotiation, 0, 8, 0, protocols, 0, 0, 0][..]].concat()
+}
+
+fn all_upgrades() -> Vec<Upgrading> {
+    vec![
+        upgrading(Upgrade::FtpOrSmtp, &[GREETING, AUTH, AGREED]),
+        upgrading(
+            Upgrade::Imap,
+            &[
+                (Server, b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n"),
+                (Client, b"a1 CAPABILITY\r\n"),
+                (Server, b"* CAPABILITY IMAP4rev1 STARTTLS\r\na1 OK done\r\n"),
+                (Client, b"a2 starttls\r\n"),
+                (Server, b"a2 OK begin\r\n"),
+            ],
+        ),
+        upgrading(
+            Upgrade::Pop3,
+            &[
+                (Server, b"+OK ready\r\n"),
+                (Client, b"CAPA\r\n"),
+                (Server, b"+OK list\r\nSTLS\r\n.\r\n"),
+                (Client, b"STLS\r\n"),
+                (Server, b"+OK begin\r\n"),
+            ],
+        ),
+        upgrading(
+            Upgrade::Ldap,
+            &[(Client, LDAP_START_TLS), (Server, b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00")],
+        ),
+        upgrading(Upgrade::Postgres, &[(Client, SSL_REQUEST), (Server, b"S")]),
+        upgrading(Upgrade::Postgres, &[(Client, GSS_REQUEST), (Server, b"N"), (Client, SSL_REQUEST), (Server, b"S")]),
+        upgrading(Upgrade::Mysql, &[(Server, &mysql_greeting()), (Client, &mysql_ssl_request(true))]),
+        upgrading(
+            Upgrade::Xmpp,
+            &[
+                (Client, STREAM),
+                (Server, FEATURES),
+                (Client, b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+                (Server, b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+            ],
+        ),
+        upgrading(Upgrade::Rdp, &[(Client, &rdp(0xE0, 1, 3)), (Server, &rdp(0xD0, 2, 1))]),
+    ]
+}
+
+#[test]
+fn every_known_upgrade_leads_to_tls_and_is_named() {
+    let hello = record(22, &client_hello("server.example"));
+    for Upgrading { protocol, turns } in all_upgrades() {
+        let mut turns: Vec<(Side, &[u8])> = turns.iter().map(|(side, bytes)| (*side, bytes.as_slice())).collect();
+        check(&turns, "undetermined");
+        turns.push((Client, &hello));
+        check(&turns, "tls");
+        let mut observer = Observer::default();
+        turns.iter().for_each(|(side, bytes)| drop(observer.observe(*side, bytes)));
+        let Protection::Tls(handshake) = observer.protection() else { panic!("{protocol:?}") };
+        assert_eq!(handshake.upgrade, Some(protocol));
+        // Anything else than a hello after the agreement is clear text.
+        turns.pop();
+        turns.push((Client, b"data that is no hello"));
+        check(&turns, "none");
+    }
+}
+
+#[test]
+fn a_login_in_place_of_an_upgrade_is_clear_text() {
+    let imap = (Server, b"* OK ready\r\n".as_slice());
+    let pop3 = (Server, b"+OK ready\r\n".as_slice());
+    let startup = [0, 0, 0, 9, 0, 3, 0, 0, 0];
+    let login = [&[60, 0, 0, 1, 0x85, 0xA6][..], &[0; 58]].concat();
+    for turns in [
+        vec![imap, (Client, b"a LOGIN u p\r\n")],
+        vec![imap, (Client, b"a STARTTLS\r\n"), (Server, b"a NO\r\n"), (Client, b"b AUTHENTICATE PLAIN\r\n")],
+        vec![pop3, (Client, b"USER anna\r\n")],
+        vec![pop3, (Client, b"STLS\r\n"), (Server, b"-ERR no\r\n"), (Client, b"APOP a b\r\n")],
+        vec![(Client, LDAP_BIND)],
+        vec![(Client, LDAP_ROOT_SEARCH), (Client, LDAP_BIND)],
+        vec![
+            (Client, LDAP_START_TLS),
+            (Server, b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x34\x04\x00\x04\x00"),
+            (Client, LDAP_BIND),
+        ],
+        vec![(Client, &startup)],
+        vec![(Client, SSL_REQUEST), (Server, b"N"), (Client, &startup)],
+        vec![(Client, GSS_REQUEST), (Server, b"G")],
+        vec![(Server, &mysql_greeting()), (Client, &login)],
+        vec![(Server, &mysql_greeting()), (Client, &mysql_ssl_request(false))],
+        vec![(Client, STREAM), (Server, FEATURES), (Client, b"<auth mechanism='PLAIN'>AGE=</auth>")],
+        vec![(Client, STREAM), (Client, b"<starttls/>"), (Server, b"<stream:stream><failure/>")],
+        vec![(Client, b"<?xml version='1.0'?><hello/>")],
+        vec![(Client, &rdp(0xE0, 1, 0))],
+        vec![(Client, &rdp(0xE0, 1, 3)), (Server, &rdp(0xD0, 2, 0))],
+        vec![(Client, &rdp(0xE0, 1, 3)), (Server, &rdp(0xD0, 3, 2))],
+    ] {
+        check(&turns, "none");
+    }
+}
+
+proptest! {
+    /// Whatever follows, and however it is cut, an answer that was given stays.
+    #[test]
+    fn dialogues_with_anything_behind_them_are_stable(
+        which in 0_usize..9,
+        upto in 0_usize..6,
+        more in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..5),
+    ) {
+        let upgrades = all_upgrades();
+        let turns = &upgrades[which % upgrades.len()].turns;
+        let mut watched = Watched::default();
+        for (side, bytes) in turns.iter().take(upto) {
+            watched.feed_bytewise(*side, bytes).map_err(TestCaseError::fail)?;
+        }
+        for (client, bytes) in more {
+            watched.feed_bytewise(if client { Client } else { Server }, &bytes).map_err(TestCaseError::fail)?;
+        }
+    }
 }

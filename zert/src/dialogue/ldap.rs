@@ -1,0 +1,118 @@
+//! LDAP: the StartTLS extended operation.
+//!
+//! Source: RFC 4511 §4.1.1 (messages), §4.12 (extended operations), §4.14 (StartTLS).
+
+use super::{Looks, MAX_MESSAGE, Step};
+
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
+const UNBIND_REQUEST: u8 = 0x42;
+const SEARCH_REQUEST: u8 = 0x63;
+const EXTENDED_REQUEST: u8 = 0x77;
+const EXTENDED_RESPONSE: u8 = 0x78;
+const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
+
+/// What a message is.
+enum Read<'a> {
+    /// Its number, its operation's tag and content, and what follows it.
+    Message {
+        number: &'a [u8],
+        operation: u8,
+        content: &'a [u8],
+        rest: &'a [u8],
+    },
+    Incomplete,
+    /// No LDAP.
+    Other,
+}
+
+/// Tag, content and rest of an element of definite length; none while it is not whole.
+fn element(bytes: &[u8]) -> Option<Result<(u8, &[u8], &[u8]), ()>> {
+    let [tag, length, rest @ ..] = bytes else { return None };
+    let (length, rest) = match length {
+        0..=0x7F => (usize::from(*length), rest),
+        0x81..=0x84 => {
+            let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7F))?;
+            (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
+        }
+        _ => return Some(Err(())),
+    };
+    if length > MAX_MESSAGE {
+        return Some(Err(()));
+    }
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some(Ok((*tag, content, rest)))
+}
+
+fn read(bytes: &[u8]) -> Read<'_> {
+    if bytes.first().is_some_and(|tag| *tag != SEQUENCE) {
+        return Read::Other;
+    }
+    let (content, rest) = match element(bytes) {
+        None => return Read::Incomplete,
+        Some(Err(())) => return Read::Other,
+        Some(Ok((_, content, rest))) => (content, rest),
+    };
+    let Some(Ok((INTEGER, number, inside))) = element(content) else { return Read::Other };
+    let Some(Ok((operation, content, _))) = element(inside) else { return Read::Other };
+    Read::Message { number, operation, content, rest }
+}
+
+/// Whether bytes are an LDAP message.
+pub(super) fn looks(client: &[u8]) -> Looks {
+    match read(client) {
+        // Requests are of the application class.
+        Read::Message { operation, .. } if operation & 0xC0 == 0x40 => Looks::Yes,
+        Read::Message { .. } | Read::Other => Looks::No,
+        Read::Incomplete if client.len() > MAX_MESSAGE => Looks::No,
+        Read::Incomplete => Looks::Perhaps,
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ldap {
+    client: Vec<u8>,
+    server: Vec<u8>,
+    /// The number of the request for TLS.
+    asked: Option<Vec<u8>>,
+}
+
+impl Ldap {
+    pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
+        self.client.extend_from_slice(bytes);
+        while self.asked.is_none() {
+            let Read::Message { number, operation, content, rest } = read(&self.client) else { break };
+            match operation {
+                EXTENDED_REQUEST if matches!(element(content), Some(Ok((0x80, START_TLS, _)))) => {
+                    self.asked = Some(number.to_vec());
+                }
+                // What a server offers is asked at its root: an empty name.
+                SEARCH_REQUEST if content.starts_with(&[0x04, 0x00]) => {}
+                UNBIND_REQUEST => {}
+                _ => return Step::Clear,
+            }
+            self.client = rest.to_vec();
+        }
+        let broken = self.asked.is_none() && matches!(read(&self.client), Read::Other) && !self.client.is_empty();
+        if broken || self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+    }
+
+    pub(super) fn server(&mut self, bytes: &[u8]) -> Step {
+        self.server.extend_from_slice(bytes);
+        while let Read::Message { number, operation, content, rest } = read(&self.server) {
+            if operation == EXTENDED_RESPONSE && self.asked.as_deref() == Some(number) {
+                // The result code comes first: ENUMERATED, 0 is success.
+                if matches!(element(content), Some(Ok((0x0A, [0], _)))) {
+                    return Step::Upgraded(std::mem::take(&mut self.client));
+                }
+                self.asked = None;
+            }
+            self.server = rest.to_vec();
+        }
+        let broken = matches!(read(&self.server), Read::Other) && !self.server.is_empty();
+        if broken || self.server.len() > 16 * MAX_MESSAGE {
+            return Step::Clear;
+        }
+        if self.asked.is_none() { self.client(&[]) } else { Step::Wait }
+    }
+}

@@ -1,0 +1,135 @@
+//! Protocols of lines, in which the server greets first: FTP, SMTP, IMAP, POP3.
+
+use super::{MAX_MESSAGE, Step, Upgrade};
+
+/// What a client of FTP or SMTP may say before it asks for TLS and still mean to.
+const HARMLESS: [&str; 14] =
+    ["FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT", "EHLO", "HELO", "RSET", "VRFY"];
+const HARMLESS_IMAP: [&str; 4] = ["CAPABILITY", "NOOP", "ID", "LOGOUT"];
+const HARMLESS_POP3: [&str; 4] = ["CAPA", "NOOP", "LANG", "QUIT"];
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// FTP and SMTP.
+    Codes,
+    Imap,
+    Pop3,
+}
+
+/// A dialogue of lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    kind: Kind,
+    client: Vec<u8>,
+    server: Vec<u8>,
+    /// Commands whose replies have not come.
+    outstanding: u32,
+    /// TLS was asked for; in IMAP with this tag.
+    asked: Option<String>,
+}
+
+/// The dialogue that a server's first bytes greet to, as far as they go.
+pub(crate) fn greeted(bytes: &[u8]) -> Option<Lines> {
+    let begins = |greeting: &[u8]| greeting.starts_with(bytes.get(..greeting.len()).unwrap_or(bytes));
+    let kind = if begins(b"220") && bytes.get(3).is_none_or(|&next| next == b' ' || next == b'-') {
+        Kind::Codes
+    } else if begins(b"* OK") {
+        Kind::Imap
+    } else if begins(b"+OK") {
+        Kind::Pop3
+    } else {
+        return None;
+    };
+    Some(Lines { kind, client: Vec::new(), server: Vec::new(), outstanding: 0, asked: None })
+}
+
+impl Lines {
+    pub(crate) fn upgrade(&self) -> Upgrade {
+        match self.kind {
+            Kind::Codes => Upgrade::FtpOrSmtp,
+            Kind::Imap => Upgrade::Imap,
+            Kind::Pop3 => Upgrade::Pop3,
+        }
+    }
+
+    pub(crate) fn client(&mut self, bytes: &[u8]) -> Step {
+        if self.asked.is_some() {
+            // Nothing may follow the request before its answer; what does is kept for nobody.
+            return Step::Wait;
+        }
+        self.client.extend_from_slice(bytes);
+        while let Some(line) = take_line(&mut self.client) {
+            self.outstanding += 1;
+            let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
+            let mut words = line.split_whitespace();
+            let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
+            let command = words.next().unwrap_or_default();
+            // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
+            let asks = match self.kind {
+                Kind::Codes => line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS",
+                Kind::Imap => command == "STARTTLS",
+                Kind::Pop3 => command == "STLS",
+            };
+            if asks {
+                self.asked = Some(tag.to_owned());
+                return Step::Wait;
+            }
+            let harmless: &[&str] = match self.kind {
+                Kind::Codes => &HARMLESS,
+                Kind::Imap => &HARMLESS_IMAP,
+                Kind::Pop3 => &HARMLESS_POP3,
+            };
+            if !harmless.contains(&command) {
+                return Step::Clear;
+            }
+        }
+        if self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+    }
+
+    pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
+        self.server.extend_from_slice(bytes);
+        while let Some(line) = take_line(&mut self.server) {
+            let Some(agreed) = self.reply(&line) else { continue };
+            self.outstanding = self.outstanding.saturating_sub(1);
+            // Replies come in the order of their commands; the request for TLS was the last.
+            if self.asked.is_some() && self.outstanding == 0 {
+                if agreed {
+                    return Step::Upgraded(Vec::new());
+                }
+                self.asked = None;
+                self.client.clear();
+            }
+        }
+        if self.server.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+    }
+
+    /// Whether a line that ends a reply agrees; none when it ends none.
+    fn reply(&self, line: &[u8]) -> Option<bool> {
+        match self.kind {
+            // The last line of a reply has a blank after its code.
+            Kind::Codes => match line.first_chunk::<4>() {
+                Some(code @ [b'1'..=b'5', _, _, b' ']) => Some(matches!(code, b"234 " | b"220 ")),
+                _ => None,
+            },
+            Kind::Pop3 => match line {
+                [b'+', b'O', b'K', ..] => Some(true),
+                [b'-', ..] => Some(false),
+                _ => None,
+            },
+            // A reply ends with the command's tag; `*` and `+` are other lines.
+            Kind::Imap => {
+                let line = String::from_utf8_lossy(line).to_ascii_uppercase();
+                let mut words = line.split_whitespace();
+                let tag = words.next().filter(|tag| !tag.starts_with(['*', '+']))?;
+                Some(self.asked.as_deref() == Some(tag) && words.next() == Some("OK"))
+            }
+        }
+    }
+}
+
+/// Cuts the first whole line off.
+fn take_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = buffer.iter().position(|&byte| byte == b'\n')?;
+    let rest = buffer.split_off(end + 1);
+    Some(std::mem::replace(buffer, rest))
+}
