@@ -19,7 +19,7 @@ pub enum Verdict {
 /// minimum.
 pub fn judge(protection: &Protection, action: &ZertAction) -> Verdict {
     let sufficient = match protection {
-        Protection::Undetermined | Protection::Ssh => true,
+        Protection::Undetermined | Protection::Ssh(_) => true,
         Protection::None => false,
         Protection::Tls(handshake) => handshake.version == 0 || handshake.version >= action.minimum,
     };

@@ -17,6 +17,7 @@ pub mod observer;
 mod packet;
 pub mod record;
 pub mod replay;
+pub mod ssh;
 pub mod tls;
 
 pub use dialogue::Upgrade;

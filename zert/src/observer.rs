@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::dialogue::{self, Beginning, Dialogue, Step, Upgrade};
+use crate::ssh::{self, Ssh};
 use crate::tls::{self, Handshake, Opening};
 
 /// No greeting is longer.
@@ -31,7 +32,7 @@ pub enum Protection {
     /// TLS or SSL; the version is 0 when the handshake failed before the server chose one.
     Tls(Handshake),
     /// SSH, recognized by its banners.
-    Ssh,
+    Ssh(Ssh),
 }
 
 impl Protection {
@@ -40,7 +41,7 @@ impl Protection {
     pub fn is_determined(&self) -> bool {
         match self {
             Self::Undetermined => false,
-            Self::None | Self::Ssh => true,
+            Self::None | Self::Ssh(_) => true,
             Self::Tls(handshake) => handshake.version != 0 || handshake.complete,
         }
     }
@@ -71,7 +72,7 @@ enum Stage {
         reader: Box<tls::Reader>,
         swapped: bool,
     },
-    Ssh,
+    Ssh(Box<ssh::Reader>),
     Clear,
 }
 
@@ -96,7 +97,7 @@ impl Observer {
         match &self.stage {
             Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { .. } => Protection::Undetermined,
             Stage::Tls { reader, .. } => Protection::Tls(reader.handshake.clone()),
-            Stage::Ssh => Protection::Ssh,
+            Stage::Ssh(reader) => Protection::Ssh(reader.ssh.clone()),
             Stage::Clear => Protection::None,
         }
     }
@@ -106,7 +107,8 @@ impl Observer {
     pub fn is_done(&self) -> bool {
         match &self.stage {
             Stage::Tls { reader, .. } => reader.handshake.complete,
-            Stage::Ssh | Stage::Clear => true,
+            Stage::Ssh(reader) => reader.ssh.complete,
+            Stage::Clear => true,
             _ => false,
         }
     }
@@ -154,7 +156,11 @@ fn advance(stage: Stage, from: Side, bytes: &[u8]) -> Stage {
             // An answer that is no TLS: what looked like a hello was none.
             if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }
         }
-        (stage @ (Stage::Ssh | Stage::Clear), _) => stage,
+        (Stage::Ssh(mut reader), from) => {
+            reader.observe(from, bytes);
+            Stage::Ssh(reader)
+        }
+        (Stage::Clear, _) => Stage::Clear,
     }
 }
 
@@ -166,7 +172,12 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
     match tls::opening(&client) {
         Opening::Hello => start_tls(&client, &server, false, None),
         Opening::Unclear => Stage::Start { client, server },
-        Opening::Other if client.starts_with(b"SSH-") => Stage::Ssh,
+        Opening::Other if client.starts_with(b"SSH-") => {
+            let mut reader = Box::<ssh::Reader>::default();
+            reader.observe(Side::Server, &server);
+            reader.observe(Side::Client, &client);
+            Stage::Ssh(reader)
+        }
         Opening::Other if b"SSH-".starts_with(&client) => Stage::Start { client, server },
         Opening::Other => match dialogue::beginning(&client, &server) {
             Beginning::Unclear => Stage::Start { client, server },

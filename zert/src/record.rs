@@ -86,7 +86,7 @@ impl RecordContext {
                 event: facts.event,
                 protocols: match facts.protection {
                     Protection::Tls(_) => TLS,
-                    Protection::Ssh => SSH,
+                    Protection::Ssh(_) => SSH,
                     Protection::Undetermined | Protection::None => 0,
                 },
                 reset: terminated && facts.enforcement.as_ref().is_some_and(|enforcement| enforcement.reset),

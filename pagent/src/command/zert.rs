@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use ::zert::Protection;
 use ::zert::judge::version_name;
 use ::zert::replay::replay;
+use ::zert::ssh::{Cipher, Ssh};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use policies::{cipher, group};
@@ -53,7 +54,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         let protection = match &connection.protection {
             Protection::Undetermined => "undetermined".to_owned(),
             Protection::None => "none".to_owned(),
-            Protection::Ssh => "SSH".to_owned(),
+            Protection::Ssh(ssh) => ssh_line(ssh),
             Protection::Tls(handshake) if handshake.version == 0 => "TLS, handshake failed".to_owned(),
             Protection::Tls(handshake) => {
                 let resumed = if handshake.resumed == Some(true) { " resumed" } else { "" };
@@ -64,4 +65,21 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         print_lines(&[format!("{} -> {}  {protection}", connection.key.client, connection.key.server)])?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `SSH 2 curve25519-sha256 ssh-ed25519 aes128-ctr hmac-sha2-256`; both directions where they differ.
+fn ssh_line(ssh: &Ssh) -> String {
+    let cipher = |cipher: &Cipher| format!("{} {}", cipher.encryption, cipher.authentication).trim_end().to_owned();
+    let (to_server, to_client) = (ssh.to_server.as_ref().map(cipher), ssh.to_client.as_ref().map(cipher));
+    let back = to_client.filter(|back| Some(back) != to_server.as_ref()).map(|back| format!("/ {back}"));
+    let words = [ssh.key_exchange.clone(), ssh.host_key.clone(), to_server, back];
+    let failed = ssh.failed.then(|| "handshake failed".to_owned());
+    let strict = ssh.strict.then(|| "strict".to_owned());
+    let version = if ssh.version == 0 { "SSH".to_owned() } else { format!("SSH {}", ssh.version) };
+    std::iter::once(version)
+        .chain(words.into_iter().flatten())
+        .chain(strict)
+        .chain(failed)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

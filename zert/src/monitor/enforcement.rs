@@ -97,7 +97,7 @@ impl Watch {
             Protection::Tls(handshake) => {
                 ("TLS", version_name(handshake.version), policies::cipher::name(handshake.suite))
             }
-            Protection::Ssh => ("SSH", "2", String::new()),
+            Protection::Ssh(_) => ("SSH", "2", String::new()),
             Protection::None | Protection::Undetermined => ("NONE", "", String::new()),
         };
         info!(

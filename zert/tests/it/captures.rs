@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use zert::Protection;
 use zert::replay::{Replayed, replay};
+use zert::ssh::Ssh;
 use zert::tls::Handshake;
 
 use crate::support::{all_captures, capture, conversations, observe};
@@ -124,7 +125,7 @@ fn http_is_not_protected() {
 
 #[test]
 fn ssh_is_known_by_its_banner() {
-    assert_eq!(connections("ssh"), [Protection::Ssh]);
+    assert!(matches!(connections("ssh").as_slice(), [Protection::Ssh(_)]));
 }
 
 #[test]
@@ -228,4 +229,79 @@ proptest! {
         prop_assume!(first.is_none_or(|first| !magic.contains(&first)));
         prop_assert!(replay(bytes.as_slice()).is_err());
     }
+}
+
+fn ssh(name: &str) -> Ssh {
+    match <[Protection; 1]>::try_from(connections(name)) {
+        Ok([Protection::Ssh(ssh)]) => ssh,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// Key exchange, algorithm of the key, encryption and authentication of both directions; the key's type, size and fingerprint as
+/// `ssh-keygen -l` printed them.
+const SSH: [(&str, [&str; 4], &str, u16, &str); 5] = [
+    (
+        "ssh-default",
+        ["sntrup761x25519-sha512", "ssh-ed25519", "chacha20-poly1305@openssh.com", ""],
+        "ssh-ed25519",
+        256,
+        "d01bdc433d1a7bacb0bdc42d0f4e3af1350a59b514537d954707dee858c9486e",
+    ),
+    (
+        "ssh-old",
+        ["diffie-hellman-group14-sha1", "ssh-rsa", "aes128-cbc", "hmac-sha1"],
+        "ssh-rsa",
+        3072,
+        "7a22a9b50aa7334dcd39dc4d90ace84196342916232d06840e951705306fbf91",
+    ),
+    (
+        "ssh-nistp256",
+        ["ecdh-sha2-nistp256", "ecdsa-sha2-nistp256", "aes256-gcm@openssh.com", ""],
+        "ecdsa-sha2-nistp256",
+        256,
+        "4422ebc255e26953048e562ecdd26f2dd21e2991f68c6cb5fa39099f081075d4",
+    ),
+    (
+        "ssh-group-exchange",
+        ["diffie-hellman-group-exchange-sha256", "rsa-sha2-512", "aes128-ctr", "hmac-sha2-256-etm@openssh.com"],
+        "ssh-rsa",
+        3072,
+        "7a22a9b50aa7334dcd39dc4d90ace84196342916232d06840e951705306fbf91",
+    ),
+    (
+        "ssh-dropbear",
+        ["curve25519-sha256", "rsa-sha2-256", "chacha20-poly1305@openssh.com", ""],
+        "ssh-rsa",
+        2048,
+        "0781ee6ee2b56fed4537f259d35e9a144d3df8e3e033583971796a21dbce4b6f",
+    ),
+];
+
+#[test]
+fn what_ssh_agrees_on_is_read_from_both_ends_lists() {
+    for (name, [key_exchange, host_key, encryption, authentication], kind, bits, fingerprint) in SSH {
+        let found = ssh(name);
+        assert_eq!((found.version, found.failed, found.complete, found.strict), (2, false, true, true), "{name}");
+        assert_eq!(found.key_exchange.as_deref(), Some(key_exchange), "{name}");
+        assert_eq!(found.host_key.as_deref(), Some(host_key), "{name}");
+        for cipher in [found.to_server, found.to_client] {
+            let cipher = cipher.unwrap_or_else(|| panic!("{name}: no cipher"));
+            assert_eq!(
+                (cipher.encryption.as_str(), cipher.authentication.as_str()),
+                (encryption, authentication),
+                "{name}"
+            );
+        }
+        let key = found.server_key.unwrap_or_else(|| panic!("{name}: no key"));
+        let hexadecimal: String = key.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((key.kind.as_str(), key.bits, hexadecimal.as_str()), (kind, bits, fingerprint), "{name}");
+    }
+    assert_eq!(ssh("ssh-group-exchange").group_bits, Some(8192));
+}
+
+#[test]
+fn an_ssh_connection_without_a_cipher_in_common_has_failed() {
+    let found = ssh("ssh-nothing-in-common");
+    assert_eq!((found.failed, found.complete, found.to_server, found.server_key), (true, true, None, None));
 }

@@ -15,7 +15,7 @@ fn kind(protection: &Protection) -> &'static str {
         Protection::Undetermined => "undetermined",
         Protection::None => "none",
         Protection::Tls(_) => "tls",
-        Protection::Ssh => "ssh",
+        Protection::Ssh(_) => "ssh",
     }
 }
 

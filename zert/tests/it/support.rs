@@ -33,8 +33,20 @@ pub(crate) const HANDSHAKES: [&str; 19] = [
 ];
 
 /// The others.
-pub(crate) const DIALOGUES: [&str; 6] =
-    ["plain", "ssh", "ftp-auth-tls", "ftp-clear", "ftp-clear-tls-server", "ftp-auth-refused"];
+pub(crate) const DIALOGUES: [&str; 12] = [
+    "plain",
+    "ssh",
+    "ssh-default",
+    "ssh-old",
+    "ssh-nistp256",
+    "ssh-group-exchange",
+    "ssh-nothing-in-common",
+    "ssh-dropbear",
+    "ftp-auth-tls",
+    "ftp-clear",
+    "ftp-clear-tls-server",
+    "ftp-auth-refused",
+];
 
 pub(crate) fn all_captures() -> impl Iterator<Item = &'static str> {
     HANDSHAKES.into_iter().chain(DIALOGUES)
@@ -118,6 +130,12 @@ impl Watched {
             (Protection::Undetermined, _) => true,
             // What looked like a hello was none: no answer was given yet.
             (Protection::Tls(_), Protection::None) => !before.is_determined(),
+            // What it agrees on becomes known later, once for all.
+            (Protection::Ssh(old), Protection::Ssh(new)) => {
+                (old.version == 0 || old.version == new.version)
+                    && (old.key_exchange.is_none() || old.key_exchange == new.key_exchange)
+                    && (old.to_server.is_none() || old.to_server == new.to_server)
+            }
             (Protection::Tls(old), Protection::Tls(new)) => {
                 old.version == new.version || (!before.is_determined() && old.version == 0)
             }
