@@ -187,6 +187,26 @@ pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
     lines
 }
 
+/// An SSH section in words: IBM's codes of its algorithms, the key of the server by its size and fingerprint.
+fn ssh_protection(ssh: &smf::detail::Ssh) -> String {
+    if ssh.failed {
+        return format!("SSH {}  handshake failed  source {}", ssh.version, ssh.provider);
+    }
+    let fingerprint: String = ssh.server_fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "SSH {}  kex {:04X}  in {:04X} {:04X}  out {:04X} {:04X}  server key {:04X} {} bits {fingerprint}  source {}",
+        ssh.version,
+        ssh.key_exchange,
+        ssh.encryption_in,
+        ssh.authentication_in,
+        ssh.encryption_out,
+        ssh.authentication_out,
+        ssh.server_key[0],
+        ssh.server_key[1],
+        ssh.provider
+    )
+}
+
 /// `smf show`: a type 80 record in words.
 pub(crate) fn racf(record: &RacfRecord) -> String {
     let mut text = format!(
@@ -255,7 +275,7 @@ pub(crate) fn record(record: &ConnectionDetail) -> String {
         common.started.format("%H:%M:%S%.3f UTC"),
         common.ended.map(|ended| format!("to {}", ended.format("%H:%M:%S%.3f UTC"))).unwrap_or_default()
     );
-    match (&record.tls, common.protocols) {
+    match (&record.tls, &record.ssh) {
         (Some(tls), _) => {
             let suite = u16::from_str_radix(&tls.cipher, 16).map(cipher::name).unwrap_or_else(|_| tls.cipher.clone());
             let handshake = match tls.handshake {
@@ -272,8 +292,19 @@ pub(crate) fn record(record: &ConnectionDetail) -> String {
                 tls.provider
             );
         }
-        (None, 0x40) => text.push_str("  protection  SSH\n"),
-        (None, _) => text.push_str("  protection  none recognized\n"),
+        (None, Some(ssh)) => {
+            let _ = writeln!(text, "  protection  {}", ssh_protection(ssh));
+        }
+        (None, None) if common.protocols == 0x40 => text.push_str("  protection  SSH\n"),
+        (None, None) => text.push_str("  protection  none recognized\n"),
+    }
+    for name in &record.names {
+        let whose = match name.kind {
+            5 => "subject",
+            6 => "issuer",
+            _ => "name",
+        };
+        let _ = writeln!(text, "  {whose:11} {}", name.name);
     }
     if let Some(enforcement) = &record.enforcement {
         let actions = [(enforcement.reset, "reset"), (enforcement.logged, "logged"), (enforcement.audited, "audited")];

@@ -1,7 +1,10 @@
 //! Subtype 11: zERT connection detail.
 //!
-//! Sections in order: identification, common, IP filter, TLS, SSH, IPsec, certificate names, enforcement. The third,
-//! fifth, sixth and seventh are not written.
+//! Sections in order: identification, common, IP filter, TLS, SSH, IPsec, certificate names, enforcement. The third and the
+//! sixth are not written.
+
+mod names;
+mod ssh;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,6 +14,9 @@ use serde::Serialize;
 use crate::bytes::{Reader, Writer};
 use crate::error::RecordError;
 use crate::header::{self, Header, Identification, assemble, section, triplets};
+
+pub use names::CertificateName;
+pub use ssh::Ssh;
 
 /// The subtype.
 pub const SUBTYPE: u16 = 11;
@@ -32,6 +38,12 @@ pub struct ConnectionDetail {
     /// Its TLS protection, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// Its SSH protection, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Ssh>,
+    /// The names in its certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<CertificateName>,
     /// The enforcement rule it fell to, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforcement: Option<Enforcement>,
@@ -212,9 +224,9 @@ impl ConnectionDetail {
             Some(self.common.encode()),
             None,
             self.tls.as_ref().map(Tls::encode),
+            self.ssh.as_ref().map(Ssh::encode),
             None,
-            None,
-            None,
+            names::encode(&self.names),
             self.enforcement.as_ref().map(Enforcement::encode),
         ];
         assemble(&self.header, &sections)
@@ -238,11 +250,18 @@ impl ConnectionDetail {
         let identification = required(0, "identification")?;
         let common = required(1, "common")?;
         let tls = section(record, &triplets, 3, "TLS")?;
+        let ssh = section(record, &triplets, 4, "SSH")?;
+        let names = section(record, &triplets, 6, "certificate names")?;
         let enforcement = section(record, &triplets, 7, "enforcement")?;
         Ok(Self {
             identification: Identification::decode(identification).ok_or_else(short("identification"))?,
             common: Common::decode(common).ok_or_else(short("common"))?,
             tls: tls.map(|bytes| Tls::decode(bytes).ok_or_else(short("TLS"))).transpose()?,
+            ssh: ssh.map(|bytes| Ssh::decode(bytes).ok_or_else(short("SSH"))).transpose()?,
+            names: names
+                .map(|bytes| names::decode(bytes).ok_or_else(short("certificate names")))
+                .transpose()?
+                .unwrap_or_default(),
             enforcement: enforcement
                 .map(|bytes| Enforcement::decode(bytes).ok_or_else(short("enforcement")))
                 .transpose()?,
@@ -324,13 +343,26 @@ impl Common {
     }
 }
 
+impl AttributeSource {
+    fn number(self) -> u8 {
+        match self {
+            Self::Observation => 1,
+            Self::Provider => 2,
+            Self::Other(number) => number,
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Observation,
+            2 => Self::Provider,
+            number => Self::Other(number),
+        }
+    }
+}
+
 impl Tls {
     fn encode(&self) -> Vec<u8> {
-        let source = match self.source {
-            AttributeSource::Observation => 1,
-            AttributeSource::Provider => 2,
-            AttributeSource::Other(number) => number,
-        };
         let handshake = match self.handshake {
             HandshakeType::Unknown => 0,
             HandshakeType::Full => 1,
@@ -341,7 +373,7 @@ impl Tls {
         let id_length = u8::try_from(self.session_id.len().min(32)).unwrap_or(32);
         let writer = Writer::default()
             .u16(self.version)
-            .u8(source)
+            .u8(self.source.number())
             .u8(handshake)
             .u8(self.role)
             .reserved(2)
@@ -362,11 +394,7 @@ impl Tls {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let version = reader.u16()?;
-        let source = match reader.u8()? {
-            1 => AttributeSource::Observation,
-            2 => AttributeSource::Provider,
-            number => AttributeSource::Other(number),
-        };
+        let source = AttributeSource::from_number(reader.u8()?);
         let handshake = match reader.u8()? {
             0 => HandshakeType::Unknown,
             1 => HandshakeType::Full,

@@ -60,6 +60,91 @@ pub(crate) fn of_suite(suite: u16) -> (u16, u16, u16) {
     (encryption, authentication, key_exchange)
 }
 
+/// Codes of SSH's ciphers, table A.
+const SSH_ENCRYPTION: &[(&str, u16)] = &[
+    ("none", 0x01),
+    ("3des-cbc", 0x04),
+    ("arcfour128", 0x1C),
+    ("arcfour256", 0x1D),
+    ("arcfour", 0x0B),
+    ("aes128-cbc", 0x0C),
+    ("aes192-cbc", 0x0D),
+    ("aes256-cbc", 0x0E),
+    ("rijndael-cbc@lysator.liu.se", 0x1F),
+    ("aes128-ctr", 0x0F),
+    ("aes192-ctr", 0x10),
+    ("aes256-ctr", 0x11),
+    ("aes128-gcm@openssh.com", 0x12),
+    ("aes256-gcm@openssh.com", 0x13),
+    ("blowfish-cbc", 0x1A),
+    ("cast128-cbc", 0x1B),
+    ("chacha20-poly1305@openssh.com", 0x29),
+    ("twofish256-cbc", 0x2E),
+    ("serpent256-cbc", 0x32),
+];
+
+/// Codes of SSH's message authentication, table B, by the names' beginnings.
+const SSH_AUTHENTICATION: &[(&str, u16)] = &[
+    ("none", 0x01),
+    ("hmac-md5-96", 0x0F),
+    ("hmac-md5", 0x03),
+    ("hmac-sha1-96", 0x10),
+    ("hmac-sha1", 0x04),
+    ("hmac-sha2-256", 0x06),
+    ("hmac-sha2-512", 0x08),
+    ("umac-64", 0x11),
+    ("umac-128", 0x12),
+    ("hmac-ripemd160", 0x13),
+];
+
+/// Codes of SSH's key exchanges, table I. Later ones have none that is known.
+const SSH_KEY_EXCHANGE: &[(&str, u16)] = &[
+    ("diffie-hellman-group-exchange-sha256", 0x02),
+    ("diffie-hellman-group-exchange-sha1", 0x03),
+    ("diffie-hellman-group14-sha1", 0x04),
+    ("diffie-hellman-group1-sha1", 0x05),
+    ("ecdh-sha2-nistp256", 0x06),
+    ("ecdh-sha2-nistp384", 0x07),
+    ("ecdh-sha2-nistp521", 0x08),
+];
+
+/// Codes of SSH's key types, table J, by the names' beginnings.
+const SSH_KEY: &[(&str, u16)] = &[
+    ("ssh-rsa-cert-", 0x07),
+    ("ssh-dss-cert-", 0x08),
+    ("ecdsa-sha2-nistp256-cert-", 0x09),
+    ("ecdsa-sha2-nistp384-cert-", 0x09),
+    ("ecdsa-sha2-nistp521-cert-", 0x09),
+    ("ssh-rsa", 0x02),
+    ("ssh-dss", 0x03),
+    ("ecdsa-sha2-", 0x05),
+];
+
+fn named(table: &[(&str, u16)], fits: impl Fn(&str) -> bool) -> u16 {
+    table.iter().find(|(known, _)| fits(known)).map_or(0, |(_, code)| *code)
+}
+
+/// Encryption and message authentication codes of one direction of SSH; 0 is "unknown".
+pub(crate) fn of_cipher(encryption: &str, authentication: &str) -> (u16, u16) {
+    let code = named(SSH_ENCRYPTION, |known| known == encryption);
+    // What brings its own has none besides.
+    let authentication = match authentication {
+        "" => 0x01,
+        name => named(SSH_AUTHENTICATION, |known| name.starts_with(known)),
+    };
+    (code, authentication)
+}
+
+/// The code of an SSH key exchange.
+pub(crate) fn of_key_exchange(name: &str) -> u16 {
+    named(SSH_KEY_EXCHANGE, |known| known == name)
+}
+
+/// The code of an SSH key's type.
+pub(crate) fn of_key(kind: &str) -> u16 {
+    named(SSH_KEY, |known| kind.starts_with(known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +157,14 @@ mod tests {
         assert_eq!(of_suite(0x1302), (0x13, 0x01, 0x00));
         assert_eq!(of_suite(0x000A), (0x04, 0x04, 0x02));
         assert_eq!(of_suite(0x4242), (0, 0, 0));
+    }
+
+    #[test]
+    fn ssh_algorithms_have_ibm_s_codes() {
+        assert_eq!(of_cipher("aes128-ctr", "hmac-sha2-256-etm@openssh.com"), (0x0F, 0x06));
+        assert_eq!(of_cipher("chacha20-poly1305@openssh.com", ""), (0x29, 0x01));
+        assert_eq!(of_cipher("aes256-cbc", "hmac-sha1-96"), (0x0E, 0x10));
+        assert_eq!((of_key_exchange("ecdh-sha2-nistp384"), of_key_exchange("curve25519-sha256")), (0x07, 0));
+        assert_eq!((of_key("ecdsa-sha2-nistp521"), of_key("ssh-ed25519"), of_key("ssh-rsa")), (0x05, 0, 0x02));
     }
 }

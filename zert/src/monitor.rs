@@ -523,6 +523,11 @@ impl Watch {
 fn settled(protection: Protection) -> Protection {
     match protection {
         Protection::Undetermined => Protection::None,
+        // Given up before its keys were in use.
+        Protection::Ssh(mut ssh) if !ssh.complete => {
+            ssh.failed = true;
+            Protection::Ssh(ssh)
+        }
         Protection::Tls(mut handshake) => {
             handshake.complete = true;
             Protection::Tls(handshake)

@@ -32,7 +32,7 @@ pub enum Protection {
     /// TLS or SSL; the version is 0 when the handshake failed before the server chose one.
     Tls(Handshake),
     /// SSH, recognized by its banners.
-    Ssh(Ssh),
+    Ssh(Box<Ssh>),
 }
 
 impl Protection {
@@ -97,7 +97,7 @@ impl Observer {
         match &self.stage {
             Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { .. } => Protection::Undetermined,
             Stage::Tls { reader, .. } => Protection::Tls(reader.handshake.clone()),
-            Stage::Ssh(reader) => Protection::Ssh(reader.ssh.clone()),
+            Stage::Ssh(reader) => Protection::Ssh(Box::new(reader.ssh.clone())),
             Stage::Clear => Protection::None,
         }
     }

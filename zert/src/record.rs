@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use chrono::{DateTime, Local, Utc};
 use smf::detail::{
-    self, AttributeSource, Certificate, Common, ConnectionDetail, Enforcement, Event, HandshakeType, LocalRole, Tls,
+    self, AttributeSource, Certificate, CertificateName, Common, ConnectionDetail, Enforcement, Event, HandshakeType,
+    LocalRole, Tls,
 };
 use smf::{Header, Identification};
 use stack::{ConnectionId, Counters};
@@ -13,9 +14,14 @@ use x509_parser::public_key::PublicKey;
 
 use crate::codes;
 use crate::observer::{Protection, Side};
+use crate::ssh::{Cipher, Ssh};
+use crate::tls::Handshake;
 
 const TLS: u8 = 0x80;
 const SSH: u8 = 0x40;
+/// `DN_Type`.
+const SERVER_SUBJECT: u16 = 5;
+const SERVER_ISSUER: u16 = 6;
 
 /// What every record of this host says of its writer.
 #[derive(Clone, Debug)]
@@ -63,6 +69,14 @@ impl RecordContext {
             Protection::Tls(_) => tls(&facts),
             _ => None,
         };
+        let ssh = match &facts.protection {
+            Protection::Ssh(found) => Some(ssh(found, facts.side)),
+            _ => None,
+        };
+        let names = match &facts.protection {
+            Protection::Tls(handshake) => names(handshake),
+            _ => Vec::new(),
+        };
         let terminated = matches!(facts.event, Event::Termination | Event::ShortTermination);
         ConnectionDetail {
             header: Header {
@@ -108,6 +122,8 @@ impl RecordContext {
                 segments_out: facts.counters.segments_out.into(),
             },
             tls,
+            ssh,
+            names,
             enforcement: facts.enforcement,
         }
     }
@@ -158,6 +174,66 @@ fn tls(facts: &Facts) -> Option<Tls> {
         server_certificate: handshake.server_certificate.as_deref().and_then(certificate),
         client_certificate: None,
     })
+}
+
+fn ssh(found: &Ssh, side: Side) -> detail::Ssh {
+    let empty = detail::Ssh {
+        version: found.version,
+        source: AttributeSource::Observation,
+        encrypt_then_mac_in: false,
+        encrypt_then_mac_out: false,
+        failed: found.failed,
+        component: match side {
+            Side::Client => "SSH".to_owned(),
+            Side::Server => "SSHD".to_owned(),
+        },
+        provider: "Observation".to_owned(),
+        authentication_methods: [0; 2],
+        encryption_in: 0,
+        authentication_in: 0,
+        key_exchange: 0,
+        encryption_out: 0,
+        authentication_out: 0,
+        server_key: [0; 2],
+        client_key: [0; 2],
+        server_fingerprint: Vec::new(),
+        client_fingerprint: Vec::new(),
+        server_certificate: None,
+        client_certificate: None,
+    };
+    if found.failed {
+        return empty;
+    }
+    let (inbound, outbound) = match side {
+        Side::Client => (&found.to_client, &found.to_server),
+        Side::Server => (&found.to_server, &found.to_client),
+    };
+    let codes = |cipher: &Option<Cipher>| {
+        cipher.as_ref().map(|cipher| codes::of_cipher(&cipher.encryption, &cipher.authentication)).unwrap_or_default()
+    };
+    let etm = |cipher: &Option<Cipher>| cipher.as_ref().is_some_and(|cipher| cipher.authentication.contains("-etm@"));
+    let ((encryption_in, authentication_in), (encryption_out, authentication_out)) = (codes(inbound), codes(outbound));
+    let key = found.server_key.as_ref();
+    detail::Ssh {
+        encrypt_then_mac_in: etm(inbound),
+        encrypt_then_mac_out: etm(outbound),
+        encryption_in,
+        authentication_in,
+        key_exchange: found.key_exchange.as_deref().map(codes::of_key_exchange).unwrap_or_default(),
+        encryption_out,
+        authentication_out,
+        server_key: key.map(|key| [codes::of_key(&key.kind), key.bits]).unwrap_or_default(),
+        server_fingerprint: key.map(|key| key.fingerprint.to_vec()).unwrap_or_default(),
+        ..empty
+    }
+}
+
+/// The names in the server's certificate.
+fn names(handshake: &Handshake) -> Vec<CertificateName> {
+    let der = handshake.server_certificate.as_deref().unwrap_or_default();
+    let Ok((_, parsed)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let name = |kind, name: String| CertificateName { kind, name };
+    vec![name(SERVER_SUBJECT, parsed.subject().to_string()), name(SERVER_ISSUER, parsed.issuer().to_string())]
 }
 
 /// Tables D, E, F and G.

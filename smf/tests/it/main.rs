@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use chrono::{DateTime, NaiveDate, Utc};
 use proptest::prelude::*;
 use smf::detail::{
-    AttributeSource, Certificate, Common, ConnectionDetail, Enforcement, Event, HandshakeType, LocalRole, Tls,
+    AttributeSource, Certificate, CertificateName, Common, ConnectionDetail, Enforcement, Event, HandshakeType,
+    LocalRole, Tls,
 };
 use smf::{Frames, Header, Identification, RecordError};
 
@@ -73,6 +74,8 @@ fn sample() -> ConnectionDetail {
             }),
             client_certificate: None,
         }),
+        ssh: None,
+        names: vec![CertificateName { kind: 5, name: "CN=server.example, O=Example".to_owned() }],
         enforcement: Some(Enforcement {
             rule: "REFUSE_WEAK_TLS".to_owned(),
             action: "zERT_ENFORCE_TLS12_MIN".to_owned(),
@@ -191,4 +194,43 @@ proptest! {
         }
         prop_assert_eq!(ConnectionDetail::decode(&record.encode()), Ok(record));
     }
+}
+
+#[test]
+fn an_ssh_section_is_ibm_s_284_bytes_and_comes_back() {
+    let ssh = smf::detail::Ssh {
+        version: 2,
+        source: AttributeSource::Observation,
+        encrypt_then_mac_in: true,
+        encrypt_then_mac_out: false,
+        failed: false,
+        component: "SSHD".to_owned(),
+        provider: "Observation".to_owned(),
+        authentication_methods: [0, 3],
+        encryption_in: 0x0F,
+        authentication_in: 6,
+        key_exchange: 2,
+        encryption_out: 0x13,
+        authentication_out: 1,
+        server_key: [2, 3072],
+        client_key: [5, 256],
+        server_fingerprint: vec![7; 32],
+        client_fingerprint: Vec::new(),
+        server_certificate: None,
+        client_certificate: None,
+    };
+    let record = ConnectionDetail { tls: None, ssh: Some(ssh), ..sample() };
+    let bytes = record.encode();
+    assert_eq!(ConnectionDetail::decode(&bytes).as_ref(), Ok(&record));
+    // The fifth triplet: offset, length 284, one.
+    let triplet = &bytes[28 + 4 * 8..28 + 5 * 8];
+    assert_eq!(&triplet[4..], [1, 28, 0, 1]);
+    let offset =
+        usize::try_from(u32::from_be_bytes([triplet[0], triplet[1], triplet[2], triplet[3]])).expect("an offset");
+    let section = &bytes[offset..offset + 284];
+    // Kex_Method at 40, SKey_Len at 50, SKey_FPLen at 56, SKey_FP at 60.
+    assert_eq!(
+        (&section[40..42], &section[50..52], &section[56..58], section[60]),
+        (&[0, 2][..], &[12, 0][..], &[0, 32][..], 7)
+    );
 }

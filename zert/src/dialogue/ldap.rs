@@ -26,22 +26,31 @@ enum Read<'a> {
     Other,
 }
 
-/// Tag, content and rest of an element of definite length; none while it is not whole.
-fn element(bytes: &[u8]) -> Option<Result<(u8, &[u8], &[u8]), ()>> {
-    let [tag, length, rest @ ..] = bytes else { return None };
+/// An element of definite length.
+enum Element<'a> {
+    /// Its tag, its content, and what follows it.
+    Whole(u8, &'a [u8], &'a [u8]),
+    Incomplete,
+    Malformed,
+}
+
+fn element(bytes: &[u8]) -> Element<'_> {
+    let [tag, length, rest @ ..] = bytes else { return Element::Incomplete };
     let (length, rest) = match length {
         0..=0x7F => (usize::from(*length), rest),
         0x81..=0x84 => {
-            let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7F))?;
+            let Some((octets, rest)) = rest.split_at_checked(usize::from(length & 0x7F)) else {
+                return Element::Incomplete;
+            };
             (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
         }
-        _ => return Some(Err(())),
+        _ => return Element::Malformed,
     };
-    if length > MAX_MESSAGE {
-        return Some(Err(()));
+    match rest.split_at_checked(length) {
+        _ if length > MAX_MESSAGE => Element::Malformed,
+        Some((content, rest)) => Element::Whole(*tag, content, rest),
+        None => Element::Incomplete,
     }
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some(Ok((*tag, content, rest)))
 }
 
 fn read(bytes: &[u8]) -> Read<'_> {
@@ -49,12 +58,12 @@ fn read(bytes: &[u8]) -> Read<'_> {
         return Read::Other;
     }
     let (content, rest) = match element(bytes) {
-        None => return Read::Incomplete,
-        Some(Err(())) => return Read::Other,
-        Some(Ok((_, content, rest))) => (content, rest),
+        Element::Incomplete => return Read::Incomplete,
+        Element::Malformed => return Read::Other,
+        Element::Whole(_, content, rest) => (content, rest),
     };
-    let Some(Ok((INTEGER, number, inside))) = element(content) else { return Read::Other };
-    let Some(Ok((operation, content, _))) = element(inside) else { return Read::Other };
+    let Element::Whole(INTEGER, number, inside) = element(content) else { return Read::Other };
+    let Element::Whole(operation, content, _) = element(inside) else { return Read::Other };
     Read::Message { number, operation, content, rest }
 }
 
@@ -83,7 +92,7 @@ impl Ldap {
         while self.asked.is_none() {
             let Read::Message { number, operation, content, rest } = read(&self.client) else { break };
             match operation {
-                EXTENDED_REQUEST if matches!(element(content), Some(Ok((0x80, START_TLS, _)))) => {
+                EXTENDED_REQUEST if matches!(element(content), Element::Whole(0x80, START_TLS, _)) => {
                     self.asked = Some(number.to_vec());
                 }
                 // What a server offers is asked at its root: an empty name.
@@ -102,7 +111,7 @@ impl Ldap {
         while let Read::Message { number, operation, content, rest } = read(&self.server) {
             if operation == EXTENDED_RESPONSE && self.asked.as_deref() == Some(number) {
                 // The result code comes first: ENUMERATED, 0 is success.
-                if matches!(element(content), Some(Ok((0x0A, [0], _)))) {
+                if matches!(element(content), Element::Whole(0x0A, [0], _)) {
                     return Step::Upgraded(std::mem::take(&mut self.client));
                 }
                 self.asked = None;

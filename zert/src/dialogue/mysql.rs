@@ -7,7 +7,7 @@ use super::{Looks, Step};
 /// The header of a packet: three bytes of length, one that counts.
 const HEADER: usize = 4;
 /// Length of the request for TLS.
-const SSL_REQUEST: usize = 32;
+const SSL_REQUEST: u8 = 32;
 /// `CLIENT_SSL`, in the second byte of the capabilities.
 const CLIENT_SSL: u8 = 0x08;
 
@@ -24,10 +24,10 @@ pub(crate) struct Mysql {
 impl Mysql {
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
         self.client.extend_from_slice(bytes);
-        match Looks::beginning(&self.client, &[SSL_REQUEST as u8, 0, 0, 1]) {
+        match Looks::beginning(&self.client, &[SSL_REQUEST, 0, 0, 1]) {
             Looks::No => Step::Clear,
             Looks::Perhaps => Step::Wait,
-            Looks::Yes => match (self.client.get(HEADER + 1), self.client.get(HEADER + SSL_REQUEST..)) {
+            Looks::Yes => match (self.client.get(HEADER + 1), self.client.get(HEADER + usize::from(SSL_REQUEST)..)) {
                 (Some(capabilities), _) if capabilities & CLIENT_SSL == 0 => Step::Clear,
                 (Some(_), Some(rest)) => Step::Upgraded(rest.to_vec()),
                 _ => Step::Wait,

@@ -233,7 +233,7 @@ proptest! {
 
 fn ssh(name: &str) -> Ssh {
     match <[Protection; 1]>::try_from(connections(name)) {
-        Ok([Protection::Ssh(ssh)]) => ssh,
+        Ok([Protection::Ssh(ssh)]) => *ssh,
         other => panic!("{name}: {other:?}"),
     }
 }

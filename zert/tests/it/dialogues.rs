@@ -292,7 +292,9 @@ fn every_known_upgrade_leads_to_tls_and_is_named() {
         turns.push((Client, &hello));
         check(&turns, "tls");
         let mut observer = Observer::default();
-        turns.iter().for_each(|(side, bytes)| drop(observer.observe(*side, bytes)));
+        for (side, bytes) in &turns {
+            observer.observe(*side, bytes);
+        }
         let Protection::Tls(handshake) = observer.protection() else { panic!("{protocol:?}") };
         assert_eq!(handshake.upgrade, Some(protocol));
         // Anything else than a hello after the agreement is clear text.

@@ -1,0 +1,50 @@
+//! The certificates' distinguished names: entries of their own lengths behind one another.
+
+use serde::Serialize;
+
+use crate::bytes::{Reader, Writer};
+use crate::ebcdic;
+
+/// The longest name in an entry.
+const LONGEST: usize = 1024;
+/// Length and type of an entry.
+const HEAD: usize = 4;
+
+/// A name, and whose it is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct CertificateName {
+    /// `DN_Type`: 5 subject and 6 issuer of a TLS server's certificate, 7 and 8 of a TLS client's; 1 to 4 and 9 to 12 of IPsec's and
+    /// SSH's.
+    pub kind: u16,
+    /// The name, at most 1024 characters.
+    pub name: String,
+}
+
+pub(super) fn encode(names: &[CertificateName]) -> Option<Vec<u8>> {
+    if names.is_empty() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    for name in names {
+        let text: String = name.name.chars().take(LONGEST).collect();
+        let encoded = ebcdic::encode::<LONGEST>(&text);
+        let encoded = encoded.get(..text.chars().count()).unwrap_or_default();
+        let length = u16::try_from(HEAD + encoded.len()).unwrap_or(u16::MAX);
+        bytes.extend(Writer::default().u16(length).u16(name.kind).raw(encoded).finish());
+    }
+    Some(bytes)
+}
+
+/// The entries of a section, by their own lengths.
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<CertificateName>> {
+    let mut names = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let mut reader = Reader::new(rest);
+        let (length, kind) = (usize::from(reader.u16()?), reader.u16()?);
+        let name = rest.get(HEAD..length)?;
+        names.push(CertificateName { kind, name: ebcdic::decode(name) });
+        rest = rest.get(length..)?;
+    }
+    Some(names)
+}
