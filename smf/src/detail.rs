@@ -3,7 +3,7 @@
 //! Sections in order: identification, common, IP filter, TLS, SSH, IPsec, certificate names, enforcement. The third and the
 //! sixth are not written.
 
-mod names;
+pub(crate) mod names;
 mod ssh;
 
 use std::net::{IpAddr, SocketAddr};
@@ -71,7 +71,7 @@ pub enum Event {
 }
 
 /// Which end the local socket is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
 pub enum LocalRole {
     /// It accepted the connection.
     Server,
@@ -120,7 +120,7 @@ pub struct Common {
 }
 
 /// Where the attributes come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
 pub enum AttributeSource {
     /// 1: the handshake was read as it passed.
     Observation,
@@ -181,7 +181,7 @@ pub struct Tls {
 }
 
 /// What a record says of a certificate, 48 bytes.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash, Serialize)]
 pub struct Certificate {
     /// Signature method, table D.
     pub signature: u16,
@@ -344,7 +344,7 @@ impl Common {
 }
 
 impl AttributeSource {
-    fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::Observation => 1,
             Self::Provider => 2,
@@ -352,7 +352,7 @@ impl AttributeSource {
         }
     }
 
-    fn from_number(number: u8) -> Self {
+    pub(crate) fn from_number(number: u8) -> Self {
         match number {
             1 => Self::Observation,
             2 => Self::Provider,

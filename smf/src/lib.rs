@@ -14,9 +14,11 @@ mod error;
 mod frame;
 pub mod header;
 pub mod racf;
+pub mod summary;
 
 pub use detail::ConnectionDetail;
 pub use error::RecordError;
 pub use frame::{Frames, TYPE_119};
 pub use header::{Header, Identification};
 pub use racf::RacfRecord;
+pub use summary::SessionSummary;

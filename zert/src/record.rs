@@ -130,7 +130,7 @@ impl RecordContext {
 }
 
 /// SMF counts hundredths of a second; a record read back must equal the one written.
-fn hundredths(time: chrono::NaiveDateTime) -> chrono::NaiveDateTime {
+pub(crate) fn hundredths(time: chrono::NaiveDateTime) -> chrono::NaiveDateTime {
     use chrono::Timelike as _;
     time.with_nanosecond(time.nanosecond() / 10_000_000 * 10_000_000).unwrap_or(time)
 }

@@ -11,7 +11,7 @@ const LONGEST: usize = 1024;
 const HEAD: usize = 4;
 
 /// A name, and whose it is.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize)]
 pub struct CertificateName {
     /// `DN_Type`: 5 subject and 6 issuer of a TLS server's certificate, 7 and 8 of a TLS client's; 1 to 4 and 9 to 12 of IPsec's and
     /// SSH's.
@@ -20,7 +20,7 @@ pub struct CertificateName {
     pub name: String,
 }
 
-pub(super) fn encode(names: &[CertificateName]) -> Option<Vec<u8>> {
+pub(crate) fn encode(names: &[CertificateName]) -> Option<Vec<u8>> {
     if names.is_empty() {
         return None;
     }
@@ -36,7 +36,7 @@ pub(super) fn encode(names: &[CertificateName]) -> Option<Vec<u8>> {
 }
 
 /// The entries of a section, by their own lengths.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<CertificateName>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<CertificateName>> {
     let mut names = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
