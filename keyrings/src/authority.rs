@@ -2,7 +2,8 @@
 //!
 //! Source: *RACF Callable Services*, R_datalib, "RACF authorization".
 
-use saf::{Access, Request, Snapshot, Userid};
+use saf::{Access, Decision, Request, Snapshot, Userid};
+use tracing::warn;
 
 use crate::store::Owner;
 
@@ -30,6 +31,20 @@ pub(crate) fn saf(snapshot: &Snapshot, userid: Userid, class: &str, resource: &s
     snapshot.codes(&Request::new(userid, class, resource, level)).saf
 }
 
+/// The same, told in the log when only WARNING permits it.
+fn asked(snapshot: &Snapshot, userid: Userid, class: &str, resource: &str, level: Access) -> u8 {
+    match snapshot.auth(userid, class, resource, level) {
+        Decision::Permitted(authorized) => {
+            if let Some(warning) = authorized.warning() {
+                warn!(target: "audit", "{warning}");
+            }
+            0
+        }
+        Decision::NoDecision(_) => 4,
+        Decision::Refused(_) => 8,
+    }
+}
+
 /// Looks whether a reader may read the ring that `owner` and `ring` name in RDATALIB resources; `own` tells whether it is
 /// the reader's, or as good as that.
 ///
@@ -45,21 +60,21 @@ pub(crate) fn read_ring(
 ) -> Result<RingAccess, String> {
     // The ring's name is folded in resource names only.
     let resource = format!("{owner}.{}.LST", ring.to_ascii_uppercase());
-    match saf(snapshot, reader, "RDATALIB", &resource, Access::Read) {
+    match asked(snapshot, reader, "RDATALIB", &resource, Access::Read) {
         0 => {
-            let update = saf(snapshot, reader, "RDATALIB", &resource, Access::Update) == 0;
+            let update = asked(snapshot, reader, "RDATALIB", &resource, Access::Update) == 0;
             Ok(RingAccess { reader, path: Path::Rdatalib { update } })
         }
         8 => Err(format!("READ to {resource} in class RDATALIB")),
         // No profile: the older rule.
         _ => {
             let level = if own { Access::Read } else { Access::Update };
-            if saf(snapshot, reader, "FACILITY", LISTRING, level) != 0 {
+            if asked(snapshot, reader, "FACILITY", LISTRING, level) != 0 {
                 return Err(format!(
                     "{level} to {LISTRING} in class FACILITY, or READ to {resource} in class RDATALIB"
                 ));
             }
-            let control = saf(snapshot, reader, "FACILITY", "IRR.DIGTCERT.GENCERT", Access::Control) == 0;
+            let control = asked(snapshot, reader, "FACILITY", "IRR.DIGTCERT.GENCERT", Access::Control) == 0;
             Ok(RingAccess { reader, path: Path::Facility { control } })
         }
     }

@@ -16,6 +16,9 @@ use x509_parser::x509::{AlgorithmIdentifier, X509Name};
 /// How much of a name stands on a line of a listing.
 const WIDTH: usize = 64;
 
+/// The longest distinguished name, as RACF writes it.
+pub(crate) const LONGEST_NAME: usize = 1024;
+
 /// Names of attribute types as RACF writes them (RFC 4519 has their numbers).
 const ATTRIBUTES: &[(&str, &str)] = &[
     ("2.5.4.3", "CN"),
@@ -72,13 +75,19 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(format!("{} bytes follow the certificate", rest.len()));
         }
+        let ((issuer, one), (subject, other)) = (name(parsed.issuer()), name(parsed.subject()));
         let names = CertificateNames {
             serial: hexadecimal(parsed.raw_serial()),
-            issuer: name(parsed.issuer()),
-            subject: name(parsed.subject()),
+            issuer,
+            subject,
+            fingerprint: hexadecimal(&Sha256::digest(der)),
+            ambiguous: one || other,
         };
         if names.issuer.is_empty() {
             return Err("its issuer has no name".to_owned());
+        }
+        if names.issuer.join(".").len().max(names.subject.join(".").len()) > LONGEST_NAME {
+            return Err(format!("a name of more than {LONGEST_NAME} bytes is in it"));
         }
         let validity = parsed.validity();
         Ok(Self {
@@ -232,8 +241,10 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
-/// A distinguished name as RACF writes it: the most specific part first.
-pub(crate) fn name(name: &X509Name<'_>) -> Vec<String> {
+/// A distinguished name as RACF writes it: the most specific part first. Whether it is ambiguous so: a value reads like several
+/// parts (`a.OU=b`), or was not text.
+fn name(name: &X509Name<'_>) -> (Vec<String>, bool) {
+    let mut ambiguous = false;
     let mut parts: Vec<String> = name
         .iter_rdn()
         .map(|part| {
@@ -241,9 +252,17 @@ pub(crate) fn name(name: &X509Name<'_>) -> Vec<String> {
                 let oid = attribute.attr_type().to_id_string();
                 let known = ATTRIBUTES.iter().find(|(known, _)| *known == oid).map_or(oid.as_str(), |(_, name)| name);
                 let value = match attribute.as_str() {
-                    Ok(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+                    Ok(text) => {
+                        let pieces = text.split(['.', '+']).skip(1);
+                        ambiguous |= text.starts_with('#') || text.chars().any(char::is_control);
+                        ambiguous |= pieces.into_iter().any(|piece| piece.contains('='));
+                        text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+                    }
                     // A character set that is not read: told apart by its bytes.
-                    Err(_) => format!("#{}", hexadecimal(attribute.as_slice())),
+                    Err(_) => {
+                        ambiguous = true;
+                        format!("#{}", hexadecimal(attribute.as_slice()))
+                    }
                 };
                 format!("{known}={value}")
             });
@@ -251,7 +270,7 @@ pub(crate) fn name(name: &X509Name<'_>) -> Vec<String> {
         })
         .collect();
     parts.reverse();
-    parts
+    (parts, ambiguous)
 }
 
 /// A name between its markers, in as many lines as it needs.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub enum EnvelopeError {
     Unknown { name: String, path: PathBuf },
     #[error("a private key in the database does not decrypt under the envelope key {name}: the database is damaged")]
     Damaged { name: String },
+    #[error("the key in {} is being rotated", path.display())]
+    Rotating { path: PathBuf },
     #[error("the random number generator failed")]
     Random,
 }
@@ -112,10 +114,35 @@ impl Envelope {
         Ok(self.lines()?.len() == 1)
     }
 
-    /// Leaves the first key alone in the file.
-    pub(crate) fn end_rotation(&self) -> Result<(), EnvelopeError> {
-        self.write(self.lines()?.into_iter().take(1))?;
-        self.reload().map(|_| ())
+    /// Leaves the first key alone in the file, and puts the others into another one beside it, whose path this is: copies of the
+    /// database made before need them.
+    pub(crate) fn end_rotation(&self) -> Result<PathBuf, EnvelopeError> {
+        let old = self.beside(".old");
+        let mut lines = self.lines()?.into_iter();
+        let first = lines.next();
+        let kept = Self::new(&old);
+        let before = if old.exists() { kept.lines()? } else { Vec::new() };
+        kept.write(lines.chain(before))?;
+        self.write(first.into_iter())?;
+        self.reload().map(|_| old)
+    }
+
+    /// Keeps other processes from a rotation until it is dropped.
+    pub(crate) fn lock(&self) -> Result<File, EnvelopeError> {
+        let path = self.beside(".lock");
+        let failed = |source| EnvelopeError::File { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(EnvelopeError::Rotating { path: self.path.clone() }),
+            Err(TryLockError::Error(source)) => Err(EnvelopeError::File { path, source }),
+        }
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(end);
+        path.into()
     }
 
     /// Encrypts a private key; `of` says whose it is and has to be said again to decrypt it.
@@ -194,8 +221,7 @@ impl Envelope {
             text.push_str(&Zeroizing::new(BASE64_STANDARD.encode(&key[..])));
             text.push('\n');
         }
-        let mut temporary = self.path.clone().into_os_string();
-        temporary.push(".new");
+        let temporary = self.beside(".new");
         let _ = fs::remove_file(&temporary);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
@@ -236,7 +262,12 @@ mod tests {
         let next = envelope.seal(b"secret", "TCPIP.A").expect("sealed");
         assert_eq!(next.envelope, name);
         assert!(other.open(&sealed, "TCPIP.A").is_ok() && other.open(&next, "TCPIP.A").is_ok());
-        envelope.end_rotation().expect("the old key is gone");
+        let old = envelope.end_rotation().expect("the old key is gone");
+        assert_eq!(&Envelope::new(&old).open(&sealed, "TCPIP.A").expect("opened")[..], b"secret");
+        let lock = envelope.lock().expect("a lock");
+        assert!(matches!(envelope.lock(), Err(EnvelopeError::Rotating { .. })));
+        drop(lock);
+        assert!(envelope.lock().is_ok());
         let fresh = Envelope::new(&folder.path().join("envelope.key"));
         assert!(matches!(fresh.open(&sealed, "TCPIP.A"), Err(EnvelopeError::Unknown { .. })));
         assert!(fresh.open(&next, "TCPIP.A").is_ok());

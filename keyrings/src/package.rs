@@ -23,6 +23,9 @@ use zeroize::Zeroizing;
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
 
+/// How long PKCS#12 is read: each part of it may ask for much work.
+const LONGEST_PKCS12: usize = 64 * 1024;
+
 /// Why a package cannot be read.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum BadPackage {
@@ -42,6 +45,9 @@ pub(crate) struct Package {
 /// Reads a package.
 pub(crate) fn read(bytes: &[u8], password: Option<&str>) -> Result<Package, BadPackage> {
     let mut package = Package::default();
+    if let Some(pkcs12) = pkcs12_in_pem(bytes) {
+        return read(&pkcs12, password);
+    }
     if is_pem(bytes) {
         read_pem(bytes, &mut package).map_err(BadPackage::Malformed)?;
     } else if bytes.first() == Some(&0x30) {
@@ -49,6 +55,10 @@ pub(crate) fn read(bytes: &[u8], password: Option<&str>) -> Result<Package, BadP
             package.certificates.push(CertificateDer::from(bytes.to_vec()));
         } else if let Some(certificates) = read_pkcs7(bytes) {
             package.certificates = certificates.map_err(BadPackage::Malformed)?;
+        } else if bytes.len() > LONGEST_PKCS12 {
+            return Err(BadPackage::Malformed(format!(
+                "it is no certificate, and PKCS#12 of more than {LONGEST_PKCS12} bytes"
+            )));
         } else {
             let archive = Pkcs12Archive::from_pkcs12(bytes, password.unwrap_or_default());
             read_pkcs12(&archive.map_err(|_| BadPackage::Password)?, &mut package);
@@ -107,6 +117,12 @@ fn read_pem(bytes: &[u8], package: &mut Package) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The PKCS#12 between markers, as EXPORT writes it.
+fn pkcs12_in_pem(bytes: &[u8]) -> Option<Vec<u8>> {
+    let sections = contains(bytes, b"-----BEGIN PKCS12-----").then(|| pem::parse_many(bytes).ok()).flatten()?;
+    sections.into_iter().find(|section| section.tag() == "PKCS12").map(pem::Pem::into_contents)
 }
 
 /// The certificates of PKCS#7 signed data; none when it is something else.
@@ -222,6 +238,7 @@ mod tests {
             (to_pem("PKCS7", &pkcs7), 0),
             (to_pem("CERTIFICATE", &pkcs7), 0),
             (pkcs12.clone(), 1),
+            (to_pem("PKCS12", &pkcs12), 1),
             ([to_pem("CERTIFICATE", &der), key.serialize_pem().into_bytes()].concat(), 1),
         ] {
             let package = read(&bytes, Some("secret")).expect("a package");

@@ -204,17 +204,27 @@ impl Request<'_> {
         }
     }
 
-    /// The certificate that the function names by its label; without one the only one there is.
-    async fn certificate(&self, session: &mut Session<'_>) -> Result<Stored, Failure> {
+    /// The certificate that the function names by its label, without one the only one there is, with the permission to use
+    /// the function on it. Whether it is there is told to those only who would be permitted.
+    async fn certificate(&self, session: &mut Session<'_>, function: &str) -> Result<(Stored, Permission), Failure> {
         let owner = self.owner()?;
-        if let Some(label) = self.label()? {
-            return certificate(session, owner, &label).await;
-        }
-        let mut all = store::of_owner(session.connection(), owner).await?;
-        match (all.pop(), all.len()) {
-            (Some(only), 0) => Ok(only),
-            (None, _) => fail(NO_MATCH),
-            (Some(_), _) => fail(format!("IRRD108I {} has several certificates; LABEL is expected.", owner.heading())),
+        let coded = self.label()?;
+        let (found, several) = match &coded {
+            Some(label) => (store::find(session.connection(), owner, label).await?, false),
+            None => {
+                let mut all = store::of_owner(session.connection(), owner).await?;
+                let only = all.pop();
+                (only.filter(|_| all.is_empty()), !all.is_empty())
+            }
+        };
+        let label = found.as_ref().map(|stored| stored.label.clone()).or(coded).unwrap_or_default();
+        let permission = may(session, function, owner, &label)?;
+        match found {
+            Some(stored) => Ok((stored, permission)),
+            None if several => {
+                fail(format!("IRRD108I {} has several certificates; LABEL is expected.", owner.heading()))
+            }
+            None => fail(NO_MATCH),
         }
     }
 }
@@ -380,14 +390,18 @@ async fn put(session: &mut Session<'_>, request: &Request<'_>, new: New<'_>) -> 
     if let Some(same) = store::same(session.connection(), certificate).await? {
         // The certificate alone came first, now its key comes.
         let completes = same.owner == owner && same.certificate == *certificate && same.key.is_none();
-        if !completes || new.key.is_none() {
+        let renames = new.label.is_some_and(|label| label != same.label);
+        if !completes || new.key.is_none() || renames {
+            let whose = match may(session, "LIST", same.owner, &same.label) {
+                Ok(_) => format!("\nIT IS {}, LABEL {}", same.owner.short(), same.label),
+                Err(_) => String::new(),
+            };
+            let profile = certificate.profile();
             return fail(format!(
-                "IRRD109I The certificate cannot be added.  Profile {} is already defined.\nIT IS {}, LABEL {}",
-                certificate.profile(),
-                same.owner.short(),
-                same.label
+                "IRRD109I The certificate cannot be added.  Profile {profile} is already defined.{whose}"
             ));
         }
+        may(session, request.function, owner, &same.label)?;
         let sealed = seal(session, request, certificate, new.key.unwrap_or_default()).await?;
         let row = Row::default()
             .with("envelope", sealed.envelope)
@@ -408,12 +422,14 @@ async fn put(session: &mut Session<'_>, request: &Request<'_>, new: New<'_>) -> 
     let mut row = Row::default().with("status", new.status);
     store::columns(&mut row, certificate);
     if let Some(renewed) = renewed {
+        may(session, request.function, owner, &renewed.label)?;
         let label = new.label.unwrap_or(&renewed.label).to_owned();
         row = row.with("label", label).with("requested", false);
         row.update(session.connection(), CERTIFICATES, &renewed.row()).await?;
     } else {
         let free = || (1..).map(|number| format!("LABEL{number:08}")).find(|label| !taken(label));
         let Some(label) = new.label.map(str::to_owned).or_else(free) else { return fail("IRRD111I No label is free.") };
+        may(session, request.function, owner, &label)?;
         if let Some(key) = new.key {
             let sealed = seal(session, request, certificate, key).await?;
             row = row.with("envelope", sealed.envelope).with("private_key", sealed.text);
@@ -451,7 +467,10 @@ async fn rotate(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), 
     }
     session.say(format!("{} PRIVATE KEYS ARE ENCRYPTED UNDER THE ENVELOPE KEY {name} NOW", stored.len()));
     if !made {
-        session.say("WHEN EVERY DAEMON HAS THE NEW KEY, TAKE THE OTHERS OUT OF THE FILE");
+        let done = if stored.is_empty() { "THEY WERE BEFORE: " } else { "" };
+        session.remark(format!(
+            "{done}THE FILE HAD SEVERAL KEYS, OF WHICH THE FIRST COUNTS; WHEN EVERY DAEMON HAS IT, TAKE THE OTHERS OUT"
+        ));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::public_key::PublicKey;
 
 use crate::KeyringError;
+use crate::certificate::Certificate;
 use crate::files::{self, Material};
 
 /// A certificate that can be sent.
@@ -263,13 +264,22 @@ pub(crate) fn chain(
     }
     while let Some(last) = chain.last() {
         let Ok((_, parsed)) = x509_parser::parse_x509_certificate(last) else { break };
-        let issuer = authorities.iter().find(|candidate| {
-            x509_parser::parse_x509_certificate(candidate).is_ok_and(|(_, authority)| {
-                authority.subject() == parsed.issuer() && authority.subject() != authority.issuer()
+        let named: Vec<&CertificateDer<'static>> = authorities
+            .iter()
+            .filter(|candidate| {
+                x509_parser::parse_x509_certificate(candidate).is_ok_and(|(_, authority)| {
+                    authority.subject() == parsed.issuer() && authority.subject() != authority.issuer()
+                })
             })
-        });
+            .collect();
+        // Of several of one name that which signed it.
+        let signed = |candidate: &&&CertificateDer<'static>| {
+            let (own, signer) = (Certificate::parse(last), Certificate::parse(candidate));
+            own.and_then(|own| signer.map(|signer| own.is_signed_by(&signer))).unwrap_or(false)
+        };
+        let issuer = named.iter().find(signed).or_else(|| named.first());
         match issuer {
-            Some(issuer) if !chain.contains(issuer) => chain.push(issuer.clone()),
+            Some(issuer) if !chain.contains(issuer) => chain.push((*issuer).clone()),
             _ => break,
         }
     }

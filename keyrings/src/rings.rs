@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::PrivatePkcs8KeyDer;
-use saf::{CommandResult, Saf, Snapshot, Userid};
+use saf::{CommandResult, Saf, Snapshot, Userid, is_ring_name};
 use tokio::runtime::Handle;
+use tracing::{info, warn};
 
 use crate::KeyringError;
 use crate::authority::{KeyProof, RingAccess, read_ring};
@@ -77,12 +78,6 @@ impl RingLocation {
     }
 }
 
-/// Whether a word can name a ring: 1 to 237 printable characters without those of the command language.
-pub(crate) fn is_ring_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_graphic() && !"*%&()',;/\"".contains(c);
-    (1..=237).contains(&name.len()) && name.chars().all(allowed)
-}
-
 /// As the policy writes it.
 impl fmt::Display for RingLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,11 +120,16 @@ impl Keyrings {
     pub async fn rotate_key(&self, issuer: &Userid) -> Result<CommandResult, KeyringError> {
         let ring = || "of every user".to_owned();
         let envelope = |source| KeyringError::Envelope { ring: ring(), source };
+        let _alone = self.envelope.lock().map_err(envelope)?;
         let made_here = self.envelope.has_one_key().map_err(envelope)?;
         let result = self.saf.command(issuer, "RACDCERT ROTATEKEY").await;
-        let result = result.map_err(|source| KeyringError::Database { ring: ring(), source })?;
+        let mut result = result.map_err(|source| KeyringError::Database { ring: ring(), source })?;
         if made_here && result.code < 8 {
-            self.envelope.end_rotation().map_err(envelope)?;
+            let old = self.envelope.end_rotation().map_err(envelope)?;
+            result.lines.push(format!(
+                "THE OLD KEY IS IN {}: COPIES OF THE DATABASE MADE BEFORE NEED IT; DELETE IT WHEN THEY ARE GONE",
+                old.display()
+            ));
         }
         Ok(result)
     }
@@ -207,10 +207,9 @@ impl Keyrings {
         if snapshot.verify(self.reader, None, None, chrono::Utc::now().date_naive()).saf != 0 {
             return Err(KeyringError::NoReader { ring: name.to_owned(), reader: self.reader });
         }
-        read_ring(snapshot, self.reader, owner, ring, own).map_err(|needed| KeyringError::NotAuthorized {
-            ring: name.to_owned(),
-            reader: self.reader,
-            needed,
+        read_ring(snapshot, self.reader, owner, ring, own).map_err(|needed| {
+            warn!(target: "audit", userid = %self.reader, ring = name, needed, "key ring refused");
+            KeyringError::NotAuthorized { ring: name.to_owned(), reader: self.reader, needed }
         })
     }
 
@@ -225,15 +224,19 @@ impl Keyrings {
             places.into_iter().filter(|(stored, _)| stored.status != "NOTRUST").collect();
         let authorities: Vec<CertificateDer<'static>> = usable
             .iter()
-            .filter(|(_, place)| place.usage == "CERTAUTH")
+            .filter(|(stored, place)| place.usage == "CERTAUTH" && stored.certificate.is_authority())
             .map(|(stored, _)| stored.certificate.der().clone())
             .collect();
         let mut certificates = Vec::new();
+        let mut handed_out = Vec::new();
         for (stored, place) in usable.iter().filter(|(_, place)| place.usage == "PERSONAL") {
             let (key, no_key) = match (&stored.key, access.key(stored.owner)) {
                 (None, _) => (None, None),
                 (Some(_), Err(needed)) => (None, Some(format!("user {} needs {needed}", self.reader))),
-                (Some(_), Ok(proof)) => (Some(self.key(name, &proof, stored)?), None),
+                (Some(_), Ok(proof)) => {
+                    handed_out.push(stored.label.as_str());
+                    (Some(self.key(name, &proof, stored)?), None)
+                }
             };
             certificates.push(RingCertificate {
                 label: stored.label.clone(),
@@ -245,6 +248,7 @@ impl Keyrings {
                 is_default: place.is_default,
             });
         }
+        info!(target: "audit", userid = %self.reader, ring = name, keys = handed_out.join(", "), "key ring read");
         Ok(Ring::new(name, certificates, authorities, true))
     }
 

@@ -4,7 +4,7 @@
 //! resources. The profiles of a new installation (`EZB.**`, `MVS.**`) leave none of it undecided.
 
 /// What begins so is permitted; everything else is refused.
-const PERMITTED: [(&str, &str); 9] = [
+const PERMITTED: [(&str, &str); 7] = [
     ("SERVAUTH", "EZB.STACKACCESS."),
     ("SERVAUTH", "EZB.NETSTAT."),
     ("SERVAUTH", "EZB.BINDDVIPARANGE."),
@@ -12,16 +12,16 @@ const PERMITTED: [(&str, &str); 9] = [
     ("SERVAUTH", "EZB.FTP."),
     ("SERVAUTH", "EZA.DCAS."),
     ("SERVAUTH", "EZB.SOCKOPT."),
-    // What an FTP server asks for SITE DUMP and SITE DEBUG is the exception below.
-    ("JESJOBS", ""),
-    ("SDSF", ""),
+    // But for the exception below.
 ];
 
 /// Whether a resource that no profile decides on is permitted. Who is not defined to RACF is refused nothing here that others are
 /// permitted.
 pub(crate) fn permits_undecided(class: &str, resource: &str) -> bool {
     let begins = |(of, beginning): &(&str, &str)| class.eq_ignore_ascii_case(of) && resource.starts_with(beginning);
-    let site = resource.starts_with("EZB.FTP.") && resource.contains(".SITE.");
+    // What an FTP server asks for SITE DUMP and SITE DEBUG.
+    let site =
+        resource.starts_with("EZB.FTP.") && [".SITE.DUMP", ".SITE.DEBUG"].iter().any(|end| resource.ends_with(end));
     PERMITTED.iter().any(begins) && !site
 }
 

@@ -12,7 +12,7 @@ use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
 use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tracing::warn;
 
 use crate::access::Userid;
@@ -31,6 +31,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const COMMANDS: i64 = 0x5041_4745_4E54;
 /// Classes whose profiles are certificates and key rings.
 const CERTIFICATES: [&str; 2] = ["DIGTCERT", "DIGTRING"];
+/// Classes that say who may read rings.
+const READING: [&str; 2] = ["RDATALIB", "FACILITY"];
 /// How long a lost connection to PostgreSQL is left alone.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -83,8 +85,10 @@ impl Saf {
     }
 
     /// A transaction that changes something beside commands: nothing that decisions are made from.
-    pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>, SafError> {
-        Ok(self.pool.begin().await?)
+    ///
+    /// Not beside a command: SQLite gives up a transaction that has read what another one changed.
+    pub(crate) async fn write(&self) -> Result<(MutexGuard<'_, Generations>, Transaction<'static, Any>), SafError> {
+        Ok((self.commands.lock().await, self.pool.begin().await?))
     }
 
     /// Makes a database if there is none and fills it: group SYS1, `special` as its one SPECIAL user, the classes this
@@ -170,7 +174,7 @@ impl Saf {
         self
     }
 
-    /// A count that changes with certificates and key rings, whoever changes them.
+    /// A count that changes with certificates, key rings and who may read them, whoever changes them.
     #[must_use]
     pub fn certificates_changed(&self) -> watch::Receiver<u64> {
         self.certificates.subscribe()
@@ -279,7 +283,9 @@ impl Saf {
             let next = self.follow(&mut transaction, Snapshot::clone(&self.snapshot()), &changes).await?;
             self.snapshot.store(Arc::new(next));
         }
-        if changes.profiles.iter().any(|class| CERTIFICATES.contains(class)) {
+        let certificates = changes.profiles.iter().any(|class| CERTIFICATES.contains(class));
+        let authority = changes.refreshed.iter().any(|class| READING.contains(class)) || changes.people;
+        if certificates || authority {
             self.certificates.send_modify(|count| *count += 1);
         }
         *seen = now;

@@ -39,7 +39,7 @@ pub use error::{SafError, shown_url};
 pub use explain::{Effect, Explanation, Grant, Holding};
 pub use lint::Finding;
 pub use load::Columns;
-pub use mapping::{Application, CertificateNames, Unmapped};
+pub use mapping::{Application, CertificateNames, Unmapped, is_ring_name};
 pub use profile::ProfileName;
 pub use snapshot::{Mapped, Snapshot};
 pub use unload::{Imported, Progress, Rejected, export, import};

@@ -306,9 +306,14 @@ pub(crate) async fn variables(connection: &mut AnyConnection) -> Result<Arc<Vari
 /// Certificates with what says whom they stand for.
 pub(crate) async fn certificates(connection: &mut AnyConnection) -> Result<Arc<Certificates>, SafError> {
     let mut certificates = Certificates::new();
-    let mut rows = sqlx::query("SELECT serial, issuer, userid, status FROM racf_certificates").fetch(connection);
+    let mut rows =
+        sqlx::query("SELECT serial, issuer, userid, status, fingerprint FROM racf_certificates").fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let known = Known { userid: owner(&row)?, trusted: row.text("status")? != "NOTRUST" };
+        let known = Known {
+            userid: owner(&row)?,
+            trusted: row.text("status")? != "NOTRUST",
+            fingerprint: row.text("fingerprint")?.into(),
+        };
         certificates.insert((row.text("serial")?.into(), row.text("issuer")?.into()), known);
     }
     Ok(Arc::new(certificates))
@@ -333,14 +338,13 @@ pub(crate) async fn filters(connection: &mut AnyConnection) -> Result<Arc<Filter
     Ok(Arc::new(rows.iter().map(filter).collect::<Result<_, SafError>>()?))
 }
 
-/// Criteria profiles with the users in their APPLDATA; those that name none choose nobody.
+/// Criteria profiles with the users in their APPLDATA.
 pub(crate) async fn criteria(connection: &mut AnyConnection) -> Result<Arc<Criteria>, SafError> {
     let query = "SELECT name, generic, appldata FROM racf_profiles WHERE class = 'DIGTCRIT'";
     let mut criteria = Criteria::new();
     for row in sqlx::query(query).fetch_all(connection).await? {
-        if let Some(userid) = Userid::parse(row.text("appldata")?.trim()) {
-            criteria.push((ProfileName::stored(row.text("name")?, row.flag("generic")?), userid));
-        }
+        let chosen = Userid::parse(row.text("appldata")?.trim());
+        criteria.push((ProfileName::stored(row.text("name")?, row.flag("generic")?), chosen));
     }
     criteria.sort_by(|(a, _), (b, _)| a.specificity(b));
     Ok(Arc::new(criteria))

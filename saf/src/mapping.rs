@@ -22,14 +22,19 @@ pub struct CertificateNames {
     pub issuer: Vec<String>,
     /// The subject's name.
     pub subject: Vec<String>,
+    /// SHA-256 of the certificate, upper case hexadecimal.
+    pub fingerprint: String,
+    /// A value in a name reads like several parts of one, or cannot be written as text: no filter is to fit it.
+    pub ambiguous: bool,
 }
 
 /// A certificate of the database.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Known {
     /// None for certificates of authorities and sites.
     pub(crate) userid: Option<Userid>,
     pub(crate) trusted: bool,
+    pub(crate) fingerprint: Box<str>,
 }
 
 /// A certificate name filter.
@@ -45,8 +50,8 @@ pub(crate) struct Filter {
 pub(crate) type Certificates = HashMap<(Box<str>, Box<str>), Known>;
 /// Filters by subject and issuer; either may be empty.
 pub(crate) type Filters = HashMap<(Box<str>, Box<str>), Filter>;
-/// DIGTCRIT profiles, the most specific first, with the users they choose.
-pub(crate) type Criteria = Vec<(ProfileName, Userid)>;
+/// DIGTCRIT profiles, the most specific first, with the users they choose; some choose nobody.
+pub(crate) type Criteria = Vec<(ProfileName, Option<Userid>)>;
 
 /// Where the certificate is used: what criteria may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +92,13 @@ impl fmt::Display for Unmapped {
     }
 }
 
+/// Whether a word can name a ring: 1 to 237 printable characters without those of the command language.
+#[must_use]
+pub fn is_ring_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_graphic() && !"*%&()',;/\"".contains(c);
+    (1..=237).contains(&name.len()) && name.chars().all(allowed)
+}
+
 impl Snapshot {
     /// The user a certificate stands for: its owner, else whom the first filter that fits names. Revoked users are none.
     ///
@@ -104,14 +116,15 @@ impl Snapshot {
             return Err(Unmapped::Inactive);
         }
         let own = self.certificates.get(&(names.serial.as_str().into(), names.issuer.join(".").into()));
-        let userid = match own {
+        // Another certificate with the same number of an issuer of the same name is not the one that is defined.
+        let userid = match own.filter(|known| *known.fingerprint == *names.fingerprint) {
             Some(Known { trusted: false, .. }) => return Err(Unmapped::NotTrusted),
             Some(Known { userid: None, .. }) => return Err(Unmapped::NobodyS),
             Some(Known { userid: Some(userid), .. }) => *userid,
             None => {
                 let counts = switches("DIGTNMAP").is_some_and(|switches| switches.active && switches.raclist);
                 let filtered = || self.filtered(names, application);
-                counts.then(filtered).flatten().ok_or(Unmapped::NotDefined)?
+                (counts && !names.ambiguous).then(filtered).flatten().ok_or(Unmapped::NotDefined)?
             }
         };
         match self.verify(userid, None, None, today).saf {
@@ -151,6 +164,6 @@ impl Snapshot {
             true => pattern::matches(name.as_str().as_bytes(), wanted.as_bytes(), Values::of(&self.variables)),
             false => name.as_str() == wanted,
         };
-        self.criteria.iter().find(|(name, _)| covers(name)).map(|(_, userid)| *userid)
+        self.criteria.iter().find(|(name, _)| covers(name)).and_then(|(_, userid)| *userid)
     }
 }

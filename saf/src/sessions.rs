@@ -20,7 +20,7 @@ impl Saf {
     ///
     /// When the database does not answer.
     pub async fn logon(&self, userid: Userid) -> Result<Vec<String>, SafError> {
-        let mut change = self.write().await?;
+        let (_alone, mut change) = self.write().await?;
         let query = sqlx::query("SELECT last_access FROM racf_users WHERE userid = $1").bind(userid.to_string());
         let Some(row) = query.fetch_optional(&mut *change).await? else { return Ok(Vec::new()) };
         let mut lines = Vec::new();
@@ -63,7 +63,7 @@ impl Saf {
         let query = "INSERT INTO racf_messages (userid, at, text) SELECT $1, $2, $3 \
                      WHERE EXISTS (SELECT 1 FROM racf_users WHERE userid = $1) \
                      AND (SELECT COUNT(*) FROM racf_messages WHERE userid = $1) < $4";
-        let mut change = self.write().await?;
+        let (_alone, mut change) = self.write().await?;
         let query = sqlx::query(query).bind(notify.to_string()).bind(Utc::now().to_rfc3339()).bind(text).bind(WAITING);
         query.execute(&mut *change).await?;
         change.commit().await?;
@@ -78,7 +78,7 @@ impl Saf {
     pub async fn forget_commands(&self, older: Duration) -> Result<u64, SafError> {
         let Ok(older) = chrono::Duration::from_std(older) else { return Ok(0) };
         let Some(before) = Utc::now().checked_sub_signed(older) else { return Ok(0) };
-        let mut change = self.write().await?;
+        let (_alone, mut change) = self.write().await?;
         let query = sqlx::query("DELETE FROM racf_audit WHERE at < $1").bind(before.to_rfc3339());
         let forgotten = query.execute(&mut *change).await?.rows_affected();
         change.commit().await?;

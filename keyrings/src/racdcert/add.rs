@@ -1,8 +1,12 @@
 //! ADD, ALTER, DELETE, EXPORT.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use saf::{Failure, Keywords, Output, Row, Session, fail};
+use saf::{Failure, Keywords, Output, Row, Session, fail, refuse};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{New, Request, changed, label, may, no_hardware, put, status, unseal};
@@ -11,10 +15,25 @@ use crate::package::{self, BadPackage, Package};
 use crate::ring::{belongs, usable};
 use crate::store::{self, CERTIFICATES, Owner};
 
+/// PKCS#12 is opened one at a time.
+static OPENING: Semaphore = Semaphore::const_new(1);
+/// How long that may take: whoever made it says how much work it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a data set holds, as certificates and keys.
-pub(super) fn read(session: &Session<'_>, name: &str, password: Option<&str>) -> Result<Package, Failure> {
-    let bytes = Zeroizing::new(session.read(name)?);
-    package::read(&bytes, password).map_err(|bad| {
+pub(super) async fn read(name: &str, content: Vec<u8>, password: Option<&str>) -> Result<Package, Failure> {
+    let bytes = Zeroizing::new(content);
+    let password = password.map(|password| Zeroizing::new(password.to_owned()));
+    let too_long = || Failure::Message(format!("IRRD104I The input data set {name} takes too long to be opened."));
+    let turn = timeout(PATIENCE, OPENING.acquire()).await.map_err(|_| too_long())?;
+    let opened = tokio::task::spawn_blocking(move || {
+        // Whoever gives up waiting leaves the next one waiting too.
+        let _turn = turn;
+        package::read(&bytes, password.as_ref().map(|password| password.as_str()))
+    });
+    let opened = timeout(PATIENCE, opened).await.map_err(|_| too_long())?;
+    let opened = opened.unwrap_or_else(|error| Err(BadPackage::Malformed(error.to_string())));
+    opened.map_err(|bad| {
         Failure::Message(match bad {
             BadPackage::Password => format!(
                 "IRRD120I The input data set {name} cannot be opened: it is PKCS#12, and PASSWORD is missing or wrong."
@@ -53,7 +72,7 @@ pub(super) async fn add(session: &mut Session<'_>, request: &Request<'_>) -> Res
     let coded = status(keywords, owner)?;
     let wanted = label(keywords, "WITHLABEL")?;
     may(session, "ADD", owner, wanted.as_deref().unwrap_or_default())?;
-    let package = read(session, &name, keywords.value("PASSWORD")?)?;
+    let package = read(&name, session.read(&name)?, keywords.value("PASSWORD")?).await?;
     let mut all = certificates(&name, &package.certificates)?;
     let Some(at) = end_entity(&all, &package.keys) else {
         return fail(format!(
@@ -67,10 +86,11 @@ pub(super) async fn add(session: &mut Session<'_>, request: &Request<'_>) -> Res
         }
         key => key.map(pkcs8).transpose()?,
     };
-    // Authorities first: the status of what they sign depends on them.
-    for authority in &all {
-        add_authority(session, request, authority).await?;
+    // Authorities first, and of those the ones that signed others: the status of what they sign depends on them.
+    while let Some(next) = all.iter().position(|one| !all.iter().any(|other| other != one && one.is_signed_by(other))) {
+        add_authority(session, request, &all.remove(next)).await?;
     }
+    check_issuer(session, owner, &certificate).await?;
     let status = match coded {
         Some(status) => status,
         None => judged(session, &certificate).await?,
@@ -122,6 +142,21 @@ async fn add_authority(
     put(session, request, New { owner: Owner::Authority, label: None, certificate: authority, key: None, status }).await
 }
 
+/// Who adds a certificate that its issuer of this name, which RACF knows, has not signed, needs what adding an authority needs:
+/// it would stand in the place of the true one.
+async fn check_issuer(session: &mut Session<'_>, owner: Owner, certificate: &Certificate) -> Result<(), Failure> {
+    if certificate.is_signed_by(certificate) {
+        return Ok(());
+    }
+    let issuers = store::with_subject(session.connection(), &certificate.names().issuer.join(".")).await?;
+    let mut known = issuers.iter().filter(|known| known.owner == Owner::Authority).peekable();
+    let signed = known.peek().is_none() || known.any(|known| certificate.is_signed_by(&known.certificate));
+    if signed || owner == Owner::Authority || may(session, "ADD", Owner::Authority, "").is_ok() {
+        return Ok(());
+    }
+    refuse("IRRD140I The certificate is not signed by the certificate authority of that name.")
+}
+
 /// The status of a certificate nobody says one for: trusted while its dates are good and who signed it is.
 async fn judged(session: &mut Session<'_>, certificate: &Certificate) -> Result<&'static str, Failure> {
     if !certificate.is_valid_at(Utc::now().timestamp()) {
@@ -149,13 +184,13 @@ pub(super) async fn alter(session: &mut Session<'_>, request: &Request<'_>) -> R
     let owner = request.owner()?;
     let new = label(&request.keywords, "NEWLABEL")?;
     let coded = status(&request.keywords, owner)?;
-    may(session, "ALTER", owner, request.label()?.as_deref().unwrap_or_default())?;
-    let stored = request.certificate(session).await?;
+    let (stored, _) = request.certificate(session, "ALTER").await?;
     let mut row = Row::default();
     if let Some(status) = coded {
         row.set("status", status);
     }
     if let Some(new) = new.filter(|new| *new != stored.label) {
+        may(session, "ALTER", owner, &new)?;
         if store::find(session.connection(), owner, &new).await?.is_some() {
             return fail(format!(
                 "IRRD111I Label {new} is already in use by another certificate of {}.",
@@ -172,9 +207,7 @@ pub(super) async fn alter(session: &mut Session<'_>, request: &Request<'_>) -> R
 }
 
 pub(super) async fn delete(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    let owner = request.owner()?;
-    may(session, "DELETE", owner, request.label()?.as_deref().unwrap_or_default())?;
-    let stored = request.certificate(session).await?;
+    let (stored, _) = request.certificate(session, "DELETE").await?;
     if stored.requested && !request.keywords.has("FORCE") {
         return fail(format!(
             "IRRD126I The certificate labelled {} has been used for GENREQ: its private key is needed for the answer.  \
@@ -195,7 +228,7 @@ pub(super) async fn delete(session: &mut Session<'_>, request: &Request<'_>) -> 
 const FORMATS: [&str; 6] = ["CERTB64", "CERTDER", "PKCS7B64", "PKCS7DER", "PKCS12B64", "PKCS12DER"];
 
 pub(super) async fn export(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    let (owner, keywords) = (request.owner()?, &request.keywords);
+    let keywords = &request.keywords;
     let name = dataset(keywords, "DSN")?;
     let password = keywords.value("PASSWORD")?.filter(|password| !password.is_empty());
     let coded = keywords.value("FORMAT")?.map(str::to_ascii_uppercase);
@@ -209,8 +242,7 @@ pub(super) async fn export(session: &mut Session<'_>, request: &Request<'_>) -> 
     };
     let is_package = format.starts_with("PKCS12");
     let function = if is_package { "EXPORTKEY" } else { "EXPORT" };
-    let permission = may(session, function, owner, request.label()?.as_deref().unwrap_or_default())?;
-    let stored = request.certificate(session).await?;
+    let (stored, permission) = request.certificate(session, function).await?;
     let bad = |reason: String| Failure::Message(format!("IRRD127I The certificate cannot be exported: {reason}"));
     let chain = store::chain(session.connection(), stored.clone()).await?;
     let ders: Vec<CertificateDer<'static>> = chain.iter().map(|link| link.certificate.der().clone()).collect();

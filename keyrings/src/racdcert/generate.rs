@@ -11,7 +11,7 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use saf::{Failure, Keywords, Output, Row, Session, Value, fail};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::Tag;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
@@ -45,12 +45,12 @@ pub(super) async fn certificate(session: &mut Session<'_>, request: &Request<'_>
     let (owner, keywords) = (request.owner()?, &request.keywords);
     let wanted = label(keywords, "WITHLABEL")?;
     may(session, "GENCERT", owner, wanted.as_deref().unwrap_or_default())?;
-    let key = new_key(keywords)?;
     let asked = match keywords.list("GENCERT").unwrap_or_default().as_slice() {
         [] => None,
         [name] => Some(read_request(session, name)?),
         _ => return fail("IKJ56702I INVALID GENCERT, ONE DATA SET IS EXPECTED"),
     };
+    let key = if asked.is_none() { Some(new_key(keywords).await?) } else { None };
     let mut params = match &asked {
         Some(asked) => asked.params.clone(),
         None => CertificateParams::default(),
@@ -86,21 +86,24 @@ pub(super) async fn certificate(session: &mut Session<'_>, request: &Request<'_>
     let signer = signer(session, request, owner).await?;
     let made = match (&signer, &asked, &key) {
         (Some((signer, permission)), asked, key) => {
-            params.serial_number = Some(serial(signer.last_serial + 1));
+            let number = next_serial(session, signer).await?;
+            params.serial_number = Some(serial(number));
             params.use_authority_key_identifier_extension = true;
-            let row = Row::default().with("last_serial", signer.last_serial + 1);
+            let row = Row::default().with("last_serial", number);
             row.update(session.connection(), CERTIFICATES, &signer.row()).await?;
             let issuer = issuer(request, signer, permission)?;
-            match asked {
-                Some(asked) => {
+            match (asked, key) {
+                (Some(asked), _) => {
                     let public_key = rcgen::SubjectPublicKeyInfo::from_der(&asked.spki).map_err(|error| bad(&error))?;
                     params.signed_by(&public_key, &issuer)
                 }
-                None => params.signed_by(key, &issuer),
+                (None, Some(key)) => params.signed_by(key, &issuer),
+                (None, None) => return Err(bad(&"there is no key")),
             }
         }
         (None, Some(_), _) => return fail("IRRD129I A certificate request cannot be signed without SIGNWITH."),
-        (None, None, key) => {
+        (None, None, None) => return Err(bad(&"there is no key")),
+        (None, None, Some(key)) => {
             params.serial_number = Some(free_serial(session, &params).await?);
             params.self_signed(key)
         }
@@ -129,7 +132,7 @@ pub(super) async fn certificate(session: &mut Session<'_>, request: &Request<'_>
     if status == "NOTRUST" {
         session.remark("IRRD113I The certificate that you are creating has an incorrect date range, or who signs it is not trusted.  The certificate is added with NOTRUST status.");
     }
-    let secret = if asked.is_some() { None } else { Some(key.serialized_der()) };
+    let secret = key.as_ref().map(KeyPair::serialized_der);
     put(session, request, New { owner, label: wanted.as_deref(), certificate: &certificate, key: secret, status }).await
 }
 
@@ -154,6 +157,22 @@ fn read_request(session: &Session<'_>, name: &str) -> Result<Asked, Failure> {
     let (_, parsed) = parsed.map_err(|error| malformed(&error.to_string()))?;
     let information = &parsed.certification_request_info;
     distinguished_name(&information.subject).map_err(|reason| malformed(&reason))?;
+    for extension in parsed.requested_extensions().into_iter().flatten() {
+        if let ParsedExtension::SubjectAlternativeName(names) = extension {
+            let known = |name: &GeneralName<'_>| {
+                matches!(
+                    name,
+                    GeneralName::DNSName(_)
+                        | GeneralName::RFC822Name(_)
+                        | GeneralName::URI(_)
+                        | GeneralName::IPAddress(_)
+                )
+            };
+            if !names.general_names.iter().all(known) {
+                return Err(malformed("it has an alternative name that is no DNS name, address, mail address or URI"));
+            }
+        }
+    }
     let spki = information.subject_pki.raw.to_vec();
     let read = CertificateSigningRequestParams::from_der(&der).map_err(|error| malformed(&error.to_string()))?;
     Ok(Asked { params: read.params, public_key: read.public_key, spki })
@@ -163,8 +182,8 @@ fn is_beginning(word: &str, of: &str) -> bool {
     !word.is_empty() && of.starts_with(&word.to_ascii_uppercase())
 }
 
-/// A key pair as RSA or NISTECC and SIZE say.
-fn new_key(keywords: &Keywords) -> Result<KeyPair, Failure> {
+/// A key pair as RSA or NISTECC and SIZE say; made beside what else the daemon does.
+async fn new_key(keywords: &Keywords) -> Result<KeyPair, Failure> {
     no_hardware(keywords)?;
     if let Some(name) = NOT_MADE.into_iter().find(|name| keywords.has(name)) {
         return fail(format!(
@@ -174,13 +193,14 @@ fn new_key(keywords: &Keywords) -> Result<KeyPair, Failure> {
     let size = keywords.value("SIZE")?;
     let invalid =
         |expected: &str| fail(format!("IKJ56702I INVALID SIZE, {}\n{expected} IS EXPECTED", size.unwrap_or_default()));
-    let made = if keywords.has("NISTECC") {
-        match size {
-            None | Some("256") => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
-            Some("384") => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
-            Some("521") => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512),
+    let make: Box<dyn FnOnce() -> Result<KeyPair, rcgen::Error> + Send> = if keywords.has("NISTECC") {
+        let algorithm = match size {
+            None | Some("256") => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Some("384") => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Some("521") => &rcgen::PKCS_ECDSA_P521_SHA512,
             Some(_) => return invalid("256, 384 OR 521"),
-        }
+        };
+        Box::new(move || KeyPair::generate_for(algorithm))
     } else {
         let size = match size {
             None | Some("2048") => RsaKeySize::_2048,
@@ -188,9 +208,9 @@ fn new_key(keywords: &Keywords) -> Result<KeyPair, Failure> {
             Some("4096") => RsaKeySize::_4096,
             Some(_) => return invalid("2048, 3072 OR 4096"),
         };
-        KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size)
+        Box::new(move || KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size))
     };
-    made.map_err(|error| bad(&error))
+    tokio::task::spawn_blocking(make).await.map_err(|error| bad(&error))?.map_err(|error| bad(&error))
 }
 
 fn subject(parts: &Keywords) -> Result<DistinguishedName, Failure> {
@@ -325,15 +345,26 @@ fn serial(number: i64) -> SerialNumber {
     SerialNumber::from_slice(&[sign, bytes.to_vec()].concat())
 }
 
+/// The first serial number above the last one that an authority gave, and that no known certificate of its has.
+async fn next_serial(session: &mut Session<'_>, signer: &Stored) -> Result<i64, Failure> {
+    let taken = serials(session, &signer.certificate.names().subject.join(".")).await?;
+    let is_free = |number: &i64| !taken.contains(&crate::certificate::hexadecimal(&serial(*number).to_bytes()));
+    (signer.last_serial + 1..).find(is_free).ok_or_else(|| bad(&"no serial number is free"))
+}
+
+/// The serial numbers of the certificates of an issuer of this name.
+async fn serials(session: &mut Session<'_>, issuer: &str) -> Result<Vec<String>, Failure> {
+    let query = sqlx::query_scalar::<_, String>("SELECT serial FROM racf_certificates WHERE issuer = $1");
+    Ok(query.bind(issuer.to_owned()).fetch_all(session.connection()).await.map_err(saf::SafError::from)?)
+}
+
 /// The first serial number a self-signed certificate of this name can have: 0, unless there is one.
 async fn free_serial(session: &mut Session<'_>, params: &CertificateParams) -> Result<SerialNumber, Failure> {
     // The name as RACF writes it is only known from a certificate.
     let key = KeyPair::generate().map_err(|error| bad(&error))?;
     let sample = params.self_signed(&key).map_err(|error| bad(&error))?;
     let sample = Certificate::parse(sample.der()).map_err(|error| bad(&error))?;
-    let query = "SELECT serial FROM racf_certificates WHERE issuer = $1";
-    let query = sqlx::query_scalar::<_, String>(query).bind(sample.names().issuer.join("."));
-    let taken = query.fetch_all(session.connection()).await.map_err(saf::SafError::from)?;
+    let taken = serials(session, &sample.names().issuer.join(".")).await?;
     let free = (0..).map(serial).find(|number| !taken.contains(&crate::certificate::hexadecimal(&number.to_bytes())));
     free.ok_or_else(|| bad(&"no serial number is free"))
 }
@@ -388,6 +419,9 @@ fn distinguished_name(name: &X509Name<'_>) -> Result<DistinguishedName, String> 
         };
         let oid = attribute.attr_type();
         let numbers: Vec<u64> = oid.iter().map(Iterator::collect).unwrap_or_default();
+        if !is_written(&numbers) {
+            return Err(format!("its name has the attribute {oid}, which cannot be written"));
+        }
         let kind = DnType::from_oid(&numbers);
         if made.get(&kind).is_some() {
             return Err(format!("its name has {oid} several times, which cannot be written"));
@@ -407,6 +441,11 @@ fn distinguished_name(name: &X509Name<'_>) -> Result<DistinguishedName, String> 
         made.push(kind, value);
     }
     Ok(made)
+}
+
+/// Whether a writer of DER takes an object identifier: X.690 §8.19.4.
+fn is_written(numbers: &[u64]) -> bool {
+    matches!(numbers, [0 | 1, 0..=39, ..] | [2, 0..=47, ..])
 }
 
 /// What a new certificate or request has from an old one: names and key usage.
@@ -457,10 +496,8 @@ fn names_of(parsed: &X509Certificate<'_>) -> Result<Vec<SanType>, Failure> {
 }
 
 pub(super) async fn request(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    let owner = request.owner()?;
     let name = dataset(&request.keywords, "DSN")?;
-    let permission = may(session, "GENREQ", owner, request.label()?.as_deref().unwrap_or_default())?;
-    let stored = request.certificate(session).await?;
+    let (stored, permission) = request.certificate(session, "GENREQ").await?;
     let key = key_pair(request, &stored, &permission)?;
     let made = like(&stored)?.serialize_request(&key).map_err(|error| bad(&error))?;
     let content = package::to_pem("NEW CERTIFICATE REQUEST", made.der());
@@ -472,13 +509,12 @@ pub(super) async fn request(session: &mut Session<'_>, request: &Request<'_>) ->
 
 pub(super) async fn rekey(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let (owner, keywords) = (request.owner()?, &request.keywords);
-    may(session, "REKEY", owner, request.label()?.as_deref().unwrap_or_default())?;
     let Some(new) = label(keywords, "WITHLABEL")? else { return fail("IKJ56701I MISSING WITHLABEL+") };
-    let stored = request.certificate(session).await?;
+    let (stored, _) = request.certificate(session, "REKEY").await?;
     if stored.key.is_none() {
         return fail(format!("IRRD117I The certificate labelled {} does not have a private key.", stored.label));
     }
-    let key = new_key(keywords)?;
+    let key = new_key(keywords).await?;
     let mut params = like(&stored)?;
     let dates = dates(keywords)?;
     (params.not_before, params.not_after) = (time(dates.0), time(dates.1));
@@ -497,9 +533,9 @@ pub(super) async fn rekey(session: &mut Session<'_>, request: &Request<'_>) -> R
 
 pub(super) async fn rollover(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let (owner, keywords) = (request.owner()?, &request.keywords);
-    may(session, "ROLLOVER", owner, request.label()?.as_deref().unwrap_or_default())?;
     let Some(new) = label(keywords, "NEWLABEL")? else { return fail("IKJ56701I MISSING NEWLABEL+") };
-    let old = request.certificate(session).await?;
+    let (old, _) = request.certificate(session, "ROLLOVER").await?;
+    may(session, "ROLLOVER", owner, &new)?;
     let new = named(session, owner, &new).await?;
     if new.label == old.label {
         return fail("IKJ56702I INVALID NEWLABEL, ANOTHER CERTIFICATE IS EXPECTED");

@@ -11,10 +11,12 @@ use crate::store::{self, Connected, Owner, Stored};
 
 pub(super) async fn list(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let owner = request.owner()?;
-    may(session, "LIST", owner, "")?;
     let stored = match request.label()? {
-        Some(_) => vec![request.certificate(session).await?],
-        None => store::of_owner(session.connection(), owner).await?,
+        Some(_) => vec![request.certificate(session, "LIST").await?.0],
+        None => {
+            may(session, "LIST", owner, "")?;
+            store::of_owner(session.connection(), owner).await?
+        }
     };
     if stored.is_empty() {
         return fail(format!("IRRD134I No certificate information was found for {}.", owner.heading()));
@@ -68,7 +70,7 @@ fn identifier(owner: Owner, label: &str) -> String {
 
 pub(super) async fn chain(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
     may_at(session, "LIST", Access::Control, "")?;
-    let first = request.certificate(session).await?;
+    let (first, _) = request.certificate(session, "LIST").await?;
     let chain = store::chain(session.connection(), first).await?;
     let mut common: Option<Vec<(saf::Userid, String)>> = None;
     for (number, stored) in chain.iter().enumerate() {
@@ -108,7 +110,7 @@ fn summary(session: &mut Session<'_>, chain: &[&Certificate]) {
 pub(super) async fn check(session: &mut Session<'_>, request: &Request<'_>) -> Result<(), Failure> {
     may_at(session, "LIST", Access::Read, "")?;
     let name = dataset(&request.keywords, "CHECKCERT")?;
-    let package = read(session, &name, request.keywords.value("PASSWORD")?)?;
+    let package = read(&name, session.read(&name)?, request.keywords.value("PASSWORD")?).await?;
     let all = certificates(&name, &package.certificates)?;
     for (number, certificate) in all.iter().enumerate() {
         session.say(format!("Certificate {}:", number + 1));

@@ -40,7 +40,7 @@ pub(super) async fn map(session: &mut Session<'_>, request: &Request<'_>) -> Res
         [] => None,
         _ => {
             let name = dataset(keywords, "MAP")?;
-            certificates(&name, &read(session, &name, None)?.certificates)?.into_iter().next()
+            certificates(&name, &read(&name, session.read(&name)?, None).await?.certificates)?.into_iter().next()
         }
     };
     let names = model.as_ref().map(Certificate::names);
@@ -90,8 +90,11 @@ fn part(keywords: &Keywords, keyword: &str, name: Option<String>, is_coded: bool
         (None, _) => Ok(String::new()),
         (Some(text), None) => filter(keyword, text),
         // With a model the text says where in its name the filter begins.
-        (Some(text), Some(name)) => match name.find(text).and_then(|at| name.get(at..)) {
-            Some(rest) if !text.is_empty() => Ok(rest.to_owned()),
+        (Some(text), Some(name)) => match name.find(text).map(|at| name.split_at(at)) {
+            // At the beginning of a part.
+            Some((before, rest)) if !text.is_empty() && (before.is_empty() || before.ends_with('.')) => {
+                Ok(rest.to_owned())
+            }
             _ => fail(format!("IRRD135I {keyword} {text} is no part of the name in the model certificate: {name}")),
         },
     }

@@ -1,9 +1,8 @@
 //! ADDRING, DELRING, LISTRING, CONNECT, REMOVE.
 
-use saf::{Access, Failure, Keywords, Row, Session, Userid, fail};
+use saf::{Access, Failure, Keywords, Row, Session, Userid, fail, is_ring_name};
 
 use super::{NO_MATCH, Request, changed, label, may_at, user};
-use crate::rings::is_ring_name;
 use crate::store::{self, Owner, PLACES, RINGS};
 
 /// The one word in a function's parentheses: a ring's name.
@@ -104,16 +103,21 @@ pub(super) async fn connect(session: &mut Session<'_>, request: &Request<'_>) ->
         }
     };
     authorize(session, request, ring_owner, &ring)?;
-    // Whose private key the ring's readers may get by this.
+    // Whose private key the ring's readers may get by this, and whom they will trust.
     let needed = match owner {
-        Owner::User(userid) if userid == session.issuer() => Access::Read,
-        _ if usage == "PERSONAL" => Access::Control,
-        Owner::User(_) => Access::Update,
-        Owner::Authority | Owner::Site => Access::Read,
+        Owner::User(userid) if userid == session.issuer() && usage == "PERSONAL" => Access::Read,
+        Owner::Authority if usage == "CERTAUTH" => Access::Read,
+        Owner::Site if usage == "SITE" => Access::Read,
+        _ => Access::Control,
     };
     may_at(session, request.function, needed, &format!("IRR.DIGTCERT.{}.{label}.LST.CONNECT", owner.qualifier()))?;
     exists(session, ring_owner, &ring).await?;
     let Some(stored) = store::find(session.connection(), owner, &label).await? else { return fail(NO_MATCH) };
+    if usage == "CERTAUTH" && !stored.certificate.is_authority() {
+        return fail(format!(
+            "IRRD139I Certificate {label} is no certificate authority's: it cannot be connected with USAGE(CERTAUTH)."
+        ));
+    }
     if stored.status == "NOTRUST" {
         session.remark(format!("IRRD124I Certificate {label} has status NOTRUST: it is connected, and not used."));
     }
@@ -133,6 +137,8 @@ pub(super) async fn remove(session: &mut Session<'_>, request: &Request<'_>) -> 
     let ring_owner = request.user()?;
     let Place { owner, label, ring, .. } = read(session, request).await?;
     authorize(session, request, ring_owner, &ring)?;
+    let certificate = format!("IRR.DIGTCERT.{}.{label}.LST.REMOVE", owner.qualifier());
+    may_at(session, request.function, level(session, ring_owner), &certificate)?;
     exists(session, ring_owner, &ring).await?;
     let place = place(ring_owner, &ring).with("owner", owner.key()).with("label", label.as_str());
     if place.delete(session.connection(), PLACES).await? == 0 {

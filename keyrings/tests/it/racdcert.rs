@@ -190,6 +190,7 @@ async fn every_format_goes_out_and_comes_in_again() {
     on_both(async |tso: Tso| {
         tso.set_up_ring().await;
         for (format, kind) in [
+            ("PKCS12B64", "version -r -a"),
             ("CERTB64", "x509 -noout -in"),
             ("CERTDER", "x509 -noout -inform DER -in"),
             ("PKCS7B64", "pkcs7 -noout -in"),
@@ -203,16 +204,22 @@ async fn every_format_goes_out_and_comes_in_again() {
             assert_eq!(code, 0, "{line}: {text}");
             assert_eq!(made, [(format!("OUT.{format}"), format.starts_with("PKCS12"))]);
             let file = tso.file(&format!("OUT.{format}"));
-            let words: Vec<&str> = kind.split(' ').chain([file.to_str().expect("a path")]).collect();
-            openssl(&words);
+            // openssl reads no PKCS#12 between markers.
+            if format != "PKCS12B64" {
+                let words: Vec<&str> = kind.split(' ').chain([file.to_str().expect("a path")]).collect();
+                openssl(&words);
+            }
         }
         // What openssl packs is read too.
         let p12 = tso.file("OUT.PKCS12DER");
         let pem = openssl(&["pkcs12", "-nodes", "-passin", "pass:secret", "-in", p12.to_str().expect("a path")]);
         tso.put("PEM", pem);
-        for (owner, set, options) in
-            [("ALICE", "OUT.PKCS12DER", "PASSWORD('secret')"), ("ALICE", "PEM", ""), ("ALICE", "OUT.PKCS7DER", "")]
-        {
+        for (owner, set, options) in [
+            ("ALICE", "OUT.PKCS12DER", "PASSWORD('secret')"),
+            ("ALICE", "OUT.PKCS12B64", "PASSWORD('secret')"),
+            ("ALICE", "PEM", ""),
+            ("ALICE", "OUT.PKCS7DER", ""),
+        ] {
             tso.ok("RACDCERT ID(TCPIP) DELETE(LABEL('SERVER'))").await;
             tso.ok(&format!("RACDCERT ID({owner}) ADD('{set}') WITHLABEL('IN') {options}")).await;
             let listed = tso.ok(&format!("RACDCERT ID({owner}) LIST(LABEL('IN'))")).await;
@@ -359,6 +366,9 @@ async fn functions_need_read_for_one_s_own_update_for_others_control_for_authori
         tso.permit("FACILITY", "IRR.DIGTCERT.CONNECT", "ALICE", "UPDATE").await;
         let steal = "RACDCERT CONNECT(ID(TCPIP) LABEL('SERVER') RING(Mine))";
         tso.says("ALICE", steal, 8, "CONNECT NEEDS CONTROL").await;
+        // Nor is anybody trusted by another's ring for the asking.
+        let plant = "RACDCERT ID(TCPIP) CONNECT(LABEL('A') RING(TCPIP-KEYRING) USAGE(CERTAUTH))";
+        tso.says("ALICE", plant, 8, "CONNECT NEEDS CONTROL").await;
         let export = "RACDCERT ID(TCPIP) EXPORT(LABEL('SERVER')) DSN('X') PASSWORD('secret')";
         tso.permit("FACILITY", "IRR.DIGTCERT.EXPORT", "ALICE", "CONTROL").await;
         tso.says("ALICE", export, 8, "EXPORTKEY NEEDS UPDATE").await;
@@ -369,6 +379,15 @@ async fn functions_need_read_for_one_s_own_update_for_others_control_for_authori
         tso.says("ALICE", own, 8, "IRRD118I").await;
         tso.permit("RDATALIB", "IRR.DIGTCERT.TCPIP.SERVER.LST.EXPORT", "ALICE", "READ").await;
         tso.says("ALICE", "RACDCERT ID(TCPIP) EXPORT(LABEL('SERVER')) DSN('X')", 0, "").await;
+        // The certificate itself is asked about, whether its label is said or not.
+        tso.permit("RDATALIB", "IRR.DIGTCERT.TCPIP.*.LST.EXPORT", "ALICE", "READ").await;
+        tso.permit("RDATALIB", "IRR.DIGTCERT.TCPIP.SERVER.UPD.EXPORT", "TCPIP", "READ").await;
+        for label in ["(LABEL('SERVER'))", ""] {
+            let line = format!("RACDCERT ID(TCPIP) EXPORT{label} DSN('X') PASSWORD('secret')");
+            tso.says("ALICE", &line, 8, "READ TO IRR.DIGTCERT.TCPIP.SERVER.").await;
+        }
+        tso.says("ALICE", "RACDCERT ID(TCPIP) EXPORT(LABEL('NONE')) DSN('X')", 8, "IRRD107I").await;
+        tso.says("ALICE", "RACDCERT ID(TCPIP) ALTER(LABEL('NONE')) TRUST", 8, "IRRD101I").await;
     })
     .await;
 }
@@ -435,7 +454,11 @@ async fn what_a_ring_gives_follows_status_usage_and_default() {
         let every = tso.ring("TCPIP", "TCPIP/*").await.expect("readable");
         assert!(has_key(&every, Some("RENAMED")) && !has_key(&every, None), "a virtual ring has no default");
         // Another's certificate in one's own ring, as somebody who may lends it.
-        tso.ok("RACDCERT ID(ALICE) GENCERT NISTECC WITHLABEL('HERS')").await;
+        tso.ok("RACDCERT ID(ALICE) GENCERT NISTECC WITHLABEL('LEAF')").await;
+        let leaf = "RACDCERT ID(TCPIP) CONNECT(ID(ALICE) LABEL('LEAF') RING(TCPIP-KEYRING) USAGE(CERTAUTH))";
+        tso.says("IBMUSER", leaf, 8, "IRRD139I").await;
+        tso.ok("RACDCERT ID(ALICE) GENCERT SUBJECTSDN(CN('her CA')) NISTECC WITHLABEL('HERS') KEYUSAGE(CERTSIGN)")
+            .await;
         tso.ok("RACDCERT ID(TCPIP) CONNECT(ID(ALICE) LABEL('HERS') RING(TCPIP-KEYRING) USAGE(CERTAUTH))").await;
         assert_eq!(tso.ring("TCPIP", name).await.expect("readable").authorities().map(<[_]>::len).ok(), Some(2));
     })
@@ -445,7 +468,13 @@ async fn what_a_ring_gives_follows_status_usage_and_default() {
 /// Names as the daemon has them from a client's certificate.
 fn names(serial: &str, issuer: &[&str], subject: &[&str]) -> CertificateNames {
     let list = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
-    CertificateNames { serial: serial.to_owned(), issuer: list(issuer), subject: list(subject) }
+    CertificateNames {
+        serial: serial.to_owned(),
+        issuer: list(issuer),
+        subject: list(subject),
+        fingerprint: String::new(),
+        ambiguous: false,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -484,7 +513,12 @@ async fn row_18_a_client_s_certificate_is_its_owner_s_before_a_filter_maps_it() 
             "RACDCERT ID(ALICE) GENCERT SUBJECTSDN(CN('client') OU('Sales') O('Example')) NISTECC SIGNWITH(CERTAUTH LABEL('CA'))              WITHLABEL('OWN')",
         )
         .await;
-        assert_eq!(whose(&client).as_deref(), Ok("ALICE"));
+        tso.ok("RACDCERT ID(ALICE) EXPORT(LABEL('OWN')) DSN('OWN') FORMAT(CERTDER)").await;
+        let der = tso.sets.lock().expect("sets").get("OWN").cloned().expect("a certificate");
+        // Another certificate with its number and its issuer's name is another's: the filter fits it.
+        assert_eq!(whose(&client).as_deref(), Ok("CAROL"));
+        let client = keyrings::names(&der).expect("a certificate");
+        assert_eq!((client.serial.as_str(), whose(&client).as_deref()), ("02", Ok("ALICE")));
         tso.ok("RACDCERT ID(ALICE) ALTER(LABEL('OWN')) NOTRUST").await;
         assert!(whose(&client).is_err_and(|why| why.contains("NOTRUST")));
         tso.ok("RACDCERT ID(ALICE) ALTER(LABEL('OWN')) TRUST").await;
@@ -554,16 +588,22 @@ async fn private_keys_lie_encrypted_and_follow_a_rotation() {
         // The secret number of the key: 32 bytes behind the tag of its octet string.
         let at = key.windows(2).position(|two| two == [0x04, 0x20]).expect("a number") + 2;
         let secret = key.get(at..at + 32).expect("32 bytes").to_vec();
-        let everywhere = |tso: &Tso| {
-            let mut text = Vec::new();
-            if let Some(path) = tso.url().strip_prefix("sqlite:") {
-                for end in ["", "-wal"] {
-                    text.extend(fs::read(format!("{path}{end}")).unwrap_or_default());
-                }
+        let mut stored = Vec::new();
+        if let Some(path) = tso.url().strip_prefix("sqlite:") {
+            for end in ["", "-wal"] {
+                stored.extend(fs::read(format!("{path}{end}")).unwrap_or_default());
             }
-            text
-        };
-        let stored = everywhere(&tso);
+        }
+        let query = "SELECT der || ' ' || COALESCE(private_key, '') AS all_of_it FROM racf_certificates";
+        let rows =
+            sqlx::query_scalar::<_, String>(query).fetch_all(&mut *tso.saf.read().await.expect("the database")).await;
+        for text in rows.expect("rows") {
+            assert!(text.split_whitespace().count() == 2, "both are there");
+            for word in text.split_whitespace() {
+                stored.extend(base64_decoded(word));
+                stored.extend(word.bytes());
+            }
+        }
         let encoded = base64(&secret[..30]);
         assert!(!contains(&stored, &secret) && !contains(&stored, encoded.as_bytes()));
         let before = fs::read_to_string(tso.folder.path().join("envelope.key")).expect("the envelope");
@@ -579,6 +619,7 @@ async fn private_keys_lie_encrypted_and_follow_a_rotation() {
         assert!(done.lines.concat().contains("2 PRIVATE KEYS"), "{done:?}");
         let after = fs::read_to_string(tso.folder.path().join("envelope.key")).expect("the envelope");
         assert!(after != before && after.lines().count() == 1);
+        assert_eq!(fs::read_to_string(tso.folder.path().join("envelope.key.old")).expect("the old key"), before);
         assert!(has_key(&tso.ring("TCPIP", "TCPIP/TCPIP-KEYRING").await.expect("readable"), None));
         // Without its file nothing is had, and none is made in its place.
         fs::remove_file(tso.folder.path().join("envelope.key")).expect("removed");
@@ -641,6 +682,11 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
+fn base64_decoded(text: &str) -> Vec<u8> {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    BASE64_STANDARD.decode(text).expect("base64")
+}
+
 fn base64(bytes: &[u8]) -> String {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
     BASE64_STANDARD.encode(bytes)
@@ -649,4 +695,59 @@ fn base64(bytes: &[u8]) -> String {
 async fn on_both(test: impl AsyncFn(Tso)) {
     test(Tso::new(Database::sqlite().await).await).await;
     test(Tso::new(Database::postgres().await).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_goes_takes_certificates_along_and_serial_numbers_are_never_given_twice() {
+    on_both(async |tso: Tso| {
+        tso.set_up_ring().await;
+        let count = tso.saf.certificates_changed();
+        let before = *count.borrow();
+        tso.ok("RACDCERT ID(ALICE) GENCERT SUBJECTSDN(CN('a')) NISTECC SIGNWITH(CERTAUTH LABEL('CA')) WITHLABEL('A')")
+            .await;
+        tso.ok("RACDCERT ID(ALICE) EXPORT(LABEL('A')) DSN('A') FORMAT(CERTDER)").await;
+        let der = tso.sets.lock().expect("sets").get("A").cloned().expect("a certificate");
+        let names = keyrings::names(&der).expect("a certificate");
+        let whose = || {
+            let application = Application { applid: "TCPIP", sysid: "SYSA" };
+            tso.saf.snapshot().map_certificate(&names, application, chrono::Utc::now().date_naive()).ok()
+        };
+        assert_eq!(whose(), Some(id("ALICE")));
+        tso.ok("DELUSER ALICE").await;
+        assert!(*count.borrow() > before);
+        tso.ok("ADDUSER ALICE").await;
+        assert_eq!(whose(), None, "the new ALICE is another one");
+        // An authority that comes with its key, and certificates of its that were there before.
+        tso.ok("RACDCERT CERTAUTH EXPORT(LABEL('CA')) DSN('CA') PASSWORD('pw')").await;
+        tso.ok("RACDCERT CERTAUTH DELETE(LABEL('CA'))").await;
+        tso.ok("RACDCERT CERTAUTH ADD('CA') PASSWORD('pw') WITHLABEL('CA')").await;
+        tso.ok("RACDCERT ID(ALICE) ADD('A') WITHLABEL('OLD')").await;
+        tso.ok("RACDCERT ID(ALICE) GENCERT SUBJECTSDN(CN('b')) NISTECC SIGNWITH(CERTAUTH LABEL('CA')) WITHLABEL('B')")
+            .await;
+        let listed = tso.ok("RACDCERT ID(ALICE) LIST(LABEL('B'))").await;
+        assert!(listed.contains(">03<"), "01 is the server's, 02 the one that was added: {listed}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_of_three_levels_is_trusted_from_its_root_down() {
+    on_both(async |tso: Tso| {
+        tso.set_up_ring().await;
+        for line in [
+            "RACDCERT CERTAUTH GENCERT SUBJECTSDN(CN('Middle')) NISTECC SIGNWITH(CERTAUTH LABEL('CA')) WITHLABEL('MIDDLE')",
+            "RACDCERT ID(ALICE) GENCERT SUBJECTSDN(CN('leaf')) NISTECC SIGNWITH(CERTAUTH LABEL('MIDDLE')) WITHLABEL('LEAF')",
+            "RACDCERT ID(ALICE) EXPORT(LABEL('LEAF')) DSN('P12') PASSWORD('pw')",
+            "RACDCERT ID(ALICE) DELETE(LABEL('LEAF'))",
+            "RACDCERT CERTAUTH DELETE(LABEL('MIDDLE'))",
+            "RACDCERT CERTAUTH DELETE(LABEL('CA'))",
+            "RACDCERT ID(ALICE) ADD('P12') PASSWORD('pw') WITHLABEL('LEAF')",
+        ] {
+            tso.ok(line).await;
+        }
+        let authorities = tso.ok("RACDCERT CERTAUTH LIST").await;
+        assert_eq!(authorities.matches("Status: TRUST").count(), 2, "{authorities}");
+        assert!(tso.ok("RACDCERT ID(ALICE) LIST(LABEL('LEAF'))").await.contains("Status: TRUST"));
+    })
+    .await;
 }

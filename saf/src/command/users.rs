@@ -177,13 +177,28 @@ pub(super) async fn delete(session: &mut Session<'_>, words: &Words) -> Result<(
         if !governs(session, user) {
             return refuse(format!("ICH04001I NOT AUTHORIZED TO DELETE {userid}"));
         }
-        // Connects and class authorities go with their user. Entries in access lists stay, as RACF leaves them.
+        for (table, column, class) in CERTIFICATES {
+            let query = format!("SELECT 1 FROM {table} WHERE {column} = $1 LIMIT 1");
+            let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(userid.to_string());
+            if query.fetch_optional(&mut *session.connection).await?.is_some() {
+                session.changed(class);
+            }
+        }
+        // Connects, class authorities, certificates, rings and filters go with their user. Entries in access lists stay, as RACF
+        // leaves them.
         Row::default().with("userid", userid).delete(session.connection, "racf_users").await?;
     }
     keep_one_special(session).await?;
     session.changed_people();
     Ok(())
 }
+
+/// What of certificates goes with a user, and the classes of their profiles.
+const CERTIFICATES: [(&str, &str, &str); 3] = [
+    ("racf_certificates", "userid", "DIGTCERT"),
+    ("racf_rings", "owner", "DIGTRING"),
+    ("racf_filters", "userid", "DIGTNMAP"),
+];
 
 /// Whether the issuer owns a user, or is SPECIAL for its owner. SPECIAL users are governed by SPECIAL users only: an owner
 /// could otherwise become one, or shut the last one out.

@@ -3,6 +3,7 @@
 use super::{Import, Unfit};
 use crate::access::Userid;
 use crate::error::SafError;
+use crate::is_ring_name;
 use crate::load::Columns as _;
 use crate::unload::fields::Fields;
 use crate::unload::lines::Record;
@@ -81,7 +82,7 @@ fn ring_name(name: &str) -> Result<(Userid, String), String> {
     let wrong = || format!("NAME in columns 6 to 251 is `{name}`, OWNER.RING is expected");
     let (owner, ring) = name.split_once('.').ok_or_else(wrong)?;
     let owner = Userid::parse(owner).ok_or_else(wrong)?;
-    if ring.is_empty() || ring.len() > 237 || !ring.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_ring_name(ring) {
         return Err(wrong());
     }
     Ok((owner, ring.to_owned()))
