@@ -15,7 +15,7 @@ use saf::Saf;
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tracing::{error, info, warn};
 use ttls::{CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, Settings};
 use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
@@ -29,8 +29,9 @@ use crate::policy_files::{self, Stamp};
 use crate::smf_file::SmfFile;
 use crate::takeover;
 
-/// How long after a change of key rings the policy is read again.
+/// How long after a change of key rings they are read again, and after how long once more if the database did not answer.
 const RINGS: std::time::Duration = std::time::Duration::from_millis(200);
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// How often the capture rules are looked after.
 const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
@@ -166,7 +167,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let saf = Saf::open(&configuration.saf_url()).await?.with(Arc::new(Racdcert::new(Arc::clone(&envelope))));
     let saf = Arc::new(saf);
     saf.follow_others();
-    let mut rings = saf.certificates_changed();
+    let rings = saf.certificates_changed();
     let runtime = tokio::runtime::Handle::current();
     let keyrings = Arc::new(Keyrings::new(Arc::clone(&saf), envelope, configuration.reader(), runtime));
     let dump = configuration.smf_dump();
@@ -227,6 +228,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     notify_systemd(&format!("MAINPID={}\nREADY=1", std::process::id()));
     tokio::spawn(Arc::clone(&daemon).stay_alive());
     tokio::spawn(Arc::clone(&daemon).forget());
+    tokio::spawn(Arc::clone(&daemon).follow_rings(rings));
     let mut watch = tokio::time::interval(REPAIR);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looked = tokio::time::Instant::now();
@@ -235,11 +237,6 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     let upgrading = Arc::new(AtomicBool::new(false));
     let successor = loop {
         tokio::select! {
-            // Never an error: the sender is the database's, which this daemon holds.
-            _ = rings.changed() => {
-                let daemon = Arc::clone(&daemon);
-                tokio::spawn(async move { daemon.refresh_rings().await });
-            }
             channel = &mut handing_over => break Some(channel.context("the hand-over ended by itself")?),
             _ = watch.tick() => {
                 daemon.repair().await;
@@ -446,17 +443,46 @@ impl Daemon {
         }
     }
 
-    /// Reads the policy again after certificates or key rings of the database have changed: new handshakes have them then.
-    async fn refresh_rings(&self) {
-        // Several commands in a row are one change.
-        tokio::time::sleep(RINGS).await;
-        if self.released.load(Ordering::SeqCst) || self.engine.is_retired() {
-            return;
+    /// Follows changes of certificates, key rings and the rights to them in the database, until the database is closed.
+    async fn follow_rings(self: Arc<Self>, mut changes: watch::Receiver<u64>) {
+        while changes.changed().await.is_ok() {
+            // Several commands in a row are one change.
+            tokio::time::sleep(RINGS).await;
+            changes.mark_unchanged();
+            info!("certificates or key rings have changed");
+            while !self.refresh_rings().await {
+                tokio::time::sleep(AGAIN).await;
+            }
         }
-        info!("certificates or key rings have changed");
-        if let Err(message) = self.read_policy(None).await {
+    }
+
+    /// Reads the rings of the policy in force again. Says whether the database answered.
+    async fn refresh_rings(&self) -> bool {
+        let alone = self.refreshing.lock().await;
+        if self.released.load(Ordering::SeqCst) || self.engine.is_retired() {
+            return true;
+        }
+        let engine = self.engine.clone();
+        let errors = match tokio::task::spawn_blocking(move || engine.read_rings()).await {
+            Ok(result) => result.err().unwrap_or_default(),
+            Err(problem) => {
+                error!(%problem, "the key rings could not be read");
+                return false;
+            }
+        };
+        drop(alone);
+        for error in &errors {
+            error!(
+                "{error}; {}",
+                if error.is_passing() { "tried again" } else { "no handshakes until it can be used" }
+            );
+        }
+        // A refused policy may have waited for a ring.
+        let waits = self.policy.read().unwrap_or_else(PoisonError::into_inner).refused.is_some();
+        if waits && let Err(message) = self.read_policy(None).await {
             error!("{message}");
         }
+        !errors.iter().any(ttls::InstallError::is_passing)
     }
 
     async fn install(&self, inheritance: Option<&Inheritance>) -> Result<InstalledPolicy, String> {

@@ -23,6 +23,11 @@ fn tso(agent: &Agent, lines: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until the daemon has logged something.
+fn told(agent: &Agent, text: &str) -> anyhow::Result<()> {
+    wait_until(&format!("the log has {text}"), || Ok(agent.log().contains(text)))
+}
+
 /// What makes the ring and lets the daemon read it.
 const RACDCERT: [&str; 9] = [
     "ADDUSER TCPIP NAME('AT-TLS') NOPASSWORD",
@@ -89,10 +94,22 @@ fn a_ring_made_by_racdcert_wraps_connections_and_its_changes_count_for_new_hands
     std::io::Read::read_to_string(&mut lasting.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?, &mut page)?;
     lasting.wait()?;
     assert!(page.contains("come in"), "{page}\n{}", agent.log());
-    // What may not be read any more is told, and what is in force stays.
+    // A ring that may not be read any more makes no handshakes, until it may.
+    let refresh = "SETROPTS RACLIST(RDATALIB) REFRESH";
+    tso(&agent, &["PERMIT TCPIP.TCPIP-KEYRING.LST CLASS(RDATALIB) ID(TCPIP) DELETE", refresh])?;
+    wait_until("handshakes are refused", || Ok(shake()?.contains("no peer certificate available")))?;
+    told(&agent, "RC: 202 ")?;
+    told(&agent, "may not be read by user TCPIP")?;
+    tso(&agent, &["PERMIT TCPIP.TCPIP-KEYRING.LST CLASS(RDATALIB) ID(TCPIP) ACCESS(READ)", refresh])?;
+    wait_until("handshakes are made again", || Ok(shake()?.contains("Verify return code: 0 (ok)")))?;
+    // So does one that is gone; the file of the policy is not read for it.
+    fs::write(agent.folder().join("pagent.conf"), "broken")?;
     tso(&agent, &["RACDCERT ID(TCPIP) DELRING(TCPIP-KEYRING)"])?;
-    wait_until("the missing ring is told", || Ok(agent.log().contains("RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)")))?;
-    assert!(shake()?.contains("Verify return code: 0 (ok)"));
+    told(&agent, "is not there: RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)")?;
+    assert!(shake()?.contains("no peer certificate available"));
+    let status = agent.succeed("pagent", &["status"])?;
+    assert!(status.contains("no handshakes are made") && !status.contains("installed nothing"), "{status}");
+    agent.policy(&rule("IN", INBOUND, "Server", RING))?;
     let lint = agent.pagent(&["saf", "lint"])?;
     assert!(said(&lint).contains("RING        key ring TCPIP/TCPIP-KEYRING is not there"), "{lint:?}");
     let check = agent.pagent(&["check", &agent.folder().join("pagent.conf").to_string_lossy()])?;
@@ -216,7 +233,8 @@ fn a_client_is_the_user_its_certificate_stands_for() -> anyhow::Result<()> {
         (page("alice")?.as_str(), page("sales")?.as_str(), page("stranger")?.as_str()),
         ("come in", "come in", "")
     );
-    assert!(agent.log().contains("RC: 5002 ") && agent.log().contains("no user ID is defined"), "{}", agent.log());
+    told(&agent, "RC: 5002 ")?;
+    told(&agent, "no user ID is defined")?;
     let listed: Vec<serde_json::Value> = serde_json::from_str(&agent.succeed("pagent", &["connections", "--json"])?)?;
     let users: Vec<&str> = listed.iter().filter_map(|one| one["negotiated"]["user"].as_str()).collect();
     assert!(users.contains(&"ALICE") && users.contains(&"BOB") && users.len() == 2, "{listed:#?}");
@@ -247,7 +265,7 @@ fn a_client_is_the_user_its_certificate_stands_for() -> anyhow::Result<()> {
     // The port's own profile.
     agent.install(&policy("SAFCheckResource EZB.TN3270.SYSA.TCPIP"))?;
     assert_eq!(page("alice")?, "");
-    assert!(agent.log().contains("EZB.TN3270.SYSA.TCPIP.PORT08080"), "{}", agent.log());
+    told(&agent, "EZB.TN3270.SYSA.TCPIP.PORT08080")?;
     tso(
         &agent,
         &[

@@ -397,8 +397,7 @@ async fn secure(
     // Servers of FTP want the control connection's session on a data connection.
     let destination = session.primary_peer.unwrap_or(session.endpoints.remote);
     // Boxed, so that its memory goes when it is over: a connection lives much longer.
-    let (network, negotiated) =
-        Box::pin(shake_hands(stream, environment, destination, session.endpoints.local.port())).await?;
+    let (network, negotiated) = Box::pin(shake_hands(stream, environment, destination, session.checked_port())).await?;
     session.negotiated.store(Some(negotiated.into()));
     Ok(network)
 }

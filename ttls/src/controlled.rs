@@ -128,8 +128,7 @@ async fn start(
             return Err(Failure::Refused(Network::unchanged(stream), Refusal::new("ETIMEDOUT", "", message)));
         }
     }
-    let shaken =
-        Box::pin(shake_hands(stream, environment, session.endpoints.remote, session.endpoints.local.port())).await;
+    let shaken = Box::pin(shake_hands(stream, environment, session.endpoints.remote, session.checked_port())).await;
     let (network, negotiated) = shaken.map_err(Failure::Broken)?;
     session.negotiated.store(Some(negotiated.into()));
     Ok(network)

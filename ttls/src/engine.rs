@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keyrings::{ReadsRings, RingLocation};
+use keyrings::{ReadsRings, Ring, RingLocation};
 use nix::unistd::User;
 use policies::parameters::{Fips, Password, Protocol, SecurityParameters};
 use policies::{Policy, TtlsRule};
@@ -39,12 +39,12 @@ use crate::tickets::TicketSecret;
 /// Whoever knows whom the certificates of clients stand for (`ClientAuthType SAFCheck`).
 pub trait KnowsClients: std::fmt::Debug + Send + Sync {
     /// The user of a client's certificate (DER), who may use the local port: READ to the resource that begins so, if the rule
-    /// codes one.
+    /// codes one. No port is asked for where the connection is secondary to one whose port was.
     ///
     /// # Errors
     ///
     /// Why the client is nobody, or may not use the port.
-    fn user(&self, certificate: &[u8], port: u16, resource: Option<&str>) -> Result<String, String>;
+    fn user(&self, certificate: &[u8], port: Option<u16>, resource: Option<&str>) -> Result<String, String>;
 }
 
 /// How the engine is set up; fixed while it runs.
@@ -175,6 +175,8 @@ pub struct EnvironmentStatus {
     pub kept: Kept,
     /// Seconds since the ticket key in use was made, where tickets are sent.
     pub ticket_key_age: Option<u64>,
+    /// Why no handshakes are made: the key ring cannot be used any more.
+    pub closed: Option<String>,
     /// Whether the rule asks for FIPS 140-3.
     pub fips_asked: bool,
     /// Whether everything it may negotiate is approved and comes from the module.
@@ -358,6 +360,49 @@ impl Engine {
         Ok(())
     }
 
+    /// Reads the database's key rings of the policy in force again; not beside an installation. New handshakes have what is new;
+    /// what did not change keeps its caches. A rule whose ring cannot be used any more makes no handshakes until it can; the other
+    /// rules go on, and so do those of rings that the database could not be asked for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with each of these rings.
+    ///
+    /// # Panics
+    ///
+    /// As [`Engine::install`].
+    pub fn read_rings(&self) -> Result<(), Vec<InstallError>> {
+        let Shared { settings, installed, installing, changed, .. } = self.shared.as_ref();
+        let current = installed.load_full();
+        let mut known = HashMap::new();
+        // Rules share environments.
+        let mut found: HashMap<*const Environment, Arc<Environment>> = HashMap::new();
+        let mut errors = Vec::new();
+        let mut environments = HashMap::new();
+        for rule in &current.policy.ttls {
+            let Some(old) = current.environments.get(&rule.name) else { continue };
+            let environment = match found.get(&Arc::as_ptr(old)) {
+                Some(environment) => Arc::clone(environment),
+                None => reread(rule, old, settings, &mut known).unwrap_or_else(|error| {
+                    if !error.is_passing() {
+                        old.close(error.to_string());
+                    }
+                    errors.push(error);
+                    Arc::clone(old)
+                }),
+            };
+            environment.begin(&rule.name);
+            found.insert(Arc::as_ptr(old), Arc::clone(&environment));
+            environments.insert(rule.name.clone(), environment);
+        }
+        let Installed { in_force, policy, .. } = current.as_ref();
+        let read = Arc::new(Installed { in_force: *in_force, policy: Arc::clone(policy), environments });
+        let _waiting = installing.blocking_write();
+        installed.store(read);
+        changed.notify_one();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
     /// Has the next installation load the capture table whole, not only what differs from the one loaded last.
     pub fn load_whole(&self) {
         *lock(&self.shared.loaded) = None;
@@ -537,6 +582,7 @@ impl Engine {
                     resumed,
                     kept: environment.kept(),
                     ticket_key_age: environment.ticket_key_age(),
+                    closed: environment.closed().map(|reason| reason.as_ref().clone()),
                     fips_asked: environment.key.parameters.fips != Fips::Off,
                     fips: environment.is_fips(),
                 }
@@ -554,6 +600,34 @@ fn environment(
     settings: &Settings,
     known: &mut HashMap<Key, Arc<Environment>>,
 ) -> Result<Arc<Environment>, InstallError> {
+    let (location, ring) = read_ring(rule, parameters, settings)?;
+    environment_of(rule, parameters, settings, &location, &ring, known)
+}
+
+/// The environment of a rule whose ring may have changed in the database; rings in files are read with the policy.
+fn reread(
+    rule: &TtlsRule,
+    old: &Arc<Environment>,
+    settings: &Settings,
+    known: &mut HashMap<Key, Arc<Environment>>,
+) -> Result<Arc<Environment>, InstallError> {
+    let parameters = &old.key.parameters;
+    if parameters.keyring.starts_with('/') {
+        return Ok(Arc::clone(old));
+    }
+    let (location, ring) = read_ring(rule, parameters, settings)?;
+    if ring.fingerprint() == old.key.ring {
+        old.reopen();
+        return Ok(Arc::clone(old));
+    }
+    environment_of(rule, parameters, settings, &location, &ring, known)
+}
+
+fn read_ring(
+    rule: &TtlsRule,
+    parameters: &SecurityParameters,
+    settings: &Settings,
+) -> Result<(RingLocation, Ring), InstallError> {
     let keyring = |source| InstallError::Keyring {
         rule: rule.name.clone(),
         environment: parameters.environment.clone(),
@@ -562,6 +636,17 @@ fn environment(
     let location = RingLocation::resolve(&parameters.keyring, &settings.ring_owner).map_err(keyring)?;
     let ring =
         settings.rings.read(&location, parameters.keyring_password.as_ref().map(Password::reveal)).map_err(keyring)?;
+    Ok((location, ring))
+}
+
+fn environment_of(
+    rule: &TtlsRule,
+    parameters: &SecurityParameters,
+    settings: &Settings,
+    location: &RingLocation,
+    ring: &Ring,
+    known: &mut HashMap<Key, Arc<Environment>>,
+) -> Result<Arc<Environment>, InstallError> {
     let files = parameters.revocation.as_ref().map(|revocation| revocation.files.as_slice()).unwrap_or_default();
     let lists = Lists::read(files).map_err(|(path, source)| InstallError::RevocationList {
         rule: rule.name.clone(),
@@ -571,9 +656,10 @@ fn environment(
     })?;
     let key = Key { parameters: parameters.clone(), ring: ring.fingerprint(), lists: lists.fingerprint() };
     if let Some(found) = known.get(&key) {
+        found.reopen();
         return Ok(Arc::clone(found));
     }
-    let made = Arc::new(Environment::new(rule, key.clone(), &location, &ring, lists, settings)?);
+    let made = Arc::new(Environment::new(rule, key.clone(), location, ring, lists, settings)?);
     known.insert(key, Arc::clone(&made));
     Ok(made)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use keyrings::{Ring, RingLocation};
 use policies::TtlsRule;
 use policies::parameters::{ClientAuth, Fips, Protocol, Role, SecurityParameters};
@@ -56,6 +57,8 @@ pub(crate) struct Environment {
     /// Those a server sends.
     served: Vec<Arc<Identity>>,
     begun: AtomicBool,
+    /// Why no more handshakes are made with it: its ring is gone, or may not be read any more.
+    closed: ArcSwapOption<String>,
     pub(crate) limits: Limits,
     full: AtomicU64,
     resumed: AtomicU64,
@@ -123,15 +126,38 @@ impl Environment {
             own,
             served,
             begun: AtomicBool::new(false),
+            closed: ArcSwapOption::empty(),
             limits: Limits::default(),
             full: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
         })
     }
 
+    /// Makes no more handshakes; connections that are up go on.
+    pub(crate) fn close(&self, reason: String) {
+        self.closed.store(Some(Arc::new(reason)));
+    }
+
+    /// Makes handshakes again: its ring can be used, and is as it was.
+    pub(crate) fn reopen(&self) {
+        self.closed.store(None);
+    }
+
+    /// Why it makes no more handshakes.
+    pub(crate) fn closed(&self) -> Option<Arc<String>> {
+        self.closed.load_full()
+    }
+
     /// What a connection to `destination` does; for a server the destination plays no part.
-    pub(crate) fn handshake(&self, destination: SocketAddr) -> Handshake {
-        match &self.side {
+    ///
+    /// # Errors
+    ///
+    /// When its ring cannot be used any more.
+    pub(crate) fn handshake(&self, destination: SocketAddr) -> Result<Handshake, ConnectionError> {
+        if let Some(reason) = self.closed() {
+            return Err(ConnectionError::RingClosed(reason.as_ref().clone()));
+        }
+        Ok(match &self.side {
             Side::Server { config, .. } => Handshake::Server(Arc::clone(config)),
             Side::Client { config, sessions } => {
                 let mut config = ClientConfig::clone(config);
@@ -147,7 +173,7 @@ impl Environment {
                     .map_or_else(|| ServerName::IpAddress(destination.ip().into()), ServerName::DnsName);
                 Handshake::Client(Arc::new(config), name)
             }
-        }
+        })
     }
 
     /// Whether everything this environment may negotiate is approved by the FIPS 140-3 module.
@@ -178,11 +204,11 @@ impl Environment {
         }
     }
 
-    /// The user a client's certificate stands for, where the rule wants one; `port` is the local one.
+    /// The user a client's certificate stands for, where the rule wants one; `port` is the local one that he has to be permitted.
     pub(crate) fn client_user(
         &self,
         chain: &[CertificateDer<'_>],
-        port: u16,
+        port: Option<u16>,
     ) -> Result<Option<String>, ConnectionError> {
         let Some(clients) = &self.clients else { return Ok(None) };
         let Some(certificate) = chain.first() else {

@@ -61,6 +61,14 @@ pub enum InstallError {
     File { path: PathBuf, source: io::Error },
 }
 
+impl InstallError {
+    /// Whether it may have passed in a moment: the SAF database did not answer.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Keyring { source, .. } if matches!(**source, KeyringError::Database { .. }))
+    }
+}
+
 /// Why a connection was ended before or during its relay.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
@@ -75,6 +83,8 @@ pub enum ConnectionError {
     RuleMissing(String),
     #[error("the rules ask who owns the local socket, and the kernel could not tell: {0}")]
     OwnerUnknown(#[source] stack::StackError),
+    #[error("its key ring cannot be used any more: {0}")]
+    RingClosed(String),
     #[error("{0} connections are up already, and MaxConnections allows no more")]
     TooMany(u32),
     #[error("more than {0} handshakes in a second, and MaxHandshakesPerSecond allows no more")]
@@ -112,10 +122,9 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// AT-TLS's return code: 5002 a client certificate without a user, 5003
-    /// clear text where TLS was expected, 5004 no handshake begun and 5005 none completed in
-    /// time, 401 an expired certificate, 8 another that is not accepted, 406 I/O, 420 closed by
-    /// the peer.
+    /// AT-TLS's return code: 5002 a client certificate without a user, 5003 clear text where TLS was expected, 5004 no handshake
+    /// begun and 5005 none completed in time, 202 a key ring that cannot be used, 401 an expired certificate, 8 another that is
+    /// not accepted, 406 I/O, 420 closed by the peer.
     #[must_use]
     pub fn return_code(&self) -> u32 {
         match self {
@@ -130,6 +139,7 @@ impl ConnectionError {
             Self::Revocation(RevocationError::Revoked { .. }) => REVOKED,
             Self::Revocation(_) => 8,
             Self::NotDefinedToSaf(_) => 5002,
+            Self::RingClosed(_) => 202,
             Self::Unread => 5003,
             Self::Truncated => 420,
             _ => 406,

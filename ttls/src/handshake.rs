@@ -28,17 +28,19 @@ pub(crate) const COMPLETION: u32 = 10;
 
 /// Shakes hands as the environment says. A failed handshake closes the stream, after the alert that says why.
 ///
-/// `port` is the local one, which a client's user has to be permitted. `HandshakeTimeout` bounds the time to the peer's first bytes; ten times as long may pass to the end.
+/// `port` is the local one, where a client's user has to be permitted it. `HandshakeTimeout` bounds the time to the peer's first
+/// bytes; ten times as long may pass to the end.
 pub(crate) async fn shake_hands(
     stream: TcpStream,
     environment: &Environment,
     destination: SocketAddr,
-    port: u16,
+    port: Option<u16>,
 ) -> Result<(Network, Negotiated), ConnectionError> {
+    let kind = environment.handshake(destination)?;
     let heard = Arc::new(AtomicBool::new(false));
     let stream = Heard { stream, heard: Arc::clone(&heard), records: Records::default() };
     let handshake = async {
-        match environment.handshake(destination) {
+        match kind {
             Handshake::Client(config, name) => {
                 let connect = TlsConnector::from(config).connect(name, stream).into_fallible();
                 connect.await.map(TlsStream::from)

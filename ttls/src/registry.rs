@@ -107,6 +107,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// The local port that a client's user has to be permitted. Those of secondary connections are anything; their primary one's
+    /// has been asked for.
+    pub(crate) fn checked_port(&self) -> Option<u16> {
+        (!self.secondary).then(|| self.endpoints.local.port())
+    }
+
     pub(crate) fn new(
         number: u64,
         endpoints: Endpoints,

@@ -219,6 +219,9 @@ fn status(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
             "rule {}: {full} full handshakes, {resumed} resumed ({ratio} %); {kept}{fips}",
             rule.get("rule").and_then(serde_json::Value::as_str).unwrap_or_default(),
         ));
+        if let Some(reason) = rule.get("closed").and_then(serde_json::Value::as_str) {
+            lines.push(format!("  no handshakes are made: {reason}"));
+        }
     }
     if let Some(refused) = status.pointer("/policy/refused").and_then(serde_json::Value::as_str) {
         lines.push("the last refresh installed nothing:".to_owned());
