@@ -152,11 +152,16 @@ fn read_request(session: &Session<'_>, name: &str) -> Result<Asked, Failure> {
     };
     let der = package::read_request(&session.read(name)?)
         .ok_or_else(|| malformed("expected PKCS#10, as DER or between BEGIN CERTIFICATE REQUEST and END"))?;
+    asked(&der).map_err(|reason| malformed(&reason))
+}
+
+/// A certificate request (PKCS#10, DER).
+fn asked(der: &[u8]) -> Result<Asked, String> {
     // Looked at first: the maker of certificates trusts the shape of names.
-    let parsed = x509_parser::certification_request::X509CertificationRequest::from_der(&der);
-    let (_, parsed) = parsed.map_err(|error| malformed(&error.to_string()))?;
+    let parsed = x509_parser::certification_request::X509CertificationRequest::from_der(der);
+    let (_, parsed) = parsed.map_err(|error| error.to_string())?;
     let information = &parsed.certification_request_info;
-    distinguished_name(&information.subject).map_err(|reason| malformed(&reason))?;
+    distinguished_name(&information.subject)?;
     for extension in parsed.requested_extensions().into_iter().flatten() {
         if let ParsedExtension::SubjectAlternativeName(names) = extension {
             let known = |name: &GeneralName<'_>| {
@@ -169,12 +174,12 @@ fn read_request(session: &Session<'_>, name: &str) -> Result<Asked, Failure> {
                 )
             };
             if !names.general_names.iter().all(known) {
-                return Err(malformed("it has an alternative name that is no DNS name, address, mail address or URI"));
+                return Err("it has an alternative name that is no DNS name, address, mail address or URI".to_owned());
             }
         }
     }
     let spki = information.subject_pki.raw.to_vec();
-    let read = CertificateSigningRequestParams::from_der(&der).map_err(|error| malformed(&error.to_string()))?;
+    let read = CertificateSigningRequestParams::from_der(&der.into()).map_err(|error| error.to_string())?;
     Ok(Asked { params: read.params, public_key: read.public_key, spki })
 }
 
@@ -565,4 +570,62 @@ pub(super) async fn rollover(session: &mut Session<'_>, request: &Request<'_>) -
     changed(session, "DIGTCERT");
     changed(session, "DIGTRING");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::SigningKey as _;
+
+    use super::*;
+
+    /// DER: a tag, the length, the content.
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len()).expect("a short element").to_be_bytes();
+        [&[tag, 0x82], &length[..], content].concat()
+    }
+
+    /// A request whose bytes are changed before it is signed: only its shape can be wrong.
+    fn request(key: &KeyPair, changes: &[(usize, u8)]) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned(), "10.1.2.3".to_owned()]).expect("names");
+        params.distinguished_name.push(DnType::OrganizationName, "Org");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let whole = params.serialize_request(key).expect("a request").der().to_vec();
+        let (_, read) = x509_parser::certification_request::X509CertificationRequest::from_der(&whole).expect("DER");
+        let mut information = read.certification_request_info.raw.to_vec();
+        let length = information.len();
+        for (at, byte) in changes {
+            information[at % length] = *byte;
+        }
+        const ECDSA_WITH_SHA256: [u8; 12] = [0x30, 0x0a, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+        let signature = key.sign(&information).expect("a signature");
+        let signature = element(3, &[&[0], &signature[..]].concat());
+        element(0x30, &[&information[..], &ECDSA_WITH_SHA256, &signature].concat())
+    }
+
+    fn certify(asked: &Asked) -> Option<Vec<u8>> {
+        let key = KeyPair::generate().expect("a key");
+        let issuer = Issuer::new(CertificateParams::default(), key);
+        let public_key = rcgen::SubjectPublicKeyInfo::from_der(&asked.spki).ok()?;
+        asked.params.signed_by(&public_key, &issuer).ok().map(|made| made.der().to_vec())
+    }
+
+    #[test]
+    fn a_request_is_certified() {
+        let key = KeyPair::generate().expect("a key");
+        let asked = asked(&request(&key, &[])).expect("a good request");
+        let made = Certificate::parse(&certify(&asked).expect("certified")).expect("a certificate");
+        assert!(made.names().subject.iter().any(|part| part == "O=Org"), "{:?}", made.names());
+    }
+
+    proptest! {
+        /// Whatever a request holds, it is certified or refused, never a panic.
+        #[test]
+        fn hostile_requests_are_certified_or_refused(changes in prop::collection::vec((0_usize..2000, any::<u8>()), 0..4)) {
+            let key = KeyPair::generate().expect("a key");
+            if let Ok(asked) = asked(&request(&key, &changes)) && let Some(made) = certify(&asked) {
+                let _ = Certificate::parse(&made);
+            }
+        }
+    }
 }
