@@ -92,6 +92,8 @@ pub(crate) struct Zert {
     pub(crate) packets: u32,
     /// Bytes of each connection after which no more are copied.
     pub(crate) bytes: u32,
+    /// Minutes of a summary's interval (SMF 119-12), 1–1440; 0: no summaries.
+    pub(crate) summary_minutes: u32,
 }
 
 impl Default for Configuration {
@@ -123,7 +125,7 @@ impl Default for Capture {
 
 impl Default for Zert {
     fn default() -> Self {
-        Self { enabled: true, group: 119, packets: 64, bytes: 131_072 }
+        Self { enabled: true, group: 119, packets: 64, bytes: 131_072, summary_minutes: 30 }
     }
 }
 
@@ -164,6 +166,9 @@ impl Configuration {
         }
         if self.zert.enabled && !self.capture.enabled {
             bail!("zert.enabled needs capture.enabled: the capture table copies packets to it; set both or neither");
+        }
+        if self.zert.summary_minutes > 1440 {
+            bail!("zert.summary_minutes is {}; expected 1 to 1440, or 0 for no summaries", self.zert.summary_minutes);
         }
         for (at, listen) in self.listen.iter().enumerate() {
             if listen.address.port() == 0 || listen.target.port() == 0 {

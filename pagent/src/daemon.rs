@@ -1,6 +1,7 @@
 //! `pagent run`: everything started, wired, refreshed and stopped in order.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -198,6 +199,9 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
     match inheritance {
         None => {
             daemon.observe(true).await?;
+            if let Some(monitor) = &daemon.monitor {
+                monitor.switch(true).await;
+            }
             daemon.engine.serve();
             // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
             if let Err(message) = daemon.refresh().await {
@@ -272,12 +276,18 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
             }
         };
         takeover::drain(&daemon, channel, stop).await;
+        if let Some(monitor) = &daemon.monitor {
+            monitor.finish().await;
+        }
     } else {
         notify_systemd("STOPPING=1");
         handing_over.abort();
         takeover::stop(&daemon).await;
         daemon.stopping.store(true, Ordering::SeqCst);
         daemon.tell_alive(false).await;
+        if let Some(monitor) = &daemon.monitor {
+            monitor.switch(false).await;
+        }
         let _ = fs::remove_file(&daemon.configuration.socket);
     }
     // The capture rules stay: what the policy protects is refused from now on, not let through.
@@ -357,7 +367,9 @@ fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result
     let settings = MonitorSettings {
         group: configuration.zert.group,
         context,
-        sink: Box::new(move |record| smf.write(record.encode())),
+        summaries: NonZeroU32::new(configuration.zert.summary_minutes)
+            .map(|minutes| std::time::Duration::from_secs(60) * minutes.get()),
+        sink: Box::new(move |record| smf.write(record)),
     };
     Monitor::start(settings).map(Some).context("zERT cannot hear of the ends of connections; is CAP_NET_ADMIN there?")
 }

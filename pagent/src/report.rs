@@ -1,12 +1,10 @@
 //! What commands print, as lines.
 
-use std::fmt::Write as _;
+pub(crate) mod records;
 
 use policies::cipher;
 use policies::report::Rule;
 use serde::Deserialize;
-use smf::detail::{Event, HandshakeType, LocalRole};
-use smf::{ConnectionDetail, RacfRecord};
 use stack::{Socket, StackError, State, owner, socket};
 use zert::Statistics;
 
@@ -185,139 +183,6 @@ pub(crate) fn sessions(sessions: &[SessionView]) -> Vec<String> {
         );
     }
     lines
-}
-
-/// An SSH section in words: IBM's codes of its algorithms, the key of the server by its size and fingerprint.
-fn ssh_protection(ssh: &smf::detail::Ssh) -> String {
-    if ssh.failed {
-        return format!("SSH {}  handshake failed  source {}", ssh.version, ssh.provider);
-    }
-    let fingerprint: String = ssh.server_fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(
-        "SSH {}  kex {:04X}  in {:04X} {:04X}  out {:04X} {:04X}  server key {:04X} {} bits {fingerprint}  source {}",
-        ssh.version,
-        ssh.key_exchange,
-        ssh.encryption_in,
-        ssh.authentication_in,
-        ssh.encryption_out,
-        ssh.authentication_out,
-        ssh.server_key[0],
-        ssh.server_key[1],
-        ssh.provider
-    )
-}
-
-/// `smf show`: a type 80 record in words.
-pub(crate) fn racf(record: &RacfRecord) -> String {
-    let mut text = format!(
-        "SMF 80 {} {}  {}  system {}\n",
-        record.event_name(),
-        record.qualifier_name(),
-        record.written.format("%Y-%m-%d %H:%M:%S%.3f"),
-        record.system
-    );
-    let flags = [(record.violation, "violation"), (record.undefined, "undefined user"), (record.warning, "warning")];
-    let flags: Vec<&str> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-    for (name, value) in [
-        ("user", format!("{} group {} {}", record.userid, record.group, record.name)),
-        ("flags", flags.join(" ")),
-        ("class", record.class.clone()),
-        ("resource", record.resource.clone()),
-        ("profile", record.profile.clone()),
-        ("intent", record.intent.clone()),
-        ("allowed", record.allowed.clone()),
-        ("reasons", format!("X'{:02X}', authorities X'{:02X}'", record.reasons, record.authorities)),
-        ("command", record.log.clone()),
-    ] {
-        if !value.trim().is_empty() {
-            let _ = writeln!(text, "  {name:11} {}", value.trim_end());
-        }
-    }
-    text.trim_end().to_owned()
-}
-
-/// `smf show`: a record of a connection in words.
-pub(crate) fn record(record: &ConnectionDetail) -> String {
-    let common = &record.common;
-    let event = match common.event {
-        Event::Initiation => "connection initiation",
-        Event::Change => "protection change",
-        Event::Termination => "connection termination",
-        Event::ShortTermination => "short connection termination",
-        Event::Enabled => "zERT enabled",
-        Event::Disabled => "zERT disabled",
-        Event::Enforcement => "zERT enforcement",
-        Event::Other(_) => "unknown event",
-    };
-    let role = match common.role {
-        LocalRole::Server => "server",
-        LocalRole::Client => "client",
-        LocalRole::Unknown => "unknown",
-    };
-    let mut text = format!(
-        "SMF 119-11 zERT connection detail  {}  system {}  stack {}\n",
-        record.header.written.format("%Y-%m-%d %H:%M:%S%.3f"),
-        record.identification.system,
-        record.identification.stack
-    );
-    let _ = writeln!(text, "  event       {event}");
-    let _ = writeln!(
-        text,
-        "  connection  {:08X}  local {}  remote {}  local is {role}",
-        common.connection_id, common.local, common.remote
-    );
-    let _ = writeln!(text, "  owner       job {}  user {}", common.jobname, common.userid);
-    let _ = writeln!(
-        text,
-        "  carried     in {} bytes, out {} bytes, from {} {}",
-        common.bytes_in,
-        common.bytes_out,
-        common.started.format("%H:%M:%S%.3f UTC"),
-        common.ended.map(|ended| format!("to {}", ended.format("%H:%M:%S%.3f UTC"))).unwrap_or_default()
-    );
-    match (&record.tls, &record.ssh) {
-        (Some(tls), _) => {
-            let suite = u16::from_str_radix(&tls.cipher, 16).map(cipher::name).unwrap_or_else(|_| tls.cipher.clone());
-            let handshake = match tls.handshake {
-                HandshakeType::Full => "full handshake",
-                HandshakeType::Abbreviated => "resumed",
-                HandshakeType::Failed => "handshake failed",
-                _ => "handshake unknown",
-            };
-            let group = if tls.group == 0 { String::new() } else { format!("  {}", policies::group::name(tls.group)) };
-            let _ = writeln!(
-                text,
-                "  protection  {}  {suite}{group}  {handshake}  source {}",
-                zert::judge::version_name(tls.version),
-                tls.provider
-            );
-        }
-        (None, Some(ssh)) => {
-            let _ = writeln!(text, "  protection  {}", ssh_protection(ssh));
-        }
-        (None, None) if common.protocols == 0x40 => text.push_str("  protection  SSH\n"),
-        (None, None) => text.push_str("  protection  none recognized\n"),
-    }
-    for name in &record.names {
-        let whose = match name.kind {
-            5 => "subject",
-            6 => "issuer",
-            _ => "name",
-        };
-        let _ = writeln!(text, "  {whose:11} {}", name.name);
-    }
-    if let Some(enforcement) = &record.enforcement {
-        let actions = [(enforcement.reset, "reset"), (enforcement.logged, "logged"), (enforcement.audited, "audited")];
-        let done: Vec<&str> = actions.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-        let _ = writeln!(
-            text,
-            "  enforced    {} by rule {} action {}",
-            done.join(", "),
-            enforcement.rule,
-            enforcement.action
-        );
-    }
-    text
 }
 
 #[cfg(test)]

@@ -31,5 +31,6 @@ mod saf;
 mod scan;
 mod soak;
 mod stories;
+mod summaries;
 mod takeover;
 mod wrapping;

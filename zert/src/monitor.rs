@@ -4,6 +4,7 @@
 //! from the AT-TLS engine through [`Monitor::established`] and [`Monitor::ended`].
 
 mod enforcement;
+mod intervals;
 mod jobs;
 
 use std::collections::HashMap;
@@ -15,19 +16,21 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use policies::{Direction, Policy};
 use serde::Serialize;
-use smf::ConnectionDetail;
 use smf::detail::{Enforcement, Event as RecordEvent};
+use smf::summary::Event as SummaryEvent;
 use stack::socket::{self, Ends, Socket, State};
 use stack::{ConnectionId, Counters, Endpoints, StackError, owner};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
+use self::intervals::Intervals;
 use self::jobs::Jobs;
 use crate::flow::{Event, FlowKey, Flows};
 use crate::nflog::Packets;
 use crate::observer::{Protection, Side};
 use crate::packet;
 use crate::record::{Facts, RecordContext, Source};
+use crate::summary::switched;
 use crate::tls::Handshake;
 
 /// A connection that lives this long gets an initiation record (zERT's timer).
@@ -44,8 +47,10 @@ pub struct MonitorSettings {
     pub group: u16,
     /// What records say of their writer.
     pub context: RecordContext,
-    /// Where records go.
-    pub sink: Box<dyn Fn(ConnectionDetail) + Send + Sync>,
+    /// How long the intervals of summaries are, where summaries are wanted: they end at multiples of it, in UTC.
+    pub summaries: Option<Duration>,
+    /// Where SMF records go, RDW included.
+    pub sink: Box<dyn Fn(Vec<u8>) + Send + Sync>,
 }
 
 /// The observer and enforcer. Clones share one task, which ends with the last of them.
@@ -74,7 +79,7 @@ pub struct Statistics {
     pub reset: u64,
     /// Connections logged by enforcement.
     pub logged: u64,
-    /// Times the kernel dropped packets or ends because they were not read in time, and connections beyond the limit.
+    /// Times the kernel dropped packets or ends because they were not read in time, and connections beyond a limit.
     pub lost: u64,
 }
 
@@ -103,6 +108,8 @@ enum Report {
     Established(Box<Wrapped>),
     Ended { number: u64, bytes_in: u64, bytes_out: u64 },
     Observe { observe: bool, done: oneshot::Sender<std::io::Result<()>> },
+    Switch { on: bool, done: oneshot::Sender<()> },
+    Finish { done: oneshot::Sender<()> },
 }
 
 impl Monitor {
@@ -113,6 +120,7 @@ impl Monitor {
     /// When the kernel refuses the subscription.
     pub fn start(settings: MonitorSettings) -> Result<Self, StackError> {
         let ends = Ends::subscribe()?;
+        let intervals = settings.summaries.map(|length| Intervals::new(length, Utc::now()));
         let shared = Arc::new(Shared {
             settings,
             policy: RwLock::default(),
@@ -131,6 +139,7 @@ impl Monitor {
             wrapped: HashMap::new(),
             jobs: Jobs::default(),
             resolver,
+            intervals,
         };
         tokio::spawn(watch.run(ends, receiver, resolved));
         Ok(Self { shared, wrapped: sender })
@@ -146,6 +155,20 @@ impl Monitor {
         // The task ends only with the process.
         let _ = self.wrapped.send(Report::Observe { observe, done });
         outcome.await.unwrap_or_else(|_| Err(std::io::Error::other("the observer has ended")))
+    }
+
+    /// Records that recording begins, or that it ends, and then what the last interval counted.
+    pub async fn switch(&self, on: bool) {
+        let (done, outcome) = oneshot::channel();
+        let _ = self.wrapped.send(Report::Switch { on, done });
+        let _ = outcome.await;
+    }
+
+    /// Records what the interval has counted so far: this process ends, and recording goes on in another.
+    pub async fn finish(&self) {
+        let (done, outcome) = oneshot::channel();
+        let _ = self.wrapped.send(Report::Finish { done });
+        let _ = outcome.await;
     }
 
     /// Puts the enforcement rules of a policy in force for connections whose protection is determined from now on.
@@ -209,6 +232,7 @@ struct Watch {
     wrapped: HashMap<u64, (End, Protection)>,
     jobs: Jobs,
     resolver: mpsc::UnboundedSender<u32>,
+    intervals: Option<Intervals>,
 }
 
 /// Finds job names in batches: one walk through /proc for all sockets that came up during the last one.
@@ -256,6 +280,14 @@ impl Watch {
                         let subscribed = if observe { Packets::subscribe(self.shared.settings.group).map(Some) } else { Ok(None) };
                         // Nobody waits for it any more: whoever asked has ended.
                         let _ = done.send(subscribed.map(|subscribed| packets = subscribed));
+                    }
+                    Some(Report::Switch { on, done }) => {
+                        self.switch(on);
+                        let _ = done.send(());
+                    }
+                    Some(Report::Finish { done }) => {
+                        self.end_interval(false);
+                        let _ = done.send(());
                     }
                     None => return,
                 },
@@ -386,7 +418,29 @@ impl Watch {
         self.tracked.remove(&key);
     }
 
+    fn switch(&mut self, on: bool) {
+        if !on {
+            self.end_interval(true);
+        }
+        let Shared { settings: MonitorSettings { context, sink, .. }, .. } = self.shared.as_ref();
+        sink(context.switched(if on { RecordEvent::Enabled } else { RecordEvent::Disabled }).encode());
+        if self.intervals.is_some() {
+            sink(switched(context, if on { SummaryEvent::Enabled } else { SummaryEvent::Disabled }).encode());
+        }
+    }
+
+    /// Writes the summaries of the interval.
+    fn end_interval(&mut self, last: bool) {
+        let Shared { settings: MonitorSettings { context, sink, .. }, .. } = self.shared.as_ref();
+        if let Some(intervals) = &mut self.intervals {
+            intervals.end(context, Utc::now(), last).iter().for_each(|record| sink(record.encode()));
+        }
+    }
+
     fn tick(&mut self) {
+        if self.intervals.as_ref().is_some_and(|intervals| intervals.is_over(Utc::now())) {
+            self.end_interval(false);
+        }
         let Self { jobs, tracked, wrapped, .. } = self;
         jobs.age(|| {
             let seen = tracked.values().flat_map(|tracked| &tracked.ends);
@@ -447,7 +501,7 @@ impl Watch {
         }
     }
 
-    fn initiate(&self, end: &mut End, protection: &Protection, source: Source) {
+    fn initiate(&mut self, end: &mut End, protection: &Protection, source: Source) {
         if end.initiated || end.opened.elapsed() < INITIATION {
             return;
         }
@@ -492,12 +546,12 @@ impl Watch {
         self.write_end(&end, &protection, Source::Engine, counters);
     }
 
-    fn write_end(&self, end: &End, protection: &Protection, source: Source, counters: Counters) {
+    fn write_end(&mut self, end: &End, protection: &Protection, source: Source, counters: Counters) {
         let event = if end.initiated { RecordEvent::Termination } else { RecordEvent::ShortTermination };
         self.write(end, event, protection, source, counters);
     }
 
-    fn write(&self, end: &End, event: RecordEvent, protection: &Protection, source: Source, counters: Counters) {
+    fn write(&mut self, end: &End, event: RecordEvent, protection: &Protection, source: Source, counters: Counters) {
         // A short connection may end before the walk through /proc did.
         let jobname = self.jobs.get(end.inode).unwrap_or_default().to_owned();
         let record = self.shared.settings.context.record(Facts {
@@ -515,7 +569,12 @@ impl Watch {
             source,
             enforcement: end.enforcement.clone(),
         });
-        (self.shared.settings.sink)(record);
+        if let Some(intervals) = &mut self.intervals
+            && !intervals.record(&record)
+        {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        (self.shared.settings.sink)(record.encode());
     }
 }
 

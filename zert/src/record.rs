@@ -1,6 +1,6 @@
 //! From what is known of a connection to its SMF 119-11 record.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Local, Utc};
 use smf::detail::{
@@ -19,6 +19,8 @@ use crate::tls::Handshake;
 
 const TLS: u8 = 0x80;
 const SSH: u8 = 0x40;
+/// Reason of a record: something happened.
+pub(crate) const EVENT: u8 = 0x08;
 /// `DN_Type`.
 const SERVER_SUBJECT: u16 = 5;
 const SERVER_ISSUER: u16 = 6;
@@ -64,6 +66,61 @@ pub(crate) struct Facts {
 }
 
 impl RecordContext {
+    pub(crate) fn header(&self, subtype: u16) -> Header {
+        Header {
+            written: hundredths(Local::now().naive_local()),
+            system: self.system.chars().take(4).collect(),
+            subsystem: "TCP".to_owned(),
+            subtype,
+        }
+    }
+
+    /// `reason` says why the record is written: an event's or an interval's.
+    pub(crate) fn identification(&self, reason: u8) -> Identification {
+        Identification {
+            system: self.system.clone(),
+            sysplex: self.sysplex.clone(),
+            stack: self.stack.clone(),
+            release: concat!("PAG", env!("CARGO_PKG_VERSION")).to_owned(),
+            component: "STACK".to_owned(),
+            address_space: "PAGENT".to_owned(),
+            userid: self.userid.clone(),
+            asid: 0,
+            reason,
+        }
+    }
+
+    /// Says that recording begins or ends: there is no connection.
+    pub(crate) fn switched(&self, event: Event) -> ConnectionDetail {
+        let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        ConnectionDetail {
+            header: self.header(detail::SUBTYPE),
+            identification: self.identification(EVENT),
+            common: Common {
+                event,
+                protocols: 0,
+                reset: false,
+                role: LocalRole::Unknown,
+                jobname: String::new(),
+                jobid: String::new(),
+                userid: String::new(),
+                started: Utc::now(),
+                ended: None,
+                remote: nobody,
+                local: nobody,
+                connection_id: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                segments_in: 0,
+                segments_out: 0,
+            },
+            tls: None,
+            ssh: None,
+            names: Vec::new(),
+            enforcement: None,
+        }
+    }
+
     pub(crate) fn record(&self, facts: Facts) -> ConnectionDetail {
         let tls = match &facts.protection {
             Protection::Tls(_) => tls(&facts),
@@ -79,23 +136,8 @@ impl RecordContext {
         };
         let terminated = matches!(facts.event, Event::Termination | Event::ShortTermination);
         ConnectionDetail {
-            header: Header {
-                written: hundredths(Local::now().naive_local()),
-                system: self.system.chars().take(4).collect(),
-                subsystem: "TCP".to_owned(),
-                subtype: detail::SUBTYPE,
-            },
-            identification: Identification {
-                system: self.system.clone(),
-                sysplex: self.sysplex.clone(),
-                stack: self.stack.clone(),
-                release: concat!("PAG", env!("CARGO_PKG_VERSION")).to_owned(),
-                component: "STACK".to_owned(),
-                address_space: "PAGENT".to_owned(),
-                userid: self.userid.clone(),
-                asid: 0,
-                reason: 0x08,
-            },
+            header: self.header(detail::SUBTYPE),
+            identification: self.identification(EVENT),
             common: Common {
                 event: facts.event,
                 protocols: match facts.protection {

@@ -4,13 +4,14 @@
 //! in their protection are the same. Source: *IP Configuration Guide*, "zERT aggregation". Pure: times come in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use chrono::{DateTime, Local, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sha2::{Digest as _, Sha256};
 use smf::detail::{self, CertificateName, ConnectionDetail, LocalRole};
 use smf::summary::{self, Common, Counters, Event, SessionSummary};
-use smf::{Header, Identification};
+
+use crate::record::{EVENT, RecordContext};
 
 /// Sessions that are kept; connections of others are counted as lost.
 const MAX_SESSIONS: usize = 100_000;
@@ -49,56 +50,56 @@ struct Counted {
 pub struct Summaries {
     sessions: HashMap<Key, Session>,
     /// Connections that had an initiation record, by id and ends.
-    up: HashMap<(u32, std::net::SocketAddr, std::net::SocketAddr), Counted>,
-    /// Connections not counted because there were too many sessions.
-    pub lost: u64,
+    up: HashMap<(u32, SocketAddr, SocketAddr), Counted>,
 }
 
 impl Summaries {
-    /// Counts what a detail record says.
-    pub fn record(&mut self, record: &ConnectionDetail) {
+    /// Counts what a detail record says. False: there are too many sessions, and it has one more.
+    pub fn record(&mut self, record: &ConnectionDetail) -> bool {
         let common = &record.common;
         let connection = (common.connection_id, common.local, common.remote);
         let bytes = [common.bytes_in, common.bytes_out, common.segments_in, common.segments_out];
         match common.event {
             detail::Event::Initiation => {
                 let key = key(record);
-                if self.add(&key, record, [0; 4], bytes, |counters| {
+                let counted = self.add(&key, record, [0; 4], bytes, |counters| {
                     counters.connections += 1;
                     counters.active += 1;
-                }) {
+                });
+                if counted {
                     self.up.insert(connection, Counted { key, bytes });
                 }
+                counted
             }
             detail::Event::Change => {
                 // The session it leaves had it for a part of its life, and so will the one it comes to.
-                let Some(counted) = self.up.remove(&connection) else { return };
+                let Some(counted) = self.up.remove(&connection) else { return true };
                 let key = key(record);
                 self.add(&counted.key, record, counted.bytes, bytes, |counters| {
                     counters.active = counters.active.saturating_sub(1);
                     counters.partial += 1;
                 });
-                if self.add(&key, record, bytes, bytes, |counters| {
+                let counted = self.add(&key, record, bytes, bytes, |counters| {
                     counters.connections += 1;
                     counters.partial += 1;
                     counters.active += 1;
-                }) {
+                });
+                if counted {
                     self.up.insert(connection, Counted { key, bytes });
                 }
+                counted
             }
             detail::Event::Termination => {
-                let Some(counted) = self.up.remove(&connection) else { return };
+                let Some(counted) = self.up.remove(&connection) else { return true };
                 self.add(&counted.key, record, counted.bytes, bytes, |counters| {
                     counters.active = counters.active.saturating_sub(1);
-                });
+                })
             }
-            detail::Event::ShortTermination => {
-                self.add(&key(record), record, [0; 4], bytes, |counters| {
-                    counters.connections += 1;
-                    counters.short += 1;
-                });
-            }
-            _ => {}
+            detail::Event::ShortTermination => self.add(&key(record), record, [0; 4], bytes, |counters| {
+                counters.connections += 1;
+                counters.short += 1;
+            }),
+            _ => true,
         }
     }
 
@@ -112,7 +113,6 @@ impl Summaries {
     ) -> bool {
         if !self.sessions.contains_key(key) {
             if self.sessions.len() >= MAX_SESSIONS {
-                self.lost += 1;
                 return false;
             }
             self.sessions.insert(key.clone(), Session { names: record.names.clone(), ..Session::default() });
@@ -137,26 +137,14 @@ impl Summaries {
 
     /// The records of an interval that ends now: sessions that have counted something in it, or have connections. Those of
     /// neither are forgotten. `last` tells that nothing follows: recording ends.
-    pub fn interval(
-        &mut self,
-        writer: &Identification,
-        system: &str,
-        duration: TimeDelta,
-        now: DateTime<Utc>,
-        last: bool,
-    ) -> Vec<SessionSummary> {
+    pub fn interval(&mut self, context: &RecordContext, duration: TimeDelta, last: bool) -> Vec<SessionSummary> {
         let told = |session: &Session| session.now != session.told || session.now.active > 0;
         self.sessions.retain(|_, session| told(session));
         let mut records: Vec<SessionSummary> = Vec::new();
         for (key, session) in &mut self.sessions {
             records.push(SessionSummary {
-                header: Header {
-                    written: crate::record::hundredths(now.with_timezone(&Local).naive_local()),
-                    system: system.chars().take(4).collect(),
-                    subsystem: "TCP".to_owned(),
-                    subtype: summary::SUBTYPE,
-                },
-                identification: writer.clone(),
+                header: context.header(summary::SUBTYPE),
+                identification: context.identification(0),
                 common: Common {
                     duration,
                     event: Event::Interval,
@@ -185,6 +173,32 @@ impl Summaries {
             record.identification.reason = if number + 1 == count { end } else { more };
         }
         records
+    }
+}
+
+/// Says that summaries are made from now on, or no more: there is no session.
+pub(crate) fn switched(context: &RecordContext, event: Event) -> SessionSummary {
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    SessionSummary {
+        header: context.header(summary::SUBTYPE),
+        identification: context.identification(EVENT),
+        common: Common {
+            duration: TimeDelta::zero(),
+            event,
+            role: LocalRole::Unknown,
+            protocols: 0,
+            jobname: String::new(),
+            userid: String::new(),
+            server: nobody,
+            client: nobody,
+            ports: (0, 0),
+            session: String::new(),
+            begun: Counters::default(),
+            ended: Counters::default(),
+        },
+        tls: None,
+        ssh: None,
+        names: Vec::new(),
     }
 }
 
@@ -240,4 +254,112 @@ fn identifier(key: &Key) -> String {
     let digest = Sha256::digest(format!("{key:?}"));
     let digits: String = digest.iter().take(20).map(|byte| format!("{byte:02X}")).collect();
     format!("{letter}-{digits}")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use stack::{ConnectionId, Counters as Segments};
+
+    use super::*;
+    use crate::observer::{Protection, Side};
+    use crate::record::{Facts, Source};
+    use crate::tls::Handshake;
+
+    fn context() -> RecordContext {
+        RecordContext {
+            system: "SYSA".to_owned(),
+            sysplex: "LOCAL".to_owned(),
+            stack: "TCPIP".to_owned(),
+            userid: "ROOT".to_owned(),
+        }
+    }
+
+    fn tls(version: u16) -> Protection {
+        Protection::Tls(Handshake { version, suite: 0x1301, complete: true, ..Handshake::default() })
+    }
+
+    fn detail(event: detail::Event, id: u32, client_port: u16, bytes: u64, protection: Protection) -> ConnectionDetail {
+        context().record(Facts {
+            event,
+            local: "10.0.0.1:443".parse().expect("an address"),
+            remote: SocketAddr::new("10.0.0.9".parse().expect("an address"), client_port),
+            side: Side::Server,
+            jobname: "NGINX".to_owned(),
+            userid: "WWW".to_owned(),
+            started: Utc::now(),
+            ended: Some(Utc::now()),
+            id: ConnectionId(id),
+            counters: Segments { bytes_in: bytes, bytes_out: 2 * bytes, segments_in: 1, segments_out: 2 },
+            protection,
+            source: Source::Observed,
+            enforcement: None,
+        })
+    }
+
+    fn counts(counters: &Counters) -> [u64; 6] {
+        let small = [counters.connections, counters.partial, counters.short, counters.active].map(u64::from);
+        let [connections, partial, short, active] = small;
+        [connections, partial, short, active, counters.bytes_in, counters.bytes_out]
+    }
+
+    fn interval(sessions: &mut Summaries, last: bool) -> Vec<SessionSummary> {
+        sessions.interval(&context(), TimeDelta::seconds(60), last)
+    }
+
+    #[test]
+    fn connections_of_one_protection_are_one_session_whatever_their_client_ports() {
+        use detail::Event::{Initiation, ShortTermination, Termination};
+        let mut sessions = Summaries::default();
+        sessions.record(&detail(ShortTermination, 1, 1001, 10, tls(0x0304)));
+        sessions.record(&detail(ShortTermination, 2, 1002, 10, tls(0x0304)));
+        sessions.record(&detail(Initiation, 3, 1003, 5, tls(0x0304)));
+        sessions.record(&detail(ShortTermination, 4, 1004, 1, tls(0x0303)));
+        let first = interval(&mut sessions, false);
+        assert_eq!(first.len(), 2);
+        let find = |records: &[SessionSummary], version: u16| {
+            let found = records.iter().find(|one| one.tls.as_ref().is_some_and(|tls| tls.version == version));
+            found.cloned().expect("a session")
+        };
+        let newer = find(&first, 0x0304);
+        assert_eq!((counts(&newer.common.begun), counts(&newer.common.ended)), ([0; 6], [3, 0, 2, 1, 25, 50]));
+        assert_eq!((newer.common.ports, newer.common.client.to_string()), ((443, 443), "10.0.0.9".to_owned()));
+        // All but the last of an interval say that more follow.
+        assert_eq!(first.iter().map(|one| one.identification.reason).collect::<Vec<_>>(), [0xC0, 0x80]);
+        // The next one: the connection that is up ends; the other session is over and told no more.
+        sessions.record(&detail(Termination, 3, 1003, 105, tls(0x0304)));
+        let second = interval(&mut sessions, false);
+        assert_eq!(second.len(), 1);
+        assert_eq!(second[0].common.session, newer.common.session);
+        assert_eq!(second[0].common.begun, newer.common.ended);
+        assert_eq!(counts(&second[0].common.ended), [3, 0, 2, 0, 125, 250]);
+        assert!(interval(&mut sessions, true).is_empty());
+    }
+
+    #[test]
+    fn a_connection_whose_protection_changes_is_partly_of_two_sessions() {
+        use detail::Event::{Change, Initiation, Termination};
+        let mut sessions = Summaries::default();
+        sessions.record(&detail(Initiation, 1, 1001, 10, Protection::None));
+        sessions.record(&detail(Change, 1, 1001, 30, tls(0x0303)));
+        sessions.record(&detail(Termination, 1, 1001, 100, tls(0x0303)));
+        let records = interval(&mut sessions, true);
+        let of = |protocols: u8| {
+            let found = records.iter().find(|one| one.common.protocols == protocols);
+            counts(&found.expect("a session").common.ended)
+        };
+        assert_eq!((of(0), of(0x80)), ([1, 1, 0, 0, 30, 60], [1, 1, 0, 0, 70, 140]));
+        assert_eq!(records.iter().map(|one| one.identification.reason).collect::<Vec<_>>(), [0x50, 0x10]);
+    }
+
+    #[test]
+    fn failed_handshakes_are_counted_once() {
+        use detail::Event::{Initiation, ShortTermination, Termination};
+        let mut sessions = Summaries::default();
+        let failed = || tls(0);
+        sessions.record(&detail(ShortTermination, 1, 1001, 1, failed()));
+        sessions.record(&detail(Initiation, 2, 1002, 1, failed()));
+        sessions.record(&detail(Termination, 2, 1002, 1, failed()));
+        assert_eq!(interval(&mut sessions, false)[0].common.ended.failed, 2);
+    }
 }

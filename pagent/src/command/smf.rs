@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::smf::racf::TYPE_80;
-use ::smf::{ConnectionDetail, Frames, Header, RacfRecord, RecordError, detail};
+use ::smf::summary::SessionSummary;
+use ::smf::{ConnectionDetail, Frames, Header, RacfRecord, RecordError, detail, summary};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use super::{Common, finish, print_lines, print_stderr};
-use crate::report;
+use crate::report::records;
 
 /// Reads SMF type 119 and type 80 records.
 #[derive(Parser)]
@@ -55,7 +56,9 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     for frame in Frames::new(&bytes) {
         match frame.and_then(read) {
             Ok(Some(Record::Connection(record))) if json => print_lines(&[serde_json::to_string(&record)?])?,
-            Ok(Some(Record::Connection(record))) => print_lines(&[report::record(&record)])?,
+            Ok(Some(Record::Connection(record))) => print_lines(&[records::record(&record)])?,
+            Ok(Some(Record::Session(record))) if json => print_lines(&[serde_json::to_string(&record)?])?,
+            Ok(Some(Record::Session(record))) => print_lines(&[records::session_summary(&record)])?,
             Ok(Some(Record::Racf(record))) if json => {
                 let mut object = serde_json::to_value(&record)?;
                 let names = [("event_name", record.event_name()), ("qualifier_name", record.qualifier_name())];
@@ -65,7 +68,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
                 }
                 print_lines(&[object.to_string()])?;
             }
-            Ok(Some(Record::Racf(record))) => print_lines(&[report::racf(&record)])?,
+            Ok(Some(Record::Racf(record))) => print_lines(&[records::racf(&record)])?,
             // Other types and subtypes are none of ours.
             Ok(None) => {}
             Err(error) => {
@@ -80,6 +83,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
 /// A record that is printed.
 enum Record {
     Connection(Box<ConnectionDetail>),
+    Session(Box<SessionSummary>),
     Racf(Box<RacfRecord>),
 }
 
@@ -90,6 +94,9 @@ fn read(record: &[u8]) -> Result<Option<Record>, RecordError> {
     match Header::decode(record) {
         Ok(header) if header.subtype == detail::SUBTYPE => {
             ConnectionDetail::decode(record).map(|record| Some(Record::Connection(Box::new(record))))
+        }
+        Ok(header) if header.subtype == summary::SUBTYPE => {
+            SessionSummary::decode(record).map(|record| Some(Record::Session(Box::new(record))))
         }
         _ => Ok(None),
     }

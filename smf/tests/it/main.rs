@@ -1,5 +1,7 @@
 //! Records written and read again; broken bytes.
 
+mod summary;
+
 use std::net::SocketAddr;
 
 use chrono::{DateTime, NaiveDate, Utc};

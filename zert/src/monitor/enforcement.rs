@@ -17,7 +17,7 @@ use crate::record::Source;
 
 impl Watch {
     /// Judges an end by its rule and acts.
-    pub(super) fn enforce(&self, end: &mut End, protection: &Protection) {
+    pub(super) fn enforce(&mut self, end: &mut End, protection: &Protection) {
         let policy = Arc::clone(&self.shared.policy.read().unwrap_or_else(PoisonError::into_inner));
         if policy.zert.is_empty() {
             return;

@@ -1,0 +1,57 @@
+//! SMF 119-12: what an interval counts of each security session, and that recording begins and ends.
+
+use serde_json::Value;
+
+use crate::network::{HOST, Network};
+
+fn of(records: &[Value], subtype: u16) -> Vec<&Value> {
+    records
+        .iter()
+        .filter(|record| record.pointer("/header/subtype").and_then(Value::as_u64) == Some(subtype.into()))
+        .collect()
+}
+
+#[test]
+fn the_connections_of_a_session_are_summed_up_and_the_last_interval_is_not_lost() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _web = network.web(&network.host, 8080, "come in")?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy("")?;
+    agent.start()?;
+    for _ in 0..3 {
+        let page = network.peer.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8080/", HOST[0])])?;
+        assert_eq!(page, "come in");
+    }
+    agent.records_when("the connections have ended", |records| {
+        of(records, 11).iter().filter(|record| record["common"]["event"] == "ShortTermination").count() == 3
+    })?;
+    agent.stop()?;
+    let records = agent.records()?;
+    let (details, summaries) = (of(&records, 11), of(&records, 12));
+    let events = |records: &[&Value]| -> Vec<String> {
+        records.iter().map(|record| record["common"]["event"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(
+        (events(&details).first().map(String::as_str), events(&details).last().map(String::as_str)),
+        (Some("Enabled"), Some("Disabled"))
+    );
+    // A connection that ended before its job was found is of a session without one.
+    let names = events(&summaries);
+    assert_eq!(
+        (names.first().map(String::as_str), names.last().map(String::as_str)),
+        (Some("Enabled"), Some("Disabled")),
+        "{summaries:#?}"
+    );
+    let sessions: Vec<_> = summaries.iter().filter(|record| record["common"]["event"] == "Interval").collect();
+    assert!(
+        sessions.iter().all(|one| one["common"]["ports"][0] == 8080 && one["common"]["server"] == HOST[0]),
+        "{sessions:#?}"
+    );
+    let sum = |name: &str| -> u64 { sessions.iter().filter_map(|one| one["common"]["ended"][name].as_u64()).sum() };
+    assert_eq!((sum("connections"), sum("short"), sum("active")), (3, 3, 0));
+    let bytes: u64 = details.iter().filter_map(|record| record["common"]["bytes_out"].as_u64()).sum();
+    assert!(bytes > 3 * 7 && sum("bytes_out") == bytes, "{bytes} {sessions:#?}");
+    let shown = agent.succeed("smf", &["show"])?;
+    assert!(shown.contains("SMF 119-12 zERT summary") && shown.contains(" 0 up, "), "{shown}");
+    Ok(())
+}
