@@ -31,7 +31,6 @@ fn certificate() -> Certificate {
         key_length: 2048,
         serial: vec![0x12, 0x34],
         not_after: "20300101000000Z".to_owned(),
-        ..Certificate::default()
     }
 }
 
