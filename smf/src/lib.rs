@@ -9,6 +9,7 @@
 
 mod bytes;
 pub mod detail;
+mod dump;
 pub mod ebcdic;
 mod error;
 mod frame;
@@ -17,6 +18,7 @@ pub mod racf;
 pub mod summary;
 
 pub use detail::ConnectionDetail;
+pub use dump::{Dump, DumpError, Output};
 pub use error::RecordError;
 pub use frame::{Frames, TYPE_119};
 pub use header::{Header, Identification};

@@ -1,8 +1,10 @@
 //! SMF 119-12: what an interval counts of each security session, and that recording begins and ends.
 
+use std::fs;
+
 use serde_json::Value;
 
-use crate::network::{HOST, Network};
+use crate::network::{HOST, Network, PEER};
 
 fn of(records: &[Value], subtype: u16) -> Vec<&Value> {
     records
@@ -51,6 +53,26 @@ fn the_connections_of_a_session_are_summed_up_and_the_last_interval_is_not_lost(
     assert_eq!((sum("connections"), sum("short"), sum("active")), (3, 3, 0));
     let bytes: u64 = details.iter().filter_map(|record| record["common"]["bytes_out"].as_u64()).sum();
     assert!(bytes > 3 * 7 && sum("bytes_out") == bytes, "{bytes} {sessions:#?}");
+    // What the records say, counted, as a table, and as a day's dump.
+    let table = agent.succeed("smf", &["summary"])?;
+    let row: Vec<&str> = table.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    let sum = sum("bytes_in") + bytes;
+    assert_eq!((row.first(), row.get(1)), (Some(&PEER[0]), Some(&"3")), "{table}");
+    assert_eq!(row.last().and_then(|average| average.parse().ok()), Some(sum / 3), "{table}");
+    let csv = agent.succeed("smf", &["csv"])?;
+    assert!(csv.starts_with("written,system,event,") && csv.lines().count() == details.len() + 1, "{csv}");
+    assert_eq!(csv.matches(",none recognized,").count(), details.len(), "{csv}");
+    let csv = agent.succeed("smf", &["csv", "--sessions"])?;
+    assert_eq!(csv.lines().count(), sessions.len() + 1, "{csv}");
+    let (job, day) = (agent.folder().join("job"), agent.folder().join("day.smf").display().to_string());
+    fs::write(&job, "INDD(DUMPIN,OPTIONS(DUMP))\nOUTDD(DUMPOUT,TYPE(119(11)))\n/*\n")?;
+    let words = ["dump", "--dd", &format!("DUMPOUT={day}"), &job.display().to_string()];
+    let said = agent.succeed("smf", &words)?;
+    assert!(said.contains(&format!("IFA020I RECORDS WRITTEN = {:010}", details.len())), "{said}");
+    assert_eq!(agent.succeed("smf", &["json", &day])?.lines().count(), details.len());
+    let again = agent.command("smf", &words).output()?;
+    let stderr = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && stderr.contains("a dump goes to a new file"), "{stderr}");
     let shown = agent.succeed("smf", &["show"])?;
     assert!(shown.contains("SMF 119-12 zERT summary") && shown.contains(" 0 up, "), "{shown}");
     Ok(())

@@ -1,11 +1,14 @@
 //! `smf`: SMF dumps.
 
-use std::path::PathBuf;
+mod dump;
+mod summary;
+mod table;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::smf::racf::TYPE_80;
-use ::smf::summary::SessionSummary;
-use ::smf::{ConnectionDetail, Frames, Header, RacfRecord, RecordError, detail, summary};
+use ::smf::{ConnectionDetail, Frames, Header, RacfRecord, RecordError, SessionSummary, detail};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
@@ -28,6 +31,24 @@ enum Verb {
     Show(Input),
     /// Prints one JSON object a record and line
     Json(Input),
+    /// Prints the records of connections, or of sessions, as comma-separated values
+    Csv {
+        /// The sessions of 119-12 in place of the connections of 119-11
+        #[arg(long)]
+        sessions: bool,
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Counts the connections that have ended, and their bytes
+    Summary {
+        /// What they are counted by
+        #[arg(long, value_enum, default_value = "remote")]
+        by: summary::By,
+        #[command(flatten)]
+        input: Input,
+    },
+    /// Copies records by IFASMFDP's control statements
+    Dump(dump::Flags),
 }
 
 #[derive(clap::Args)]
@@ -43,32 +64,43 @@ pub fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let (input, json) = match &flags.verb {
-        Verb::Show(input) => (input, false),
-        Verb::Json(input) => (input, true),
-    };
-    let path = match &input.file {
-        Some(file) => file.clone(),
-        None => flags.common.configuration()?.smf_dump(),
-    };
-    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let default = || anyhow::Ok(flags.common.configuration()?.smf_dump());
+    let file = |input: &Input| input.file.clone().map_or_else(default, Ok);
+    match &flags.verb {
+        Verb::Show(input) => each(&file(input)?, |record| print(record, false)),
+        Verb::Json(input) => each(&file(input)?, |record| print(record, true)),
+        Verb::Csv { sessions, input } => {
+            let mut rows = if *sessions { table::Rows::sessions()? } else { table::Rows::connections()? };
+            let code = each(&file(input)?, |record| match record {
+                Record::Connection(record) if !sessions => rows.connection(&record),
+                Record::Session(record) if *sessions => rows.session(&record),
+                _ => Ok(()),
+            })?;
+            rows.print()?;
+            Ok(code)
+        }
+        Verb::Summary { by, input } => {
+            let mut table = summary::Table::default();
+            let code = each(&file(input)?, |record| {
+                if let Record::Connection(record) = record {
+                    table.add(*by, &record);
+                }
+                Ok(())
+            })?;
+            table.print(*by)?;
+            Ok(code)
+        }
+        Verb::Dump(flags) => dump::run(flags, &default()?),
+    }
+}
+
+/// Does something with each record of a dump that is known here. Exit code 4 when one could not be read.
+fn each(path: &Path, mut take: impl FnMut(Record) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let mut code = ExitCode::SUCCESS;
     for frame in Frames::new(&bytes) {
         match frame.and_then(read) {
-            Ok(Some(Record::Connection(record))) if json => print_lines(&[serde_json::to_string(&record)?])?,
-            Ok(Some(Record::Connection(record))) => print_lines(&[records::record(&record)])?,
-            Ok(Some(Record::Session(record))) if json => print_lines(&[serde_json::to_string(&record)?])?,
-            Ok(Some(Record::Session(record))) => print_lines(&[records::session_summary(&record)])?,
-            Ok(Some(Record::Racf(record))) if json => {
-                let mut object = serde_json::to_value(&record)?;
-                let names = [("event_name", record.event_name()), ("qualifier_name", record.qualifier_name())];
-                if let Some(object) = object.as_object_mut() {
-                    object.insert("type".to_owned(), TYPE_80.into());
-                    object.extend(names.map(|(name, value)| (name.to_owned(), value.into())));
-                }
-                print_lines(&[object.to_string()])?;
-            }
-            Ok(Some(Record::Racf(record))) => print_lines(&[records::racf(&record)])?,
+            Ok(Some(record)) => take(record)?,
             // Other types and subtypes are none of ours.
             Ok(None) => {}
             Err(error) => {
@@ -80,7 +112,27 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// A record that is printed.
+fn print(record: Record, json: bool) -> anyhow::Result<()> {
+    let line = match record {
+        Record::Connection(record) if json => serde_json::to_string(&record)?,
+        Record::Connection(record) => records::record(&record),
+        Record::Session(record) if json => serde_json::to_string(&record)?,
+        Record::Session(record) => records::session_summary(&record),
+        Record::Racf(record) if json => {
+            let mut object = serde_json::to_value(&record)?;
+            let names = [("event_name", record.event_name()), ("qualifier_name", record.qualifier_name())];
+            if let Some(object) = object.as_object_mut() {
+                object.insert("type".to_owned(), TYPE_80.into());
+                object.extend(names.map(|(name, value)| (name.to_owned(), value.into())));
+            }
+            object.to_string()
+        }
+        Record::Racf(record) => records::racf(&record),
+    };
+    print_lines(&[line])
+}
+
+/// A record that is known here.
 enum Record {
     Connection(Box<ConnectionDetail>),
     Session(Box<SessionSummary>),
@@ -95,7 +147,7 @@ fn read(record: &[u8]) -> Result<Option<Record>, RecordError> {
         Ok(header) if header.subtype == detail::SUBTYPE => {
             ConnectionDetail::decode(record).map(|record| Some(Record::Connection(Box::new(record))))
         }
-        Ok(header) if header.subtype == summary::SUBTYPE => {
+        Ok(header) if header.subtype == ::smf::summary::SUBTYPE => {
             SessionSummary::decode(record).map(|record| Some(Record::Session(Box::new(record))))
         }
         _ => Ok(None),

@@ -128,11 +128,30 @@ pub(crate) fn record(record: &ConnectionDetail) -> String {
     text
 }
 
+/// What protects a connection, in a word: the protocol and its version.
+pub(crate) fn protection_kind(record: &ConnectionDetail) -> String {
+    match (&record.tls, &record.ssh) {
+        (Some(tls), _) if tls.handshake == HandshakeType::Failed => "TLS handshake failed".to_owned(),
+        (Some(tls), _) => zert::judge::version_name(tls.version).to_owned(),
+        (None, Some(ssh)) => format!("SSH {}", ssh.version),
+        (None, None) => "none recognized".to_owned(),
+    }
+}
+
 /// Version, suite and group of a TLS connection.
 fn agreed(version: u16, suite: &str, group: u16) -> String {
-    let suite = u16::from_str_radix(suite, 16).map(cipher::name).unwrap_or_else(|_| suite.to_owned());
-    let group = if group == 0 { String::new() } else { format!("  {}", policies::group::name(group)) };
-    format!("{}  {suite}{group}", zert::judge::version_name(version))
+    let group = if group == 0 { String::new() } else { format!("  {}", self::group(group)) };
+    format!("{}  {}{group}", zert::judge::version_name(version), self::suite(suite))
+}
+
+/// The name of a suite that a record has as hexadecimal digits.
+pub(crate) fn suite(digits: &str) -> String {
+    u16::from_str_radix(digits, 16).map(cipher::name).unwrap_or_else(|_| digits.to_owned())
+}
+
+/// The name of a group, nothing for none.
+pub(crate) fn group(number: u16) -> String {
+    if number == 0 { String::new() } else { policies::group::name(number) }
 }
 
 fn role(role: LocalRole) -> &'static str {
@@ -205,21 +224,23 @@ pub(crate) fn session_summary(record: &SessionSummary) -> String {
         ended.bytes_in,
         ended.bytes_out
     );
-    match (&record.tls, &record.ssh) {
-        (Some(tls), _) => {
-            let _ = writeln!(text, "  protection  {}", agreed(tls.version, &tls.cipher, tls.group));
-        }
-        (None, Some(ssh)) => {
-            let [encryption_in, authentication_in, key_exchange, encryption_out, authentication_out] = ssh.algorithms;
-            let _ = writeln!(
-                text,
-                "  protection  SSH {}  kex {key_exchange:04X}  in {encryption_in:04X} {authentication_in:04X}  out \
-                 {encryption_out:04X} {authentication_out:04X}",
-                ssh.version
-            );
-        }
-        (None, None) => text.push_str("  protection  none recognized\n"),
-    }
+    let _ = writeln!(text, "  protection  {}", session_protection(record));
     write_names(&mut text, &record.names);
     text
+}
+
+/// What protects the connections of a session.
+pub(crate) fn session_protection(record: &SessionSummary) -> String {
+    match (&record.tls, &record.ssh) {
+        (Some(tls), _) => agreed(tls.version, &tls.cipher, tls.group),
+        (None, Some(ssh)) => {
+            let [encryption_in, authentication_in, key_exchange, encryption_out, authentication_out] = ssh.algorithms;
+            format!(
+                "SSH {}  kex {key_exchange:04X}  in {encryption_in:04X} {authentication_in:04X}  out \
+                 {encryption_out:04X} {authentication_out:04X}",
+                ssh.version
+            )
+        }
+        (None, None) => "none recognized".to_owned(),
+    }
 }

@@ -1,5 +1,6 @@
 //! Records written and read again; broken bytes.
 
+mod dump;
 mod summary;
 
 use std::net::SocketAddr;

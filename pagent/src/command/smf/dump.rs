@@ -1,0 +1,107 @@
+//! `smf dump`: IFASMFDP's job.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use ::smf::{Dump, Frames};
+use anyhow::Context as _;
+
+use super::super::{print_lines, print_stderr};
+
+#[derive(clap::Args)]
+pub(super) struct Flags {
+    /// A DD name and its file, NAME=FILE; DUMPIN without one is the daemon's dump
+    #[arg(long = "dd", value_name = "NAME=FILE", value_parser = dd)]
+    dds: Vec<(String, PathBuf)>,
+    /// The control statements [default: standard input]
+    statements: Option<PathBuf>,
+}
+
+fn dd(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_ascii_uppercase(), file.into())),
+        _ => Err("expected NAME=FILE, as DUMPOUT=day.smf".to_owned()),
+    }
+}
+
+/// A file that is taken away again if the dump fails.
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+pub(super) fn run(flags: &Flags, default: &Path) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let text = match &flags.statements {
+        Some(path) => fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
+        None => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("the control statements cannot be read")?;
+            text
+        }
+    };
+    let dump = Dump::parse(&text)?;
+    let of = |name: &str| flags.dds.iter().find(|(dd, _)| dd == name).map(|(_, file)| file.as_path());
+    let inputs = dump.inputs.iter().map(|name| match of(name) {
+        None if name == "DUMPIN" => Ok(default),
+        found => found.with_context(|| format!("there is no file for INDD({name}): code --dd {name}=FILE")),
+    });
+    let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut made = Made(Vec::new());
+    let mut outputs = Vec::new();
+    for output in &dump.outputs {
+        let name = &output.name;
+        let path = of(name).with_context(|| format!("there is no file for OUTDD({name}): code --dd {name}=FILE"))?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.with_context(|| format!("{} cannot be made; a dump goes to a new file", path.display()))?;
+        made.0.push(path.to_owned());
+        outputs.push((output, path, std::io::BufWriter::new(file)));
+    }
+    let (mut written, mut code) = (0_u64, ExitCode::SUCCESS);
+    for input in inputs {
+        let bytes = fs::read(input).with_context(|| format!("{} cannot be read", input.display()))?;
+        let mut tell = |problem: &dyn std::fmt::Display| {
+            print_stderr(format_args!("{}: {problem}\n", input.display()));
+            code = ExitCode::from(4);
+        };
+        for (number, frame) in (1..).zip(Frames::new(&bytes)) {
+            let record = match frame {
+                Ok(record) => record,
+                Err(error) => {
+                    tell(&error);
+                    continue;
+                }
+            };
+            for (output, path, file) in &mut outputs {
+                match dump.selects(output, record) {
+                    Some(true) => {
+                        file.write_all(record).with_context(|| format!("{} cannot be written", path.display()))?;
+                        written += 1;
+                    }
+                    Some(false) => {}
+                    None => tell(&format_args!("record {number} has no SMF header and is left out")),
+                }
+            }
+        }
+    }
+    for (_, path, file) in outputs {
+        let synced =
+            file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file: File| file.sync_all());
+        synced.with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    made.0.clear();
+    print_lines(&[
+        "IFA010I SMF DUMP PARAMETERS".to_owned(),
+        format!("IFA020I RECORDS WRITTEN = {written:010}"),
+        format!("IFA021I ELAPSED TIME (SEC.) = {:06.2}", begun.elapsed().as_secs_f64()),
+    ])?;
+    Ok(code)
+}
