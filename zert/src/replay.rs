@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::flow::{FlowKey, Flows};
 use crate::observer::Protection;
-use crate::packet;
+use crate::packet::{self, Segment};
 
 /// Bytes that surely hold a capture's header.
 const HEAD: u64 = 64 * 1024;
@@ -24,7 +24,7 @@ pub enum ReplayError {
         reason: String,
     },
     /// Packets of a kind this program cannot read.
-    #[error("link type {0} is not read; capture with Ethernet or raw IP")]
+    #[error("link type {0} is not read; capture Ethernet, raw IP, NFLOG, or Linux's `any` (cooked)")]
     LinkType(i32),
 }
 
@@ -39,13 +39,56 @@ pub struct Replayed {
     pub protection: Protection,
 }
 
-/// The connections of a capture, in the order their first SYN appears. Connections whose SYN is not in the capture are
-/// left out.
+/// The connections of a capture of one file: see [`Replay`].
 ///
 /// # Errors
 ///
-/// When the file is no capture or its link type is not known; a file cut at its end gives what came before.
-pub fn replay(mut capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
+/// As [`Replay::read`].
+pub fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
+    let mut replay = Replay::default();
+    replay.read(capture)?;
+    Ok(replay.finish())
+}
+
+/// A capture of one file after the other, as capture programs write them: connections go on from one to the next.
+#[derive(Debug, Default)]
+pub struct Replay {
+    flows: Flows,
+    order: Vec<(FlowKey, Option<Protection>)>,
+}
+
+impl Replay {
+    /// Reads the capture's next file.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no capture or its link type is not known; a file cut at its end gives what came before.
+    pub fn read(&mut self, capture: impl Read + Send) -> Result<(), ReplayError> {
+        read(capture, |segment| {
+            if let Some((key, flow)) = self.flows.reused(segment) {
+                settle(&mut self.order, key, &flow.protection());
+            }
+            for event in self.flows.segment(segment) {
+                if let crate::flow::Event::Opened(key) = event {
+                    self.order.push((key, None));
+                }
+            }
+        })
+    }
+
+    /// The connections, in the order their first SYN appears. Those whose SYN was not in the capture are left out.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Replayed> {
+        let found = self.order.into_iter().filter_map(|(key, known)| {
+            let protection = known.or_else(|| self.flows.remove(&key).map(|flow| flow.protection()))?;
+            Some(Replayed { key, protection })
+        });
+        found.collect()
+    }
+}
+
+/// Reads the TCP segments of a file.
+fn read(mut capture: impl Read + Send, mut take: impl FnMut(&Segment<'_>)) -> Result<(), ReplayError> {
     let format = |offset: usize, reason: String| ReplayError::Format { offset, reason };
     // The reader looks at its first read only to tell pcap from pcapng: a pipe may bring less than a header at once.
     let mut head = Vec::new();
@@ -53,8 +96,7 @@ pub fn replay(mut capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayErro
     begun.map_err(|error| format(0, error.to_string()))?;
     let mut reader =
         create_reader(1 << 20, head.as_slice().chain(capture)).map_err(|error| format(0, describe(&error)))?;
-    let mut flows = Flows::default();
-    let mut order: Vec<(FlowKey, Option<Protection>)> = Vec::new();
+    let mut big_endian = false;
     let mut links: Vec<Linktype> = Vec::new();
     let mut offset = 0;
     loop {
@@ -63,11 +105,13 @@ pub fn replay(mut capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayErro
                 let (link, data) = match &block {
                     PcapBlockOwned::LegacyHeader(header) => {
                         links = vec![header.network];
+                        big_endian = header.is_bigendian();
                         (None, None)
                     }
                     PcapBlockOwned::Legacy(packet) => (links.first(), Some(packet.data)),
-                    PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+                    PcapBlockOwned::NG(Block::SectionHeader(section)) => {
                         links.clear();
+                        big_endian = section.big_endian();
                         (None, None)
                     }
                     PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
@@ -86,17 +130,14 @@ pub fn replay(mut capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayErro
                     let segment = match link {
                         Linktype::ETHERNET => packet::from_ethernet(data),
                         Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => packet::from_ip(data),
+                        Linktype::LINUX_SLL => packet::from_cooked(data),
+                        Linktype::LINUX_SLL2 => packet::from_cooked_2(data),
+                        Linktype::NFLOG => packet::from_nflog(data, big_endian),
+                        Linktype::NULL | Linktype::LOOP => packet::from_loopback(data),
                         Linktype(other) => return Err(ReplayError::LinkType(other)),
                     };
                     if let Some(segment) = segment {
-                        if let Some((key, flow)) = flows.reused(&segment) {
-                            settle(&mut order, key, &flow.protection());
-                        }
-                        for event in flows.segment(&segment) {
-                            if let crate::flow::Event::Opened(key) = event {
-                                order.push((key, None));
-                            }
-                        }
+                        take(&segment);
                     }
                 }
                 offset += length;
@@ -109,11 +150,7 @@ pub fn replay(mut capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayErro
             Err(error) => return Err(format(offset, describe(&error))),
         }
     }
-    let found = order.into_iter().filter_map(|(key, known)| {
-        let protection = known.or_else(|| flows.remove(&key).map(|flow| flow.protection()))?;
-        Some(Replayed { key, protection })
-    });
-    Ok(found.collect())
+    Ok(())
 }
 
 /// Notes what protected the connection that had a key last.

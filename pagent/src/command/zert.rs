@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ::zert::Protection;
 use ::zert::judge::version_name;
-use ::zert::replay::replay;
+use ::zert::replay::Replay;
 use ::zert::ssh::{Cipher, Ssh};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -28,8 +28,9 @@ struct Flags {
 enum Verb {
     /// Reads a capture file (pcap, pcapng) through the code that watches live connections
     Replay {
-        /// The capture
-        file: PathBuf,
+        /// The capture; its next files, where it has several
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         /// One JSON object a connection and line
         #[arg(long)]
         json: bool,
@@ -43,10 +44,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let Verb::Replay { file, json } = &flags.verb;
-    let context = || format!("{} cannot be replayed", file.display());
-    let found = replay(File::open(file).with_context(context)?).with_context(context)?;
-    for connection in &found {
+    let Verb::Replay { files, json } = &flags.verb;
+    let mut replay = Replay::default();
+    for file in files {
+        let context = || format!("{} cannot be replayed", file.display());
+        replay.read(File::open(file).with_context(context)?).with_context(context)?;
+    }
+    for connection in &replay.finish() {
         if *json {
             print_lines(&[serde_json::to_string(connection)?])?;
             continue;

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use zert::Protection;
-use zert::replay::{Replayed, replay};
+use zert::replay::{Replay, Replayed, replay};
 use zert::ssh::Ssh;
 use zert::tls::Handshake;
 
-use crate::support::{all_captures, capture, conversations, observe};
+use crate::support::{all_captures, capture, conversations, ip_packets, observe, pcap_of};
 
 fn connections(name: &str) -> Vec<Protection> {
     let found = replay(capture(name).as_slice()).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -32,6 +32,47 @@ fn check(name: &str, expected: &Expected) {
     let summary = (found.version, found.suite, found.group, found.resumed, found.complete, found.alert);
     let &Expected { version, suite, group, resumed } = expected;
     assert_eq!(summary, (version, suite, group, Some(resumed), true, None), "{name}");
+}
+
+/// Frames of other kinds, made from those of one: the answer is the same.
+#[test]
+fn packets_are_read_whatever_captured_them() {
+    let expected = Expected { version: 0x0304, suite: 0x1302, group: Some(29), resumed: false };
+    check("tls13-cooked", &expected);
+    check("tls13-nflog", &expected);
+    let packets = ip_packets("tls13-x25519");
+    let answer = |link: u32, frame: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let frames: Vec<Vec<u8>> = packets.iter().map(|packet| frame(packet)).collect();
+        let found = replay(pcap_of(link, &frames).as_slice()).expect("a capture");
+        found.into_iter().map(|connection| connection.protection).collect::<Vec<_>>()
+    };
+    let raw = connections("tls13-x25519");
+    let behind = |head: Vec<u8>| move |packet: &[u8]| [&head[..], packet].concat();
+    assert_eq!(answer(101, &behind(Vec::new())), raw);
+    // The protocol ends the header of the first cooked version, and begins the second's.
+    assert_eq!(answer(113, &behind([&[0; 14][..], &[8, 0]].concat())), raw);
+    assert_eq!(answer(276, &behind([&[8, 0][..], &[0; 18]].concat())), raw);
+    assert_eq!(answer(276, &behind([&[0x08, 0x06][..], &[0; 18]].concat())), []);
+    assert_eq!(answer(0, &behind(vec![2, 0, 0, 0])), raw);
+    let nflog = |packet: &[u8]| {
+        let length = u16::try_from(packet.len() + 4).expect("a length").to_le_bytes();
+        // A prefix of two bytes, padded, stands before the payload.
+        [&[2, 0, 0, 119, 6, 0, 10, 0, b'a', 0, 0, 0][..], &length, &[9, 0], packet].concat()
+    };
+    assert_eq!(answer(239, &nflog), raw);
+}
+
+#[test]
+fn a_capture_of_several_files_is_one() {
+    let packets = ip_packets("tls13-x25519");
+    for middle in 0..=packets.len() {
+        let mut whole = Replay::default();
+        for part in [&packets[..middle], &packets[middle..]] {
+            whole.read(pcap_of(101, part).as_slice()).expect("a capture");
+        }
+        let found: Vec<_> = whole.finish().into_iter().map(|connection| connection.protection).collect();
+        assert_eq!(found, connections("tls13-x25519"), "cut after {middle}");
+    }
 }
 
 macro_rules! handshakes {

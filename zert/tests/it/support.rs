@@ -59,6 +59,20 @@ pub(crate) fn capture(name: &str) -> Vec<u8> {
 
 pub(crate) type Turn = (Side, Vec<u8>);
 
+/// The IP packets of a capture of Ethernet frames.
+pub(crate) fn ip_packets(name: &str) -> Vec<Vec<u8>> {
+    let file = capture(name);
+    let mut reader = create_reader(1 << 16, file.as_slice()).expect("a capture");
+    let mut packets = Vec::new();
+    while let Ok((length, block)) = reader.next() {
+        if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = &block {
+            packets.push(packet.data[14..packet.caplen as usize].to_vec());
+        }
+        reader.consume(length);
+    }
+    packets
+}
+
 /// The payloads of each connection of a capture, in the order they were sent.
 pub(crate) fn conversations(name: &str) -> Vec<Vec<Turn>> {
     let file = capture(name);
