@@ -34,14 +34,14 @@ impl Clients {
 }
 
 impl KnowsClients for Clients {
-    fn user(&self, certificate: &[u8], port: Option<u16>, resource: Option<&str>) -> Result<String, String> {
+    fn user(&self, certificate: &[u8], port: u16, resource: Option<&str>) -> Result<String, String> {
         let names = keyrings::names(certificate)?;
         let application = Application { applid: &self.image, sysid: &self.sysname };
         let today = chrono::Utc::now().date_naive();
         let subject = names.subject.join(".");
         let found = self.saf.snapshot().map_certificate(&names, application, today);
         let found = found.map_err(|why| why.to_string()).and_then(|userid| {
-            if let (Some(begins), Some(port)) = (resource, port) {
+            if let Some(begins) = resource {
                 self.permits(userid, &format!("{begins}.PORT{port:05}"))?;
             }
             Ok(userid.to_string())

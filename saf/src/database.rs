@@ -32,7 +32,7 @@ const COMMANDS: i64 = 0x5041_4745_4E54;
 /// Classes whose profiles are certificates and key rings.
 const CERTIFICATES: [&str; 2] = ["DIGTCERT", "DIGTRING"];
 /// Classes that say who may read rings.
-const READING: [&str; 2] = ["RDATALIB", "FACILITY"];
+const READING: [&str; 3] = ["RDATALIB", "FACILITY", "RACFVARS"];
 /// How long a lost connection to PostgreSQL is left alone.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -284,7 +284,8 @@ impl Saf {
             self.snapshot.store(Arc::new(next));
         }
         let certificates = changes.profiles.iter().any(|class| CERTIFICATES.contains(class));
-        let authority = changes.refreshed.iter().any(|class| READING.contains(class)) || changes.people;
+        let mut counting = changes.refreshed.iter().chain(&changes.profiles).chain(&changes.global);
+        let authority = counting.any(|class| READING.contains(class)) || changes.people || changes.options;
         if certificates || authority {
             self.certificates.send_modify(|count| *count += 1);
         }

@@ -2,7 +2,7 @@
 //!
 //! Source: *z/OS MVS System Management Facilities (SMF)*, "Using the SMF dump programs".
 
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{NaiveDate, NaiveTime, Timelike as _};
 use pest::Parser as _;
 use pest::iterators::Pair;
 
@@ -73,7 +73,13 @@ impl Dump {
     /// When they are not what they should be.
     pub fn parse(text: &str) -> Result<Self, DumpError> {
         let before_end = text.split_inclusive('\n').take_while(|line| line.trim_end() != "/*");
-        let text = text.get(..before_end.map(str::len).sum()).unwrap_or_default();
+        let (text, after) = text.split_at(before_end.map(str::len).sum());
+        let behind = after.lines().skip(1).find(|line| !line.trim().is_empty() && !line.starts_with("//"));
+        if let Some(found) = behind {
+            let line = text.lines().count() + 2;
+            let expected = "nothing but JCL behind the line /*, which ends the statements";
+            return Err(DumpError::Value { line, found: found.trim().to_owned(), expected });
+        }
         let parsed = Grammar::parse(Rule::statements, text).map_err(|error| {
             let error = error.renamed_rules(|rule| words(*rule).to_owned());
             DumpError::Syntax(error.to_string())
@@ -93,12 +99,28 @@ impl Dump {
 
     fn take(&mut self, statement: Pair<'_, Rule>) -> Result<(), DumpError> {
         let rule = statement.as_rule();
+        let again = match rule {
+            Rule::date => self.dates.is_some(),
+            Rule::start => self.start.is_some(),
+            Rule::end => self.end.is_some(),
+            _ => false,
+        };
+        if again {
+            return Err(wrong(&statement, "DATE, START and END once"));
+        }
+        let whole = statement.clone();
         let mut inner = parts(statement);
         match rule {
             Rule::indd => {
                 for part in inner {
                     match part.as_rule() {
-                        Rule::name => self.inputs.push(part.as_str().to_ascii_uppercase()),
+                        Rule::name => {
+                            let name = part.as_str().to_ascii_uppercase();
+                            if self.inputs.contains(&name) {
+                                return Err(wrong(&part, "each INDD once"));
+                            }
+                            self.inputs.push(name);
+                        }
                         _ => options(part)?,
                     }
                 }
@@ -107,7 +129,12 @@ impl Dump {
                 let mut output = Output { name: String::new(), kinds: Vec::new(), others: true };
                 for part in inner {
                     match part.as_rule() {
-                        Rule::name => output.name = part.as_str().to_ascii_uppercase(),
+                        Rule::name => {
+                            output.name = part.as_str().to_ascii_uppercase();
+                            if self.outputs.iter().any(|other| other.name == output.name) {
+                                return Err(wrong(&part, "each OUTDD once"));
+                            }
+                        }
                         which => {
                             output.others = which == Rule::others;
                             output.kinds = parts(part).map(kind).collect::<Result<_, _>>()?;
@@ -119,6 +146,9 @@ impl Dump {
             Rule::date => {
                 let dates = inner.map(day).collect::<Result<Vec<_>, _>>()?;
                 self.dates = dates.first().copied().zip(dates.last().copied());
+                if self.dates.is_some_and(|(first, last)| first > last) {
+                    return Err(wrong(&whole, "the first day, then the last"));
+                }
             }
             Rule::start => self.start = inner.next().map(time).transpose()?,
             Rule::end => self.end = inner.next().map(time).transpose()?,
@@ -143,19 +173,27 @@ impl Dump {
             Some(reader.u16()?)
         };
         let listed = output.kinds.iter().any(|listed| listed.has(kind.into(), subtype));
+        let of_system = self.sids.is_empty() || self.sids.contains(&sid);
+        let wanted = (listed != output.others) && of_system;
+        if !wanted || (self.dates.is_none() && self.start.is_none() && self.end.is_none()) {
+            return Some(wanted);
+        }
         let written = moment(date, time)?;
         let in_dates = self.dates.is_none_or(|(first, last)| (first..=last).contains(&written.date()));
-        let from = self.start.is_none_or(|start| written.time() >= start);
-        // The minute that is named belongs to it.
-        let until = self.end.is_none_or(|end| written.time() < end + chrono::TimeDelta::minutes(1) || is_last(end));
-        let of_system = self.sids.is_empty() || self.sids.contains(&sid);
-        Some((listed != output.others) && in_dates && from && until && of_system)
+        Some(in_dates && self.is_hour(written.time()))
     }
-}
 
-/// Whether the minute is a day's last.
-fn is_last(time: NaiveTime) -> bool {
-    (time + chrono::TimeDelta::minutes(1)) < time
+    /// Whether a time lies between START and END, of each day; the minute that END names belongs to it. They may lie around
+    /// midnight.
+    fn is_hour(&self, time: NaiveTime) -> bool {
+        let minute = time.with_second(0).and_then(|time| time.with_nanosecond(0)).unwrap_or(time);
+        let from = self.start.is_none_or(|start| minute >= start);
+        let until = self.end.is_none_or(|end| minute <= end);
+        match (self.start, self.end) {
+            (Some(start), Some(end)) if start > end => from || until,
+            _ => from && until,
+        }
+    }
 }
 
 impl Kind {

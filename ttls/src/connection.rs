@@ -95,13 +95,13 @@ struct Treatment {
     rule: Option<Arc<TtlsRule>>,
     environment: Option<Arc<Environment>>,
     /// The peer of the primary connection that it has both from.
-    primary_peer: Option<SocketAddr>,
+    primary: Option<Endpoints>,
 }
 
 impl Treatment {
     fn secondary(endpoints: Endpoints, direction: Direction, lent: Lent) -> Self {
-        let Lent { rule, environment, peer } = lent;
-        Self { endpoints, direction, rule: Some(rule), environment: Some(environment), primary_peer: Some(peer) }
+        let Lent { rule, environment, primary } = lent;
+        Self { endpoints, direction, rule: Some(rule), environment: Some(environment), primary: Some(primary) }
     }
 }
 
@@ -152,7 +152,7 @@ impl Arrived {
     }
 
     async fn treat(self, treatment: Treatment) {
-        let Treatment { endpoints, direction, rule, environment, primary_peer } = treatment;
+        let Treatment { endpoints, direction, rule, environment, primary } = treatment;
         let mut session = Session::new(
             self.shared.registry.number(),
             endpoints,
@@ -161,12 +161,12 @@ impl Arrived {
             environment.as_ref().map(|found| found.key.parameters.environment.clone()).unwrap_or_default(),
             self.started,
         );
-        session.secondary = primary_peer.is_some();
-        session.primary_peer = primary_peer;
+        session.secondary = primary.is_some();
+        session.primary = primary;
         let captured = !matches!(self.arrival, Arrival::Explicit(_));
         session.lends = match (&rule, &environment) {
             (Some(rule), Some(environment)) if captured && !session.secondary && environment.lends() => {
-                Some(Lent { rule: Arc::clone(rule), environment: Arc::clone(environment), peer: endpoints.remote })
+                Some(Lent { rule: Arc::clone(rule), environment: Arc::clone(environment), primary: endpoints })
             }
             _ => None,
         };
@@ -204,7 +204,7 @@ impl Arrived {
                     (Endpoints { local: own, remote: self.peer }, Direction::Inbound)
                 };
                 let rule = Some(Arc::clone(rule));
-                return Ok(Some(Treatment { endpoints, direction, rule, environment, primary_peer: None }));
+                return Ok(Some(Treatment { endpoints, direction, rule, environment, primary: None }));
             }
         };
         let rule = rule_of(&installed.policy, endpoints, direction).await?;
@@ -223,7 +223,7 @@ impl Arrived {
             self.check_alive()?;
         }
         let environment = rule.as_ref().and_then(environment);
-        Ok(Some(Treatment { endpoints, direction, rule, environment, primary_peer: None }))
+        Ok(Some(Treatment { endpoints, direction, rule, environment, primary: None }))
     }
 
     /// Whoever was found to own a socket with these ends may have it from a program that has reset this connection.
@@ -395,7 +395,7 @@ async fn secure(
         return Ok(Network::unchanged(stream));
     };
     // Servers of FTP want the control connection's session on a data connection.
-    let destination = session.primary_peer.unwrap_or(session.endpoints.remote);
+    let destination = session.primary.unwrap_or(session.endpoints).remote;
     // Boxed, so that its memory goes when it is over: a connection lives much longer.
     let (network, negotiated) = Box::pin(shake_hands(stream, environment, destination, session.checked_port())).await?;
     session.negotiated.store(Some(negotiated.into()));

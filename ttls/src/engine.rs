@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -39,12 +39,12 @@ use crate::tickets::TicketSecret;
 /// Whoever knows whom the certificates of clients stand for (`ClientAuthType SAFCheck`).
 pub trait KnowsClients: std::fmt::Debug + Send + Sync {
     /// The user of a client's certificate (DER), who may use the local port: READ to the resource that begins so, if the rule
-    /// codes one. No port is asked for where the connection is secondary to one whose port was.
+    /// codes one.
     ///
     /// # Errors
     ///
     /// Why the client is nobody, or may not use the port.
-    fn user(&self, certificate: &[u8], port: Option<u16>, resource: Option<&str>) -> Result<String, String>;
+    fn user(&self, certificate: &[u8], port: u16, resource: Option<&str>) -> Result<String, String>;
 }
 
 /// How the engine is set up; fixed while it runs.
@@ -121,6 +121,8 @@ impl std::fmt::Debug for Engine {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) installed: ArcSwap<Installed>,
+    /// Environments that are no longer installed; connections may have them yet, and may shake hands later.
+    pub(crate) superseded: Mutex<Vec<(Arc<TtlsRule>, Weak<Environment>)>>,
     /// Held while engine and kernel change.
     pub(crate) installing: RwLock<()>,
     pub(crate) registry: Registry,
@@ -242,6 +244,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             settings,
             installed: ArcSwap::default(),
+            superseded: Mutex::default(),
             installing: RwLock::new(()),
             registry: Registry::default(),
             primaries: Primaries::default(),
@@ -348,14 +351,14 @@ impl Engine {
     ///
     /// On a thread that runs asynchronous tasks: it waits for nft.
     pub fn install(&self, prepared: Prepared) -> Result<(), InstallError> {
-        let Shared { installed, installing, changed, .. } = self.shared.as_ref();
+        let Shared { installing, changed, .. } = self.shared.as_ref();
         // Connections accepted meanwhile wait: engine and kernel change together or not at all.
         let _waiting = installing.blocking_write();
         self.load(&prepared.installed.policy)?;
         for (rule, environment) in &prepared.installed.environments {
             environment.begin(rule);
         }
-        installed.store(Arc::new(prepared.installed));
+        self.supersede(prepared.installed);
         changed.notify_one();
         Ok(())
     }
@@ -395,12 +398,45 @@ impl Engine {
             found.insert(Arc::as_ptr(old), Arc::clone(&environment));
             environments.insert(rule.name.clone(), environment);
         }
+        for (rule, environment) in self.superseded() {
+            match read_ring(&rule, &environment.key.parameters, settings) {
+                Ok((_, ring)) if ring.fingerprint() == environment.key.ring => environment.reopen(),
+                // Its connections keep what they began with.
+                Ok(_) => {}
+                Err(error) if error.is_passing() => errors.push(error),
+                Err(error) => environment.close(error.to_string()),
+            }
+        }
         let Installed { in_force, policy, .. } = current.as_ref();
-        let read = Arc::new(Installed { in_force: *in_force, policy: Arc::clone(policy), environments });
+        let read = Installed { in_force: *in_force, policy: Arc::clone(policy), environments };
         let _waiting = installing.blocking_write();
-        installed.store(read);
+        self.supersede(read);
         changed.notify_one();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Installs in place of what is installed, whose environments may live on in connections.
+    fn supersede(&self, next: Installed) {
+        let Shared { installed, superseded, .. } = self.shared.as_ref();
+        let next = Arc::new(next);
+        let before = installed.swap(Arc::clone(&next));
+        let mut superseded = lock(superseded);
+        superseded.retain(|(_, environment)| environment.strong_count() > 0);
+        for rule in &before.policy.ttls {
+            let Some(environment) = before.environments.get(&rule.name) else { continue };
+            let lives_on = next.environments.values().any(|one| Arc::ptr_eq(one, environment));
+            let known = superseded.iter().any(|(_, one)| Weak::ptr_eq(one, &Arc::downgrade(environment)));
+            if !lives_on && !known {
+                superseded.push((Arc::clone(rule), Arc::downgrade(environment)));
+            }
+        }
+    }
+
+    /// The environments that connections have yet, but no rule, of rings in the database.
+    fn superseded(&self) -> Vec<(Arc<TtlsRule>, Arc<Environment>)> {
+        let superseded = lock(&self.shared.superseded);
+        let living = superseded.iter().filter_map(|(rule, one)| Some((Arc::clone(rule), one.upgrade()?)));
+        living.filter(|(_, one)| !one.key.parameters.keyring.starts_with('/')).collect()
     }
 
     /// Has the next installation load the capture table whole, not only what differs from the one loaded last.

@@ -208,7 +208,7 @@ impl Environment {
     pub(crate) fn client_user(
         &self,
         chain: &[CertificateDer<'_>],
-        port: Option<u16>,
+        port: u16,
     ) -> Result<Option<String>, ConnectionError> {
         let Some(clients) = &self.clients else { return Ok(None) };
         let Some(certificate) = chain.first() else {

@@ -34,7 +34,7 @@ pub(crate) async fn shake_hands(
     stream: TcpStream,
     environment: &Environment,
     destination: SocketAddr,
-    port: Option<u16>,
+    port: u16,
 ) -> Result<(Network, Negotiated), ConnectionError> {
     let kind = environment.handshake(destination)?;
     let heard = Arc::new(AtomicBool::new(false));
@@ -74,6 +74,9 @@ pub(crate) async fn shake_hands(
     })?;
     // Of a resumed session too: users are revoked, and certificates taken from them.
     let user = environment.client_user(chain, port)?;
+    if let Some(reason) = environment.closed() {
+        return Err(ConnectionError::RingClosed(reason.as_ref().clone()));
+    }
     environment.count(resumed);
     let negotiated = Negotiated {
         version: state.protocol_version().map(u16::from).unwrap_or_default(),

@@ -1,7 +1,6 @@
 //! The connections the engine carries, for displays and records.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -87,9 +86,9 @@ pub struct Session {
     /// What secondary connections have from it, until it begins.
     #[serde(skip)]
     pub(crate) lends: Option<Lent>,
-    /// The primary one's peer, where it is a secondary one.
+    /// The primary one's ends, where it is a secondary one.
     #[serde(skip)]
-    pub(crate) primary_peer: Option<SocketAddr>,
+    pub(crate) primary: Option<Endpoints>,
     /// The role TLS has or would have; none where the rule is off.
     #[serde(skip)]
     pub(crate) security: Option<Role>,
@@ -107,10 +106,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// The local port that a client's user has to be permitted. Those of secondary connections are anything; their primary one's
-    /// has been asked for.
-    pub(crate) fn checked_port(&self) -> Option<u16> {
-        (!self.secondary).then(|| self.endpoints.local.port())
+    /// The local port that a client's user has to be permitted: the primary connection's, those of secondary ones are anything.
+    pub(crate) fn checked_port(&self) -> u16 {
+        self.primary.unwrap_or(self.endpoints).local.port()
     }
 
     pub(crate) fn new(
@@ -135,7 +133,7 @@ impl Session {
             trace: 0,
             secondary: false,
             lends: None,
-            primary_peer: None,
+            primary: None,
             security: None,
             orders: None,
             started,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ const TIMES: usize = 100;
 pub(crate) struct Lent {
     pub(crate) rule: Arc<TtlsRule>,
     pub(crate) environment: Arc<Environment>,
-    /// The peer's end: a client resumes the primary's session.
-    pub(crate) peer: SocketAddr,
+    /// Its ends: a client resumes its session, a client's user has to be permitted its port.
+    pub(crate) primary: Endpoints,
 }
 
 /// A primary connection.
@@ -82,12 +82,12 @@ impl Primaries {
     }
 
     fn with(&self, peer: IpAddr) -> Vec<Arc<Primary>> {
-        self.held().iter().filter(|primary| primary.lent.peer.ip() == peer).cloned().collect()
+        self.held().iter().filter(|primary| primary.lent.primary.remote.ip() == peer).cloned().collect()
     }
 
     /// Whether there are any with a peer.
     pub(crate) fn are_with(&self, peer: IpAddr) -> bool {
-        self.held().iter().any(|primary| primary.lent.peer.ip() == peer)
+        self.held().iter().any(|primary| primary.lent.primary.remote.ip() == peer)
     }
 
     /// Whether there are any.
@@ -97,7 +97,7 @@ impl Primaries {
 
     /// The commands that put all their peers into a table.
     pub(crate) fn elements(&self, holder: u64) -> String {
-        let peers: BTreeSet<IpAddr> = self.held().iter().map(|primary| primary.lent.peer.ip()).collect();
+        let peers: BTreeSet<IpAddr> = self.held().iter().map(|primary| primary.lent.primary.remote.ip()).collect();
         peers.into_iter().fold(String::new(), |mut text, peer| {
             let _ = writeln!(text, "add {}", element(holder, peer));
             text
@@ -119,7 +119,7 @@ pub(crate) async fn hold(
 ) -> Result<Option<Arc<Primary>>, InstallError> {
     let Some(lent) = lent else { return Ok(None) };
     let primary = Arc::new(Primary { lent, program: session.program, process: Mutex::default() });
-    let peer = primary.lent.peer.ip();
+    let peer = primary.lent.primary.remote.ip();
     {
         // One waits for the kernel at a time; an installation waits for one at most.
         let _changing = shared.primaries.changing.lock().await;
@@ -173,7 +173,7 @@ pub(crate) fn release(shared: &Arc<Shared>, primary: Arc<Primary>) {
         if primary.process().is_some() {
             tokio::time::sleep(LINGER).await;
         }
-        let peer = primary.lent.peer.ip();
+        let peer = primary.lent.primary.remote.ip();
         let _changing = shared.primaries.changing.lock().await;
         let _unchanged = shared.installing.read().await;
         shared.primaries.held().retain(|held| !Arc::ptr_eq(held, &primary));

@@ -140,6 +140,7 @@ impl Monitor {
             jobs: Jobs::default(),
             resolver,
             intervals,
+            recording: true,
         };
         tokio::spawn(watch.run(ends, receiver, resolved));
         Ok(Self { shared, wrapped: sender })
@@ -211,8 +212,8 @@ struct End {
     socket: Option<Socket>,
     uid: Option<u32>,
     inode: u32,
-    /// Whether the initiation record is written.
-    initiated: bool,
+    /// The protection of its last record, once the initiation record is written.
+    told: Option<Protection>,
     enforcement: Option<Enforcement>,
 }
 
@@ -233,6 +234,7 @@ struct Watch {
     jobs: Jobs,
     resolver: mpsc::UnboundedSender<u32>,
     intervals: Option<Intervals>,
+    recording: bool,
 }
 
 /// Finds job names in batches: one walk through /proc for all sockets that came up during the last one.
@@ -372,7 +374,7 @@ impl Watch {
                 socket: Some(socket),
                 uid: Some(socket.uid),
                 inode,
-                initiated: false,
+                told: None,
                 enforcement: None,
             });
         }
@@ -384,9 +386,10 @@ impl Watch {
         let Some(mut tracked) = self.tracked.remove(&key) else { return };
         for end in &mut tracked.ends {
             self.enforce(end, &protection);
-            if end.initiated {
-                let counters = end.socket.map(|socket| socket.counters).unwrap_or_default();
-                self.write(end, RecordEvent::Change, &protection, Source::Observed, counters);
+            // What was told as none because nothing was known, and is none: no change.
+            if end.told.as_ref().is_some_and(|told| *told != protection) {
+                self.write(end, RecordEvent::Change, &protection, Source::Observed, counters_now(end));
+                end.told = Some(protection.clone());
             }
         }
         self.tracked.insert(key, tracked);
@@ -424,6 +427,7 @@ impl Watch {
         }
         let Shared { settings: MonitorSettings { context, sink, .. }, .. } = self.shared.as_ref();
         sink(context.switched(if on { RecordEvent::Enabled } else { RecordEvent::Disabled }).encode());
+        self.recording = on;
         if self.intervals.is_some() {
             sink(switched(context, if on { SummaryEvent::Enabled } else { SummaryEvent::Disabled }).encode());
         }
@@ -502,16 +506,11 @@ impl Watch {
     }
 
     fn initiate(&mut self, end: &mut End, protection: &Protection, source: Source) {
-        if end.initiated || end.opened.elapsed() < INITIATION {
+        if end.told.is_some() || end.opened.elapsed() < INITIATION {
             return;
         }
-        end.initiated = true;
-        let counters = end
-            .socket
-            .and_then(|_| socket::lookup(end.endpoints).ok().flatten())
-            .map(|socket| socket.counters)
-            .unwrap_or_default();
-        self.write(end, RecordEvent::Initiation, protection, source, counters);
+        end.told = Some(protection.clone());
+        self.write(end, RecordEvent::Initiation, protection, source, counters_now(end));
     }
 
     fn wrapped_established(&mut self, wrapped: Wrapped) {
@@ -532,7 +531,7 @@ impl Watch {
             socket: None,
             uid: wrapped.uid,
             inode,
-            initiated: false,
+            told: None,
             enforcement: None,
         };
         let protection = Protection::Tls(wrapped.handshake);
@@ -547,11 +546,14 @@ impl Watch {
     }
 
     fn write_end(&mut self, end: &End, protection: &Protection, source: Source, counters: Counters) {
-        let event = if end.initiated { RecordEvent::Termination } else { RecordEvent::ShortTermination };
+        let event = if end.told.is_some() { RecordEvent::Termination } else { RecordEvent::ShortTermination };
         self.write(end, event, protection, source, counters);
     }
 
     fn write(&mut self, end: &End, event: RecordEvent, protection: &Protection, source: Source, counters: Counters) {
+        if !self.recording {
+            return;
+        }
         // A short connection may end before the walk through /proc did.
         let jobname = self.jobs.get(end.inode).unwrap_or_default().to_owned();
         let record = self.shared.settings.context.record(Facts {
@@ -576,6 +578,12 @@ impl Watch {
         }
         (self.shared.settings.sink)(record.encode());
     }
+}
+
+/// What its socket has carried so far.
+fn counters_now(end: &End) -> Counters {
+    let found = end.socket.and_then(|_| socket::lookup(end.endpoints).ok().flatten());
+    found.map(|socket| socket.counters).unwrap_or_default()
 }
 
 /// What an ended or initiated connection is recorded as: nothing determined means nothing protects it.
@@ -629,7 +637,7 @@ fn missed_ends(key: FlowKey, tracked: &Tracked) -> Vec<End> {
                 socket: None,
                 uid: listener.map(|listener| listener.uid),
                 inode: listener.map_or(0, |listener| listener.inode),
-                initiated: false,
+                told: None,
                 enforcement: None,
             }
         })

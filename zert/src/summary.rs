@@ -73,8 +73,18 @@ impl Summaries {
             }
             detail::Event::Change => {
                 // The session it leaves had it for a part of its life, and so will the one it comes to.
-                let Some(counted) = self.up.remove(&connection) else { return true };
-                let key = key(record);
+                let Some(mut counted) = self.up.remove(&connection) else { return true };
+                let mut key = key(record);
+                // Its job may have been found meanwhile; it is the same connection.
+                key.jobname.clone_from(&counted.key.jobname);
+                key.userid.clone_from(&counted.key.userid);
+                if key == counted.key {
+                    let added = self.add(&key, record, counted.bytes, bytes, |_| {});
+                    counted.bytes = most(counted.bytes, bytes);
+                    self.up.insert(connection, counted);
+                    return added;
+                }
+                let bytes = most(counted.bytes, bytes);
                 self.add(&counted.key, record, counted.bytes, bytes, |counters| {
                     counters.active = counters.active.saturating_sub(1);
                     counters.partial += 1;
@@ -200,6 +210,13 @@ pub(crate) fn switched(context: &RecordContext, event: Event) -> SessionSummary 
         ssh: None,
         names: Vec::new(),
     }
+}
+
+/// Counters only grow; a socket that could not be asked has none.
+fn most(before: [u64; 4], now: [u64; 4]) -> [u64; 4] {
+    let mut most = before;
+    most.iter_mut().zip(now).for_each(|(most, now)| *most = now.max(*most));
+    most
 }
 
 fn key(record: &ConnectionDetail) -> Key {
@@ -350,6 +367,22 @@ mod tests {
         };
         assert_eq!((of(0), of(0x80)), ([1, 1, 0, 0, 30, 60], [1, 1, 0, 0, 70, 140]));
         assert_eq!(records.iter().map(|one| one.identification.reason).collect::<Vec<_>>(), [0x50, 0x10]);
+    }
+
+    #[test]
+    fn a_change_to_the_same_is_none_and_counters_never_go_back() {
+        use detail::Event::{Change, Initiation, Termination};
+        let mut sessions = Summaries::default();
+        sessions.record(&detail(Initiation, 1, 1001, 50, Protection::None));
+        sessions.record(&detail(Change, 1, 1001, 60, Protection::None));
+        sessions.record(&detail(Change, 1, 1001, 0, tls(0x0303)));
+        sessions.record(&detail(Termination, 1, 1001, 100, tls(0x0303)));
+        let records = interval(&mut sessions, false);
+        let of = |protocols: u8| {
+            let found = records.iter().find(|one| one.common.protocols == protocols);
+            counts(&found.expect("a session").common.ended)
+        };
+        assert_eq!((of(0), of(0x80)), ([1, 1, 0, 0, 60, 120], [1, 1, 0, 0, 40, 80]));
     }
 
     #[test]

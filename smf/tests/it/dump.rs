@@ -1,8 +1,7 @@
 //! IFASMFDP's control statements.
 
-use chrono::NaiveDate;
 use proptest::prelude::*;
-use smf::{Dump, DumpError, Header, RacfRecord};
+use smf::{Dump, DumpError, RacfRecord};
 
 use crate::sample;
 
@@ -49,6 +48,8 @@ fn dates_times_and_systems_choose_too() {
         ("START(1036)", false),
         ("END(1034)", false),
         ("END(2359)", true),
+        ("START(2300) END(1035)", true),
+        ("START(2300) END(1034)", false),
         ("SID(SYSA)", true),
         ("SID(SYSB)", false),
         ("SID(SYSB) SID(sysa) /* both */", true),
@@ -70,6 +71,12 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(told("OUTDD(A,TYPE(119(70000)))").contains("70000"));
     assert!(told("DATE(2026366,2026366)").contains("2026366"));
     assert!(told("START(2460)").contains("hhmm"));
+    assert!(told("DATE(2026122,2026121)").contains("the first day, then the last"));
+    assert!(
+        told("INDD(A) INDD(a)").contains("each INDD once") && told("OUTDD(A) OUTDD(A)").contains("each OUTDD once")
+    );
+    assert!(told("START(0100) START(0200)").contains("once"));
+    assert!(told("INDD(A)\n/*\nOUTDD(B,TYPE(119))\n*/").contains("line 3: OUTDD(B,TYPE(119))"));
     assert!(matches!(Dump::parse("hello"), Err(DumpError::Syntax(_))));
 }
 
@@ -78,9 +85,13 @@ fn a_record_without_a_header_is_told_from_one_that_is_not_wanted() {
     let dump = dump("");
     let record = sample().encode();
     assert_eq!(dump.outputs.first().map(|output| dump.selects(output, &record[..18])), Some(None));
-    let early = Header { written: NaiveDate::MIN.and_hms_opt(0, 0, 0).expect("a time"), ..sample().header };
-    let record = smf::ConnectionDetail { header: early, ..sample() }.encode();
-    assert_eq!(dump.outputs.first().and_then(|output| dump.selects(output, &record)), Some(true));
+    // A date that is none counts where dates choose.
+    let mut record = sample().encode();
+    record[10..14].fill(0xFF);
+    for (text, expected) in [("", Some(true)), ("DATE(2000001,2026365)", None), ("START(0000)", None)] {
+        let dump = self::dump(text);
+        assert_eq!(dump.outputs.first().map(|output| dump.selects(output, &record)), Some(expected), "{text}");
+    }
 }
 
 proptest! {

@@ -1,7 +1,8 @@
 //! `smf dump`: IFASMFDP's job.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -27,16 +28,8 @@ fn dd(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
-/// A file that is taken away again if the dump fails.
-struct Made(Vec<PathBuf>);
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
+/// Who may read an output: commands and names are in it, as in the daemon's dump.
+const MODE: u32 = 0o640;
 
 pub(super) fn run(flags: &Flags, default: &Path) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
@@ -55,14 +48,16 @@ pub(super) fn run(flags: &Flags, default: &Path) -> anyhow::Result<ExitCode> {
         found => found.with_context(|| format!("there is no file for INDD({name}): code --dd {name}=FILE")),
     });
     let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
-    let mut made = Made(Vec::new());
     let mut outputs = Vec::new();
     for output in &dump.outputs {
         let name = &output.name;
         let path = of(name).with_context(|| format!("there is no file for OUTDD({name}): code --dd {name}=FILE"))?;
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.with_context(|| format!("{} cannot be made; a dump goes to a new file", path.display()))?;
-        made.0.push(path.to_owned());
+        let named = outputs.iter().any(|(_, other, _)| *other == path);
+        anyhow::ensure!(!named && !path.exists(), "{} is there already; a dump goes to a new file", path.display());
+        // A dump that fails or is ended leaves no half of it under that name.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(MODE)).tempfile_in(folder);
+        let file = file.with_context(|| format!("{} cannot be made", path.display()))?;
         outputs.push((output, path, std::io::BufWriter::new(file)));
     }
     let (mut written, mut code) = (0_u64, ExitCode::SUCCESS);
@@ -87,17 +82,17 @@ pub(super) fn run(flags: &Flags, default: &Path) -> anyhow::Result<ExitCode> {
                         written += 1;
                     }
                     Some(false) => {}
-                    None => tell(&format_args!("record {number} has no SMF header and is left out")),
+                    None => tell(&format_args!("record {number} has no SMF header or no date and is left out")),
                 }
             }
         }
     }
     for (_, path, file) in outputs {
-        let synced =
-            file.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file: File| file.sync_all());
-        synced.with_context(|| format!("{} cannot be written", path.display()))?;
+        let written = || format!("{} cannot be written", path.display());
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(written)?;
+        file.as_file().sync_all().with_context(written)?;
+        file.persist_noclobber(path).with_context(written)?;
     }
-    made.0.clear();
     print_lines(&[
         "IFA010I SMF DUMP PARAMETERS".to_owned(),
         format!("IFA020I RECORDS WRITTEN = {written:010}"),
