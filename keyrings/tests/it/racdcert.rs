@@ -751,3 +751,33 @@ async fn a_package_of_three_levels_is_trusted_from_its_root_down() {
     })
     .await;
 }
+
+/// Whatever makes a ring readable, or no more, is told to those who read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_right_to_a_ring_that_changes_has_it_read_again() {
+    on_both(async |tso: Tso| {
+        tso.set_up_ring().await;
+        tso.ok("SETROPTS NORACLIST(FACILITY)").await;
+        tso.ok("RDEFINE FACILITY IRR.DIGTCERT.LISTRING UACC(NONE)").await;
+        for line in [
+            "PERMIT IRR.DIGTCERT.LISTRING CLASS(FACILITY) ID(TCPIP) ACCESS(READ)",
+            "RALTER FACILITY IRR.DIGTCERT.LISTRING UACC(READ)",
+            "RDELETE FACILITY IRR.DIGTCERT.LISTRING",
+            "SETROPTS NOCLASSACT(RDATALIB)",
+            "SETROPTS CLASSACT(RDATALIB)",
+            "ALTUSER TCPIP REVOKE",
+            "ALTUSER TCPIP RESUME",
+            "RACDCERT ID(TCPIP) ADDRING(OTHER)",
+        ] {
+            let count = tso.saf.certificates_changed();
+            let before = *count.borrow();
+            tso.ok(line).await;
+            assert!(*count.borrow() > before, "{line}");
+        }
+        let count = tso.saf.certificates_changed();
+        let before = *count.borrow();
+        tso.ok("RDEFINE SERVAUTH EZB.OTHER UACC(NONE)").await;
+        assert_eq!(*count.borrow(), before, "nothing that rings depend on");
+    })
+    .await;
+}
