@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::bytes::{Reader, Writer};
 use crate::error::RecordError;
-use crate::header::{self, Header, Identification, assemble, section, triplets};
+use crate::header::{self, Header, Identification, Sections, assemble};
 
 pub use names::CertificateName;
 pub use ssh::Ssh;
@@ -238,33 +238,14 @@ impl ConnectionDetail {
     ///
     /// When it is not a 119-11 record or a section is cut short.
     pub fn decode(record: &[u8]) -> Result<Self, RecordError> {
-        let header = Header::decode(record)?;
-        if header.subtype != SUBTYPE {
-            return Err(RecordError::Header);
-        }
-        let triplets = triplets(record).ok_or(RecordError::Header)?;
-        let required = |index: usize, name: &'static str| {
-            section(record, &triplets, index, name)?.ok_or(RecordError::Section { section: name })
-        };
-        let short = |section: &'static str| move || RecordError::Section { section };
-        let identification = required(0, "identification")?;
-        let common = required(1, "common")?;
-        let tls = section(record, &triplets, 3, "TLS")?;
-        let ssh = section(record, &triplets, 4, "SSH")?;
-        let names = section(record, &triplets, 6, "certificate names")?;
-        let enforcement = section(record, &triplets, 7, "enforcement")?;
+        let (header, sections) = Sections::read(record, SUBTYPE)?;
         Ok(Self {
-            identification: Identification::decode(identification).ok_or_else(short("identification"))?,
-            common: Common::decode(common).ok_or_else(short("common"))?,
-            tls: tls.map(|bytes| Tls::decode(bytes).ok_or_else(short("TLS"))).transpose()?,
-            ssh: ssh.map(|bytes| Ssh::decode(bytes).ok_or_else(short("SSH"))).transpose()?,
-            names: names
-                .map(|bytes| names::decode(bytes).ok_or_else(short("certificate names")))
-                .transpose()?
-                .unwrap_or_default(),
-            enforcement: enforcement
-                .map(|bytes| Enforcement::decode(bytes).ok_or_else(short("enforcement")))
-                .transpose()?,
+            identification: sections.required(0, "identification", Identification::decode)?,
+            common: sections.required(1, "common", Common::decode)?,
+            tls: sections.get(3, "TLS", Tls::decode)?,
+            ssh: sections.get(4, "SSH", Ssh::decode)?,
+            names: sections.get(6, "certificate names", names::decode)?.unwrap_or_default(),
+            enforcement: sections.get(7, "enforcement", Enforcement::decode)?,
             header,
         })
     }

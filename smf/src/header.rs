@@ -69,13 +69,13 @@ impl Header {
 
 /// Where the sections of one kind lie. An absent kind is all zeros.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Triplet {
+struct Triplet {
     /// From the start of the record, RDW included.
-    pub(crate) offset: u32,
+    offset: u32,
     /// Of one section.
-    pub(crate) length: u16,
+    length: u16,
     /// Sections that follow one another.
-    pub(crate) count: u16,
+    count: u16,
 }
 
 /// Puts a record together: header, self-defining section, then the sections, each of which may be absent.
@@ -105,28 +105,50 @@ pub(crate) fn assemble(header: &Header, sections: &[Option<Vec<u8>>]) -> Vec<u8>
     record
 }
 
-/// The triplets of a record.
-pub(crate) fn triplets(record: &[u8]) -> Option<Vec<Triplet>> {
+/// The sections of a record of one subtype.
+pub(crate) struct Sections<'a> {
+    record: &'a [u8],
+    triplets: Vec<Triplet>,
+}
+
+impl<'a> Sections<'a> {
+    /// The header of a record, RDW included, and its sections.
+    pub(crate) fn read(record: &'a [u8], subtype: u16) -> Result<(Header, Self), RecordError> {
+        let header = Header::decode(record)?;
+        let triplets = triplets(record).filter(|_| header.subtype == subtype).ok_or(RecordError::Header)?;
+        Ok((header, Self { record, triplets }))
+    }
+
+    /// The first section of a kind; none when it is absent. Any zero in a triplet means absent.
+    pub(crate) fn get<T>(
+        &self,
+        index: usize,
+        section: &'static str,
+        decode: impl FnOnce(&'a [u8]) -> Option<T>,
+    ) -> Result<Option<T>, RecordError> {
+        let present = |triplet: &&Triplet| triplet.offset != 0 && triplet.length != 0 && triplet.count != 0;
+        let Some(triplet) = self.triplets.get(index).filter(present) else { return Ok(None) };
+        let start = triplet.offset as usize;
+        let bytes = self.record.get(start..start.saturating_add(usize::from(triplet.length)));
+        bytes.and_then(decode).map(Some).ok_or(RecordError::Section { section })
+    }
+
+    /// The same of a section that every record has.
+    pub(crate) fn required<T>(
+        &self,
+        index: usize,
+        section: &'static str,
+        decode: impl FnOnce(&'a [u8]) -> Option<T>,
+    ) -> Result<T, RecordError> {
+        self.get(index, section, decode)?.ok_or(RecordError::Section { section })
+    }
+}
+
+fn triplets(record: &[u8]) -> Option<Vec<Triplet>> {
     let mut reader = Reader::new(record.get(LENGTH..)?);
     let count = reader.u16()?;
     reader.skip(2)?;
     (0..count).map(|_| Some(Triplet { offset: reader.u32()?, length: reader.u16()?, count: reader.u16()? })).collect()
-}
-
-/// The bytes of the first section of a kind; `Ok(None)` when it is absent. Any zero in a triplet means absent.
-pub(crate) fn section<'a>(
-    record: &'a [u8],
-    triplets: &[Triplet],
-    index: usize,
-    name: &'static str,
-) -> Result<Option<&'a [u8]>, RecordError> {
-    let Some(triplet) = triplets.get(index) else { return Ok(None) };
-    if triplet.offset == 0 || triplet.length == 0 || triplet.count == 0 {
-        return Ok(None);
-    }
-    let start = triplet.offset as usize;
-    let bytes = record.get(start..start.saturating_add(usize::from(triplet.length)));
-    bytes.map(Some).ok_or(RecordError::Section { section: name })
 }
 
 /// TCP/IP identification section, 64 bytes.

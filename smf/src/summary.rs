@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::bytes::{Reader, Writer};
 use crate::detail::{AttributeSource, Certificate, CertificateName, LocalRole, names};
 use crate::error::RecordError;
-use crate::header::{Header, Identification, assemble, section, triplets};
+use crate::header::{Header, Identification, Sections, assemble};
 
 /// The subtype.
 pub const SUBTYPE: u16 = 12;
@@ -171,29 +171,13 @@ impl SessionSummary {
     ///
     /// When it is not a 119-12 record or a section is cut short.
     pub fn decode(record: &[u8]) -> Result<Self, RecordError> {
-        let header = Header::decode(record)?;
-        if header.subtype != SUBTYPE {
-            return Err(RecordError::Header);
-        }
-        let triplets = triplets(record).ok_or(RecordError::Header)?;
-        let required = |index: usize, name: &'static str| {
-            section(record, &triplets, index, name)?.ok_or(RecordError::Section { section: name })
-        };
-        let short = |section: &'static str| move || RecordError::Section { section };
-        let identification = required(0, "identification")?;
-        let common = required(1, "common")?;
-        let tls = section(record, &triplets, 2, "TLS")?;
-        let ssh = section(record, &triplets, 3, "SSH")?;
-        let names = section(record, &triplets, 5, "certificate names")?;
+        let (header, sections) = Sections::read(record, SUBTYPE)?;
         Ok(Self {
-            identification: Identification::decode(identification).ok_or_else(short("identification"))?,
-            common: Common::decode(common).ok_or_else(short("common"))?,
-            tls: tls.map(|bytes| Tls::decode(bytes).ok_or_else(short("TLS"))).transpose()?,
-            ssh: ssh.map(|bytes| Ssh::decode(bytes).ok_or_else(short("SSH"))).transpose()?,
-            names: names
-                .map(|bytes| names::decode(bytes).ok_or_else(short("certificate names")))
-                .transpose()?
-                .unwrap_or_default(),
+            identification: sections.required(0, "identification", Identification::decode)?,
+            common: sections.required(1, "common", Common::decode)?,
+            tls: sections.get(2, "TLS", Tls::decode)?,
+            ssh: sections.get(3, "SSH", Ssh::decode)?,
+            names: sections.get(5, "certificate names", names::decode)?.unwrap_or_default(),
             header,
         })
     }
