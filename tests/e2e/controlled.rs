@@ -36,7 +36,7 @@ fn printed(mut command: Command) -> anyhow::Result<String> {
 }
 
 /// A server that begins in clear text, does TLS between STARTTLS and its end, twice, and echoes lines.
-const PEER_SERVER: &str = "
+pub(crate) const PEER_SERVER: &str = "
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1])

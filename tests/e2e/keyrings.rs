@@ -6,7 +6,8 @@ use std::process::{Output, Stdio};
 
 use pagent::lab::{ALICE, Agent, wait_until};
 
-use crate::network::{HOST, Network, rule, with};
+use crate::controlled::{PEER_SERVER, controlled, python};
+use crate::network::{HOST, Network, PEER, rule, with};
 
 const RING: &str = "TCPIP/TCPIP-KEYRING";
 const INBOUND: &str = "LocalPortRange 8080\nDirection Inbound";
@@ -115,6 +116,74 @@ fn a_ring_made_by_racdcert_wraps_connections_and_its_changes_count_for_new_hands
     let check = agent.pagent(&["check", &agent.folder().join("pagent.conf").to_string_lossy()])?;
     assert!(said(&check).contains("is not there: RACDCERT ID(TCPIP) ADDRING(TCPIP-KEYRING)"), "{check:?}");
     Ok(())
+}
+
+/// Begins in clear text; at a word on standard input it starts TLS.
+const WAITING: &str = "
+import attls, socket, sys
+connection = socket.create_connection((sys.argv[1], 7000), 10)
+connection.sendall(b'STARTTLS\\n')
+print(connection.recv(100).decode().strip())
+sys.stdin.readline()
+try:
+    print(attls.control(connection, attls.INIT_CONNECTION)['connection'])
+except OSError as error:
+    print('refused', error)
+";
+
+/// A connection that began with an earlier state of its ring shakes hands later: not when the ring may not be read any more.
+#[test]
+fn a_connection_that_is_up_starts_no_tls_with_a_ring_that_may_not_be_read() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let certificate = network.server_pem()?;
+    let _server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", PEER_SERVER, &certificate])?;
+    let mut agent = network.agent(&network.host)?;
+    let policy = controlled("AWARE", "RemotePortRange 7000\nDirection Outbound", "Client", "");
+    agent.policy(&policy.replace("$RINGS/RING", RING))?;
+    agent.start()?;
+    tso(&agent, &RACDCERT)?;
+    // The server's authority is in the ring too.
+    let known = network.authority_file()?;
+    tso(
+        &agent,
+        &[
+            &format!("RACDCERT CERTAUTH ADD('{known}') WITHLABEL('LAB')"),
+            "RACDCERT ID(TCPIP) CONNECT(CERTAUTH LABEL('LAB') RING(TCPIP-KEYRING))",
+        ],
+    )?;
+    agent.refresh()?;
+    let begin = || -> anyhow::Result<std::process::Child> {
+        let mut program = python(&network.host, &agent, &["-c", WAITING, PEER[0]]);
+        Ok(program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+    };
+    let end = |mut program: std::process::Child| -> anyhow::Result<String> {
+        drop(program.stdin.take());
+        Ok(said(&program.wait_with_output()?))
+    };
+    let up = |count: usize| {
+        wait_until("the connections are up", || {
+            let status: serde_json::Value = serde_json::from_str(&agent.succeed("pagent", &["status", "--json"])?)?;
+            Ok(status["active_connections"] == count)
+        })
+    };
+    // The server serves one after the other.
+    let first = begin()?;
+    up(1)?;
+    let second = begin()?;
+    up(2)?;
+    // Another state of the ring, and it can be read: nothing is wrong with a connection from before.
+    tso(&agent, &["RACDCERT ID(TCPIP) REMOVE(LABEL('SERVER') RING(TCPIP-KEYRING))"])?;
+    told(&agent, "certificates or key rings have changed")?;
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(end(first)?.contains("Secure"), "{}", agent.log());
+    tso(
+        &agent,
+        &["PERMIT TCPIP.TCPIP-KEYRING.LST CLASS(RDATALIB) ID(TCPIP) DELETE", "SETROPTS RACLIST(RDATALIB) REFRESH"],
+    )?;
+    told(&agent, "may not be read by user TCPIP")?;
+    let refused = end(second)?;
+    assert!(!refused.contains("Secure"), "{refused}\n{}", agent.log());
+    told(&agent, "its key ring cannot be used any more")
 }
 
 #[test]
