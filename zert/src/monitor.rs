@@ -545,6 +545,23 @@ impl Watch {
         self.write_end(&end, &protection, Source::Engine, counters);
     }
 
+    /// The job of an end. A short connection may end before the walk through /proc did; then its listener's counts, where that is
+    /// known, and is asked for where it is not.
+    fn jobname(&mut self, end: &End) -> String {
+        if let Some(name) = self.jobs.get(end.inode) {
+            return name.to_owned();
+        }
+        let listener = match end.side {
+            Side::Server => socket::listener(end.endpoints.local).ok().flatten(),
+            Side::Client => None,
+        };
+        let Some(listener) = listener else { return String::new() };
+        if !self.jobs.keep(listener.inode) {
+            let _ = self.resolver.send(listener.inode);
+        }
+        self.jobs.get(listener.inode).unwrap_or_default().to_owned()
+    }
+
     fn write_end(&mut self, end: &End, protection: &Protection, source: Source, counters: Counters) {
         let event = if end.told.is_some() { RecordEvent::Termination } else { RecordEvent::ShortTermination };
         self.write(end, event, protection, source, counters);
@@ -554,8 +571,7 @@ impl Watch {
         if !self.recording {
             return;
         }
-        // A short connection may end before the walk through /proc did.
-        let jobname = self.jobs.get(end.inode).unwrap_or_default().to_owned();
+        let jobname = self.jobname(end);
         let record = self.shared.settings.context.record(Facts {
             event,
             local: end.endpoints.local,
