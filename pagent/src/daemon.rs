@@ -1,5 +1,7 @@
 //! `pagent run`: everything started, wired, refreshed and stopped in order.
 
+mod rings;
+
 use std::fs;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,7 +18,7 @@ use saf::Saf;
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify};
 use tracing::{error, info, warn};
 use ttls::{CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, Settings};
 use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
@@ -30,12 +32,6 @@ use crate::policy_files::{self, Stamp};
 use crate::smf_file::SmfFile;
 use crate::takeover;
 
-/// How long after a change of key rings they are read again.
-const RINGS: std::time::Duration = std::time::Duration::from_millis(200);
-/// And after how long once more: the database did not answer; a ring cannot be used; all is well.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
-const CLOSED: std::time::Duration = std::time::Duration::from_secs(60);
-const LOOK: std::time::Duration = std::time::Duration::from_secs(600);
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// How often the capture rules are looked after.
 const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
@@ -456,65 +452,6 @@ impl Daemon {
                 error!("{message}");
             }
         }
-    }
-
-    /// Follows changes of certificates, key rings and the rights to them in the database, until the database is closed. What
-    /// changes by itself (dates, the envelope's file) is found by looking again now and then.
-    async fn follow_rings(self: Arc<Self>, mut changes: watch::Receiver<u64>) {
-        let mut told = Vec::new();
-        let mut next = LOOK;
-        loop {
-            match tokio::time::timeout(next, changes.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) => {
-                    // Several commands in a row are one change.
-                    tokio::time::sleep(RINGS).await;
-                    changes.mark_unchanged();
-                    info!("certificates or key rings have changed");
-                    told.clear();
-                }
-                Err(_) => {}
-            }
-            let errors = self.refresh_rings().await;
-            next = match errors.as_slice() {
-                [] => LOOK,
-                errors if errors.iter().any(ttls::InstallError::is_passing) => AGAIN,
-                _ => CLOSED,
-            };
-            let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            for message in messages.iter().filter(|message| !told.contains(*message)) {
-                error!(
-                    "{message}; until its ring can be read again a rule makes no handshakes, or those of the ring it had"
-                );
-            }
-            told = messages;
-        }
-    }
-
-    /// Reads the rings of the policy in force again, and says what is wrong with them.
-    async fn refresh_rings(&self) -> Vec<ttls::InstallError> {
-        let alone = self.refreshing.lock().await;
-        if self.released.load(Ordering::SeqCst) {
-            return Vec::new();
-        }
-        let engine = self.engine.clone();
-        let errors = match tokio::task::spawn_blocking(move || engine.read_rings()).await {
-            Ok(result) => result.err().unwrap_or_default(),
-            Err(problem) => {
-                error!(%problem, "the key rings could not be read");
-                return Vec::new();
-            }
-        };
-        drop(alone);
-        // A refused policy may have waited for a ring.
-        let waits = self.policy.read().unwrap_or_else(PoisonError::into_inner).refused.is_some();
-        if waits
-            && !self.engine.is_retired()
-            && let Err(message) = self.read_policy(None).await
-        {
-            error!("{message}");
-        }
-        errors
     }
 
     async fn install(&self, inheritance: Option<&Inheritance>) -> Result<InstalledPolicy, String> {

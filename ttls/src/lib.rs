@@ -31,6 +31,7 @@ mod records;
 mod registry;
 mod relay;
 mod revocation;
+mod rings;
 mod secondary;
 mod sessions;
 mod signatures;

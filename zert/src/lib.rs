@@ -18,7 +18,7 @@ mod packet;
 pub mod record;
 pub mod replay;
 pub mod ssh;
-pub mod summary;
+mod summary;
 pub mod tls;
 
 pub use dialogue::Upgrade;

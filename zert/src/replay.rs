@@ -39,17 +39,6 @@ pub struct Replayed {
     pub protection: Protection,
 }
 
-/// The connections of a capture of one file: see [`Replay`].
-///
-/// # Errors
-///
-/// As [`Replay::read`].
-pub fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
-    let mut replay = Replay::default();
-    replay.read(capture)?;
-    Ok(replay.finish())
-}
-
 /// A capture of one file after the other, as capture programs write them: connections go on from one to the next.
 #[derive(Debug, Default)]
 pub struct Replay {

@@ -47,7 +47,7 @@ struct Counted {
 
 /// The sessions of this host.
 #[derive(Debug, Default)]
-pub struct Summaries {
+pub(crate) struct Summaries {
     sessions: HashMap<Key, Session>,
     /// Connections that had an initiation record, by id and ends.
     up: HashMap<(u32, SocketAddr, SocketAddr), Counted>,
@@ -55,7 +55,7 @@ pub struct Summaries {
 
 impl Summaries {
     /// Counts what a detail record says. False: there are too many sessions, and it has one more.
-    pub fn record(&mut self, record: &ConnectionDetail) -> bool {
+    pub(crate) fn record(&mut self, record: &ConnectionDetail) -> bool {
         let common = &record.common;
         let connection = (common.connection_id, common.local, common.remote);
         let bytes = [common.bytes_in, common.bytes_out, common.segments_in, common.segments_out];
@@ -147,7 +147,7 @@ impl Summaries {
 
     /// The records of an interval that ends now: sessions that have counted something in it, or have connections. Those of
     /// neither are forgotten. `last` tells that nothing follows: recording ends.
-    pub fn interval(&mut self, context: &RecordContext, duration: TimeDelta, last: bool) -> Vec<SessionSummary> {
+    pub(crate) fn interval(&mut self, context: &RecordContext, duration: TimeDelta, last: bool) -> Vec<SessionSummary> {
         let told = |session: &Session| session.now != session.told || session.now.active > 0;
         self.sessions.retain(|_, session| told(session));
         let mut records: Vec<SessionSummary> = Vec::new();

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use zert::Protection;
-use zert::replay::{Replay, Replayed, replay};
+use zert::replay::{Replay, Replayed};
 use zert::ssh::Ssh;
 use zert::tls::Handshake;
 
-use crate::support::{all_captures, capture, conversations, ip_packets, observe, pcap_of};
+use crate::support::{all_captures, capture, conversations, ip_packets, observe, pcap_of, replay};
 
 fn connections(name: &str) -> Vec<Protection> {
     let found = replay(capture(name).as_slice()).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -5,12 +5,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use zert::replay::{ReplayError, Replayed, replay};
+use zert::replay::{ReplayError, Replayed};
 use zert::{Observer, Protection, Side};
 
 use crate::support::{
     FATAL_HANDSHAKE_FAILURE, Watched, capture, certificate, client_hello, key_exchange, message, pcap_of, record,
-    server_hello, tls12,
+    replay, server_hello, tls12,
 };
 
 /// Bytes an observer holds: its debug form names every one.

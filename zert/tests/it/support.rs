@@ -1,12 +1,13 @@
 //! Captures read back, handshakes made up, packets built.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, PacketBuilder, TransportSlice};
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
-use zert::replay::{Replayed, replay};
+use zert::replay::{Replay, ReplayError, Replayed};
 use zert::{Observer, Protection, Side};
 
 /// The handshakes, each one TLS connection from its first byte.
@@ -58,6 +59,13 @@ pub(crate) fn capture(name: &str) -> Vec<u8> {
 }
 
 pub(crate) type Turn = (Side, Vec<u8>);
+
+/// The connections of a capture of one file.
+pub(crate) fn replay(capture: impl Read + Send) -> Result<Vec<Replayed>, ReplayError> {
+    let mut replay = Replay::default();
+    replay.read(capture)?;
+    Ok(replay.finish())
+}
 
 /// The IP packets of a capture of Ethernet frames.
 pub(crate) fn ip_packets(name: &str) -> Vec<Vec<u8>> {
