@@ -75,7 +75,7 @@ fn a_changed_file_is_read_again_after_the_refresh_interval() -> anyhow::Result<(
     agent.start()?;
     agent.policy(&policy(7001))?;
     wait_until("the change is read", || Ok(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7001")))?;
-    assert!(agent.log().contains("a policy file has changed"));
+    agent.says("a policy file has changed")?;
     // A broken one is refused, and what was in force stays.
     agent.policy(&policy(7002).replace("HandshakeRole", "HandshakeRoel"))?;
     wait_until("the change is read", || Ok(agent.log().contains("EZZ8438I")))?;
@@ -90,7 +90,7 @@ fn a_policy_that_was_broken_at_the_start_is_read_again_once_it_is_mended() -> an
     let main = |file: &str| format!("TcpImage TCPIP FLUSH NOPURGE 1\nTTLSConfig {file}\n");
     agent.policy(&main("site.policy"))?;
     agent.start()?;
-    assert!(agent.log().contains("PAG0119"), "{}", agent.log());
+    agent.says("PAG0119")?;
     // The file that was missing comes.
     agent.policy_file("site.policy", &in_rule(7003))?;
     wait_until("the change is read", || Ok(agent.succeed("pasearch", &["-p", "TTLS"])?.contains("PortRange: 7003")))?;

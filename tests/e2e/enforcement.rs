@@ -57,7 +57,7 @@ fn a_clear_text_login_is_reset_at_both_ends_and_recorded() -> anyhow::Result<()>
     assert_eq!(reset.len(), 1);
     assert_eq!(reset[0]["enforcement"]["rule"], "R");
     assert_eq!(reset[0]["common"]["protocols"], 0);
-    assert!(agent.log().contains("EZZ8584I Connection reset by ZERT Policy Enforcement"), "{}", agent.log());
+    agent.says("EZZ8584I Connection reset by ZERT Policy Enforcement")?;
     Ok(())
 }
 
@@ -70,7 +70,7 @@ fn a_rule_that_logs_lets_the_connection_live() -> anyhow::Result<()> {
     agent.start()?;
     let said = network.peer.succeed("/usr/bin/python3", &["-c", CLIENT, HOST[0]])?;
     assert_eq!(said.trim(), "lives");
-    assert!(agent.log().contains("EZZ8583I Connection logged by ZERT Policy Enforcement"), "{}", agent.log());
+    agent.says("EZZ8583I Connection logged by ZERT Policy Enforcement")?;
     let counters = agent.succeed("console", &["D TCPIP,,NETSTAT,STATS,PROTOCOL=ZERT"])?;
     assert!(counters.contains("CONNECTIONS RESET = 00000000\nCONNECTIONS LOGGED = 00000001"), "{counters}");
     Ok(())

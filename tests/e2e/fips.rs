@@ -67,7 +67,7 @@ fn fipsmode_refuses_or_tells() -> anyhow::Result<()> {
     );
     let output = network.peer.run("sh", &["-c", &script])?;
     assert!(String::from_utf8_lossy(&output.stdout).contains("come in"), "{}", agent.log());
-    assert!(agent.log().contains("FIPS 140-3 does not approve what this connection uses"), "{}", agent.log());
+    agent.says("FIPS 140-3 does not approve what this connection uses")?;
     let status = agent.succeed("pagent", &["status"])?;
     assert!(status.contains("FIPS 140-3 asked for, not all approved"), "{status}");
     Ok(())

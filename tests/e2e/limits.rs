@@ -30,14 +30,14 @@ fn more_connections_or_handshakes_than_the_rule_allows_are_reset() -> anyhow::Re
     let crowd = |count: &str| network.peer.succeed("/usr/bin/python3", &["-c", CROWD, HOST[0], count, "5"]);
     agent.install(&policy("MaxConnections 3"))?;
     assert_eq!(crowd("10")?, "3 7\n");
-    assert!(agent.log().contains("3 connections are up already"), "{}", agent.log());
+    agent.says("3 connections are up already")?;
     // The places are free again.
     pagent::lab::wait_until("the first have gone", || Ok(crowd("3")? == "3 0\n"))?;
     agent.install(&policy("MaxHandshakesPerSecond 5"))?;
     let said = crowd("40")?;
     let through: usize = said.split(' ').next().unwrap_or_default().parse()?;
     assert!((5..20).contains(&through), "{said}");
-    assert!(agent.log().contains("more than 5 handshakes in a second"), "{}", agent.log());
+    agent.says("more than 5 handshakes in a second")?;
     Ok(())
 }
 
@@ -52,7 +52,7 @@ fn a_daemon_without_descriptors_serves_again_when_it_has_some() -> anyhow::Resul
     let limit = format!("--nofile={}", open + 20);
     network.host.succeed("prlimit", &["--pid", &pid, &limit])?;
     network.peer.succeed("/usr/bin/python3", &["-c", CROWD, HOST[0], "60", "0.3"])?;
-    assert!(agent.log().contains("Too many open files"), "{}", agent.log());
+    agent.says("Too many open files")?;
     pagent::lab::wait_until("it serves again", || {
         let said = network.peer.succeed("/usr/bin/python3", &["-c", CROWD, HOST[0], "3", "5"])?;
         Ok(said == "3 0\n")

@@ -65,8 +65,7 @@ fn a_listener_whose_rule_is_not_in_the_policy_installs_nothing() -> anyhow::Resu
     agent.configure(&(UNCAPTURED.to_owned() + &listen("127.0.0.1:9443", "127.0.0.1:8080", "IM")))?;
     agent.policy(&rule("IN", "LocalPortRange 1\nDirection Inbound", "Server", "$RINGS/RING"))?;
     agent.start()?;
-    let log = agent.log();
-    assert!(log.contains("the listener 127.0.0.1:9443 of pagent.toml names the rule `IM`"), "{log}");
+    agent.says("the listener 127.0.0.1:9443 of pagent.toml names the rule `IM`")?;
     let output = network.host.run("curl", &["-sS", "-m", "5", "http://127.0.0.1:9443/"])?;
     assert!(!output.status.success());
     Ok(())

@@ -1,5 +1,6 @@
 //! Upgrades to TLS spoken in the program's stead (`Negotiate`), with openssl and Python as peers.
 
+use anyhow::Context as _;
 use pagent::lab::Capture;
 
 use crate::network::{HOST, Network, PEER, rule, with};
@@ -143,7 +144,6 @@ fn clients_that_know_no_tls_reach_servers_that_demand_it() -> anyhow::Result<()>
     let server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", SERVER, "postgres", &certificate, "no"])?;
     let output = network.host.run("/usr/bin/python3", &["-c", CLIENT, PEER[0], "postgres"])?;
     assert!(!output.status.success(), "{output:?}");
-    let log = agent.log();
-    assert!(log.contains("the server has no TLS (ssl = off)"), "{log}\n{}", server.said());
+    agent.says("the server has no TLS (ssl = off)").with_context(|| server.said())?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use pagent::lab::{Agent, Running, wait_until};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -284,9 +285,8 @@ fn a_program_never_hears_what_a_false_server_says() -> anyhow::Result<()> {
         bare_client(&network, &socket)?;
         server.wait()?;
         assert_eq!(server.said(), format!("hello, {heard}\n").repeat(2), "{case}: the daemon, then rustls");
-        let log = agent.log();
-        let line = log.lines().filter(|line| line.contains("EZD1286I")).nth(number).unwrap_or_default();
-        assert!(line.contains(&format!("RULE: OUT RC: {code} ")), "{case}: {line}");
+        agent.says_times("EZD1286I", number + 1)?;
+        agent.says_of("EZD1286I", &[&format!("RULE: OUT RC: {code} ")]).context(case)?;
     }
     let pem = network.server_pem()?;
     let words = ["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"];

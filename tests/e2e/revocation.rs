@@ -108,13 +108,11 @@ fn page(network: &Network, port: u16) -> anyhow::Result<Output> {
 /// Tries a rule's port: the server is accepted, or refused with these words in the log.
 fn treated(network: &Network, agent: &Agent, rule: &str, port: u16, said: &str) -> anyhow::Result<()> {
     let output = page(network, port)?;
-    let log = agent.log();
     if said.is_empty() {
-        ensure!(String::from_utf8_lossy(&output.stdout).contains("TLSv1.3"), "{rule}: {output:?}\n{log}");
+        ensure!(String::from_utf8_lossy(&output.stdout).contains("TLSv1.3"), "{rule}: {output:?}\n{}", agent.log());
     } else {
         ensure!(!output.status.success(), "{rule}: {output:?}");
-        let line = log.lines().rfind(|line| line.contains(&format!("RULE: {rule} "))).unwrap_or_default();
-        ensure!(line.contains(said), "{rule}: not `{said}` in\n{log}");
+        agent.says_of(&format!("RULE: {rule} "), &[said])?;
     }
     Ok(())
 }
@@ -202,8 +200,7 @@ fn lists_of_distribution_points_count_and_are_asked_again_on_resumption() -> any
     }
     put("own.crl", &network.authority, &[1, 2], 600)?;
     assert!(!page(&network, 7001)?.status.success(), "{}", agent.log());
-    let log = agent.log();
-    assert!(log.lines().any(|line| line.contains("RULE: AGAIN ") && line.contains("RC: 431 ")), "{log}");
+    agent.says_of("RULE: AGAIN ", &["RC: 431 "])?;
     Ok(())
 }
 
@@ -243,7 +240,7 @@ fn lists_in_files_refuse_clients_with_an_alert() -> anyhow::Result<()> {
     fs::write(folder.join("ca.crl"), list(&network.authority, &[], -1800)?)?;
     agent.install(&policy("Medium"))?;
     assert!(!client(good)?.contains("come in"), "{}", agent.log());
-    assert!(agent.log().contains("in CrlFile is too old"), "{}", agent.log());
+    agent.says("in CrlFile is too old")?;
     agent.install(&policy("Low"))?;
     assert!(client(good)?.contains("come in"), "{}", agent.log());
     // What is no list is told, and nothing is installed.
@@ -320,8 +317,6 @@ fn responses_are_stapled_to_our_certificate_and_believed_in_others() -> anyhow::
     let good = page(&network, 7001)?;
     assert!(String::from_utf8_lossy(&good.stdout).contains("TLSv1.3"), "{good:?}\n{}", agent.log());
     assert!(!page(&network, 7002)?.status.success());
-    let log = agent.log();
-    let line = log.lines().rfind(|line| line.contains("RULE: B ")).unwrap_or_default();
-    assert!(line.contains("RC: 431 ") && line.contains("is revoked"), "{log}\n{}", responder.said());
+    agent.says_of("RULE: B ", &["RC: 431 ", "is revoked"]).with_context(|| responder.said())?;
     Ok(())
 }

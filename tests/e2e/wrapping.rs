@@ -70,7 +70,7 @@ fn a_server_s_name_that_is_not_the_policy_s_is_refused() -> anyhow::Result<()> {
     agent.start()?;
     let output = network.host.run("curl", &["-sS", "-m", "5", &url("http", PEER[0], 8443)])?;
     assert!(!output.status.success());
-    assert!(agent.log().contains("EZD1286I TTLS Error"), "{}", agent.log());
+    agent.says("EZD1286I TTLS Error")?;
     Ok(())
 }
 

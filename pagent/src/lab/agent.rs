@@ -184,6 +184,39 @@ impl Agent {
         self.running.as_ref().map(Running::said).unwrap_or_default()
     }
 
+    /// Waits until the daemon's log has these words: a peer may know of an event before the log does.
+    ///
+    /// # Errors
+    ///
+    /// The log, if it never has them.
+    pub fn says(&self, words: &str) -> anyhow::Result<()> {
+        wait_until(&format!("the log has `{words}`"), || Ok(self.log().contains(words))).with_context(|| self.log())
+    }
+
+    /// Waits until the log has these words so many times.
+    ///
+    /// # Errors
+    ///
+    /// The log, if it has them less or more often.
+    pub fn says_times(&self, words: &str, times: usize) -> anyhow::Result<()> {
+        let often = || self.log().matches(words).count();
+        wait_until(&format!("the log has `{words}` {times} times"), || Ok(often() == times)).with_context(|| self.log())
+    }
+
+    /// Waits until the last line of the log with `subject` has all these words too.
+    ///
+    /// # Errors
+    ///
+    /// The log, if it does not.
+    pub fn says_of(&self, subject: &str, words: &[&str]) -> anyhow::Result<()> {
+        let said = |log: &str| {
+            let line = log.lines().rfind(|line| line.contains(subject)).unwrap_or_default();
+            words.iter().all(|word| line.contains(word))
+        };
+        wait_until(&format!("the log has {words:?} of `{subject}`"), || Ok(said(&self.log())))
+            .with_context(|| self.log())
+    }
+
     /// The daemon's process id; 0 while it does not run.
     #[must_use]
     pub fn pid(&self) -> i32 {
