@@ -41,9 +41,9 @@ fuzz_target!(|bytes: &[u8]| {
             let literal = loaded.policy.ttls.iter().find(|rule| rule.conditions.matches_but_owner(&connection, now));
             let compiled = loaded.policy.first_but_owner(&connection, now);
             assert_eq!(literal.map(|rule| &rule.name), compiled.map(|rule| &rule.name));
-            let literal = loaded.policy.zert.iter().find(|rule| rule.conditions.matches(&connection, now));
-            let compiled = loaded.policy.zert_rule(&connection, now);
-            assert_eq!(literal.map(|rule| &rule.name), compiled.map(|rule| &rule.name));
+            let literal = loaded.policy.zert.iter().filter(|rule| rule.conditions.matches(&connection, now));
+            let compiled = loaded.policy.zert_rules(&connection, now);
+            assert!(literal.map(|rule| &rule.name).eq(compiled.map(|rule| &rule.name)));
             let _ = policies::explain::explain(&loaded.policy, &connection, now);
         }
     }

@@ -64,6 +64,7 @@ impl InstallHistory {
                 before.priority == rule.priority
                     && before.conditions.says_the_same(&rule.conditions)
                     && before.action.name == rule.action.name
+                    && before.protections == rule.protections
             });
             add("zERTPolicyRule", &rule.name, unchanged);
         }

@@ -182,7 +182,7 @@ pub fn describe_parameter(parameter: &Parameter) -> String {
 #[must_use]
 pub fn here(parameter: &Parameter) -> Vec<(Option<&'static str>, String)> {
     match parameter.engine {
-        Engine::Applied => Vec::new(),
+        Engine::Applied | Engine::Compared => Vec::new(),
         Engine::Idle(reason) => vec![(None, format!("no effect, {reason}"))],
         Engine::Differs(reason) => vec![(None, format!("values other than the default have no effect, {reason}"))],
         Engine::Refused(reason) => vec![(None, format!("values other than the default are refused, {reason}"))],

@@ -130,6 +130,8 @@ struct Point {
     /// Names count; otherwise rules are taken as if every name fitted.
     owner: bool,
     now: DateTime<FixedOffset>,
+    /// Lower ranks do not count.
+    from: u32,
 }
 
 impl Classifier {
@@ -140,12 +142,17 @@ impl Classifier {
 
     /// The rank of the first match.
     pub(crate) fn first(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<usize> {
-        self.search(connection, now, true)
+        self.search(connection, now, true, 0)
+    }
+
+    /// The rank of the first match that is not before this one.
+    pub(crate) fn first_from(&self, from: usize, connection: &Connection, now: DateTime<FixedOffset>) -> Option<usize> {
+        self.search(connection, now, true, u32::try_from(from).ok()?)
     }
 
     /// The rank of the first rule whose conditions hold, those on the owner left out.
     pub(crate) fn first_but_owner(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<usize> {
-        self.search(connection, now, false)
+        self.search(connection, now, false, 0)
     }
 
     /// Whether some rule asks for a job or user.
@@ -175,8 +182,8 @@ impl Classifier {
         self.rules.iter().map(rule).sum::<usize>() + self.nodes.iter().map(node).sum::<usize>()
     }
 
-    fn search(&self, connection: &Connection, now: DateTime<FixedOffset>, owner: bool) -> Option<usize> {
-        let point = Point { at: of_connection(connection), owner, now };
+    fn search(&self, connection: &Connection, now: DateTime<FixedOffset>, owner: bool, from: u32) -> Option<usize> {
+        let point = Point { at: of_connection(connection), owner, now, from };
         let [inbound, outbound] = if owner { self.roots } else { self.roots_but_owner };
         let root = match connection.direction {
             Direction::Inbound => inbound,
@@ -195,7 +202,9 @@ impl Classifier {
                         if rank >= *best {
                             return;
                         }
-                        if self.rules.get(rank as usize).is_some_and(|rule| rule.fits(*open, point)) {
+                        if rank >= point.from
+                            && self.rules.get(rank as usize).is_some_and(|rule| rule.fits(*open, point))
+                        {
                             *best = rank;
                             return;
                         }

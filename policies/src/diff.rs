@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::explain::{ParameterView, parameters};
 use crate::model::{Policy, Scope, TtlsRule, ZertRule};
+use crate::protection::ProtectionTerms;
 use crate::region::{Cell, Region, without};
 use crate::table::{self, Engine};
 
@@ -191,8 +192,10 @@ fn actions_of(entry: Option<&Entry<'_>>) -> Actions {
 fn does_the_same(a: &Does<'_>, b: &Does<'_>, compared: &mut HashMap<(Actions, Actions), bool>) -> bool {
     match (a, b) {
         (Does::Zert(a), Does::Zert(b)) => {
-            let ours = |rule: &ZertRule| (rule.action.minimum, rule.action.reset, rule.action.log, rule.action.audit);
-            ours(a) == ours(b)
+            let terms = |rule: &ZertRule| -> Vec<_> {
+                rule.protections.iter().map(|protection| protection.terms.clone()).collect()
+            };
+            a.action.says_the_same(&b.action) && terms(a) == terms(b)
         }
         (Does::Ttls(a), Does::Ttls(b)) => *compared.entry((actions(a), actions(b))).or_insert_with(|| {
             Scope::ALL.into_iter().all(|scope| match (a.action(scope), b.action(scope)) {
@@ -252,15 +255,26 @@ fn side(entry: Option<&Entry<'_>>) -> Side {
             None => "left alone (TTLSEnabled Off)".to_owned(),
             Some(security) => security.versions().join(", "),
         },
-        Some(Does::Zert(rule)) => {
-            let action = &rule.action;
-            let does = [(action.reset, "reset"), (action.log, "log"), (action.audit, "audit")];
-            let does: Vec<&str> = does.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-            let does = if does.is_empty() { "nothing".to_owned() } else { does.join(", ") };
-            format!("{does} below {}", action.minimum_name())
-        }
+        Some(Does::Zert(rule)) => zert_treatment(rule),
     };
     Side { rule: entry.map(|entry| entry.name.to_owned()), treatment }
+}
+
+/// What a zERT rule does, in words.
+fn zert_treatment(rule: &ZertRule) -> String {
+    let action = &rule.action;
+    let terms = |terms: &ProtectionTerms| -> String {
+        let coded = terms.coded().into_iter().map(|(parameter, value)| format!("{parameter} {value}"));
+        coded.collect::<Vec<_>>().join(", ")
+    };
+    let hold = if action.hold { ", Hold" } else { "" };
+    let required = match &action.required {
+        Some(required) if !action.allows() => format!(" unless {}", terms(required)),
+        _ => String::new(),
+    };
+    let protections: Vec<String> = rule.protections.iter().map(|protection| terms(&protection.terms)).collect();
+    let only = if protections.is_empty() { String::new() } else { format!(", if {}", protections.join(" or ")) };
+    format!("{}{hold}{required}{only}", action.does().join(", "))
 }
 
 fn parameter_changes(old: Option<&Entry<'_>>, new: Option<&Entry<'_>>) -> Vec<ParameterChange> {

@@ -38,8 +38,9 @@ pub struct Explanation {
     pub near: Vec<NearView>,
     /// How many more there are.
     pub more_near: usize,
-    /// The zERT rule that enforces a minimum on the connection.
-    pub zert: Option<RuleView>,
+    /// The zERT rules that may judge it, in search order: the first one that is for its protection does.
+    #[serde(default)]
+    pub zert: Vec<RuleView>,
 }
 
 /// A rule.
@@ -101,10 +102,25 @@ pub fn explain(policy: &Policy, connection: &Connection, now: DateTime<FixedOffs
         parameters: winner.filter(|rule| rule.enabled()).map(|rule| parameters(rule)).unwrap_or_default(),
         near,
         more_near,
-        zert: policy
-            .zert_rule(connection, now)
-            .map(|rule| rule_view(&rule.name, &rule.origin, rule.priority, &rule.conditions)),
+        zert: zert(policy, connection, now),
     }
+}
+
+/// Up to the first rule that is for whatever protection there is.
+fn zert(policy: &Policy, connection: &Connection, now: DateTime<FixedOffset>) -> Vec<RuleView> {
+    let mut views = Vec::new();
+    for rule in policy.zert_rules(connection, now) {
+        let mut view = rule_view(&rule.name, &rule.origin, rule.priority, &rule.conditions);
+        let names: Vec<&str> = rule.protections.iter().map(|protection| protection.name.as_str()).collect();
+        if !names.is_empty() {
+            view.conditions = format!("{}, protection {}", view.conditions, names.join(" or "));
+        }
+        views.push(view);
+        if names.is_empty() {
+            break;
+        }
+    }
+    views
 }
 
 /// Every parameter in effect for a rule's connections, in the table's order.

@@ -9,12 +9,14 @@
 //! one place, [`table`].
 
 pub mod address;
+pub mod algorithm;
 pub mod assist;
 pub mod cipher;
 mod classifier;
 pub mod coverage;
 pub mod diagnostic;
 pub mod diff;
+pub mod enforcement;
 mod envfile;
 pub mod explain;
 pub mod format;
@@ -25,6 +27,7 @@ pub mod load;
 pub mod matching;
 pub mod model;
 pub mod parameters;
+pub mod protection;
 pub mod reference;
 pub mod region;
 pub mod report;

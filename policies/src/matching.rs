@@ -73,10 +73,19 @@ impl Policy {
         self.ttls.get(self.ttls_index.first(connection, now)?)
     }
 
-    /// The zERT enforcement rule of a connection: the first match in search order.
-    #[must_use]
-    pub fn zert_rule(&self, connection: &Connection, now: DateTime<FixedOffset>) -> Option<&Arc<ZertRule>> {
-        self.zert.get(self.zert_index.first(connection, now)?)
+    /// The zERT rules whose conditions on the connection hold, in search order; which of them decides depends on its
+    /// protection ([`Policy::judge`]).
+    pub fn zert_rules(
+        &self,
+        connection: &Connection,
+        now: DateTime<FixedOffset>,
+    ) -> impl Iterator<Item = &Arc<ZertRule>> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let rank = self.zert_index.first_from(from, connection, now)?;
+            from = rank + 1;
+            self.zert.get(rank)
+        })
     }
 
     /// Whether the connection's rule depends on who owns its local socket: a rule that asks for the owner fits it

@@ -10,6 +10,7 @@ use crate::address::{AddressRange, PortRange};
 use crate::classifier::Classifier;
 use crate::matching::Direction;
 use crate::parameters::SecurityParameters;
+use crate::protection::ProtectionTerms;
 use crate::schedule::Schedule;
 use crate::source::Origin;
 use crate::syntax::Setting;
@@ -104,8 +105,19 @@ pub struct ZertRule {
     pub priority: u32,
     /// Which connections it is for.
     pub conditions: Conditions,
+    /// The protections it is for: any of these; empty for all.
+    pub protections: Vec<Arc<ZertProtection>>,
     /// The action.
     pub action: Arc<ZertAction>,
+}
+
+/// `zERTProtection`: protections by what is known of them.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ZertProtection {
+    /// Its name.
+    pub name: String,
+    /// What is said of them.
+    pub terms: ProtectionTerms,
 }
 
 /// `zERTPolicyAction`: what is required of a connection, and what happens when it falls short.
@@ -113,30 +125,44 @@ pub struct ZertRule {
 pub struct ZertAction {
     /// Its name.
     pub name: String,
-    /// The lowest acceptable TLS version as its wire number (0x0303 is TLS 1.2). No TLS at all falls short of any.
-    pub minimum: u16,
+    /// What is required. Without, whatever the rule is for has the action.
+    pub required: Option<ProtectionTerms>,
     /// Reset the connection.
     pub reset: bool,
-    /// Write a message.
-    pub log: bool,
+    /// Let nothing but the handshake and what leads to it through before the verdict.
+    pub hold: bool,
+    /// Write a message to syslog.
+    pub syslogd: bool,
+    /// Write a message to the console.
+    pub console: bool,
     /// Write an SMF record of the enforcement event.
     pub audit: bool,
 }
 
-/// TLS versions as zERT policies name them, and their numbers on the wire.
-const MINIMUMS: [(&str, u16); 5] =
-    [("SSLv3", 0x0300), ("TLSv1", 0x0301), ("TLSv1.1", 0x0302), ("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304)];
-
 impl ZertAction {
-    /// The lowest acceptable version, as policies name it.
+    /// What it does, in the words of policies.
     #[must_use]
-    pub fn minimum_name(&self) -> &'static str {
-        MINIMUMS.iter().find(|(_, number)| *number == self.minimum).map_or("TLSv1.2", |(name, _)| name)
+    pub fn does(&self) -> Vec<&'static str> {
+        let does = [
+            (self.reset, "Reset"),
+            (self.syslogd, "LogSyslogd"),
+            (self.console, "LogConsole"),
+            (self.audit, "Audit"),
+            (self.allows(), "Allow"),
+        ];
+        does.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect()
     }
 
-    /// The number of a version; TLS 1.2's for a name that is none.
-    pub(crate) fn minimum_of(name: Option<&str>) -> u16 {
-        MINIMUMS.iter().find(|(known, _)| Some(*known) == name).map_or(0x0303, |(_, number)| *number)
+    /// Whether it leaves connections alone.
+    #[must_use]
+    pub fn allows(&self) -> bool {
+        !(self.reset || self.syslogd || self.console || self.audit)
+    }
+
+    /// Whether both do the same, whatever their names.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { name: String::new(), ..self.clone() } == Self { name: String::new(), ..other.clone() }
     }
 }
 

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::cipher;
 use crate::group;
 use crate::intervals::{of_addresses, to_address};
-use crate::model::{Action, Conditions, Policy, Scope, TtlsRule, ZertRule};
+use crate::model::{Action, Conditions, Policy, Scope, TtlsRule, ZertProtection, ZertRule};
 use crate::parameters::{Role, SecurityParameters, default_values, in_effect};
+use crate::protection::ProtectionTerms;
 use crate::schedule::Schedule;
 use crate::table::{self, Parameter, Placement, Statement};
 use crate::value::{Kind, Value};
@@ -69,6 +70,9 @@ pub struct Rule {
     pub remote_ports: Vec<(u16, u16)>,
     pub jobname: String,
     pub userid: String,
+    /// The protections that a zERT rule is for, by name, with what they say; none for all.
+    #[serde(default)]
+    pub protections: Vec<(String, Vec<(String, String)>)>,
     pub time: Time,
     /// Whether connections are wrapped (TTLSEnabled On); for a zERT rule, whether it does anything.
     pub enabled: bool,
@@ -189,15 +193,18 @@ fn ttls_rule(rule: &TtlsRule, now: DateTime<FixedOffset>, history: &dyn History)
 fn zert_rule(rule: &ZertRule, now: DateTime<FixedOffset>, history: &dyn History) -> Rule {
     let action = &rule.action;
     let (created, updated) = history.of("zERTPolicyAction", &action.name);
-    let does = [(action.reset, "Reset"), (action.log, "Log"), (action.audit, "Audit")];
-    let does: Vec<&str> = does.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-    let does = if does.is_empty() { "Silent".to_owned() } else { does.join(" ") };
-    let entry = |name: &str, value: &str| Entry::Value { name: name.to_owned(), value: value.to_owned() };
-    let entries =
-        vec![entry("Action", &does), entry("Protocol", "TLS"), entry("MinimumVersion", action.minimum_name())];
+    let entry = |(name, value): (&str, String)| Entry::Value { name: name.to_owned(), value };
+    let hold = if action.hold { "On" } else { "Off" };
+    let mut entries = vec![entry(("Action", action.does().join(" "))), entry(("Hold", hold.to_owned()))];
+    entries.extend(action.required.iter().flat_map(ProtectionTerms::coded).map(entry));
     let actions = vec![ActionReport { name: action.name.clone(), scope: "zERT".to_owned(), entries, created, updated }];
     let times = history.of("zERTPolicyRule", &rule.name);
-    rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now)
+    let terms = |protection: &ZertProtection| {
+        protection.terms.coded().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    };
+    let protections = rule.protections.iter().map(|protection| (protection.name.clone(), terms(protection))).collect();
+    let report = rule_report(&rule.name, &rule.origin.short(), rule.priority, &rule.conditions, actions, times, now);
+    Rule { protections, ..report }
 }
 
 fn rule_report(
@@ -252,6 +259,7 @@ fn rule_report(
         groups: Vec::new(),
         keyring: None,
         time: time(schedule.as_deref().unwrap_or(&Schedule::default()), now),
+        protections: Vec::new(),
         actions,
         created,
         updated,

@@ -3,6 +3,7 @@
 mod check;
 mod conditions;
 mod treatment;
+mod zert;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use foldhash::{HashMap, HashSet};
 use crate::address::{AddressRange, PortRange};
 use crate::diagnostic::{Collector, Diagnostic, Problem, nearest};
 use crate::envfile;
-use crate::model::{Action, Policy, Scope, TtlsRule, ZertAction, ZertRule};
+use crate::model::{Action, Policy, Scope, TtlsRule, ZertAction, ZertProtection};
 use crate::parameters::{SecurityParameters, default_values};
 use crate::schedule::Schedule;
 use crate::source::{Origin, Source};
@@ -88,6 +89,7 @@ struct Resolver<'a> {
     /// What the files of `Envfile` say, by the document that names them and the name.
     environments: HashMap<(*const Source, &'a str), Settings>,
     zert_actions: HashMap<&'a str, Arc<ZertAction>>,
+    zert_protections: HashMap<&'a str, Arc<ZertProtection>>,
     /// Lists of the groups and ranges that rules refer to, by statement and name.
     /// With each, whether it could not be read in full.
     addresses: HashMap<Named<'a>, (Arc<[AddressRange]>, bool)>,
@@ -318,45 +320,6 @@ impl<'a> Resolver<'a> {
                 self.interned.insert(Arc::clone(&made));
                 made
             }
-        }
-    }
-
-    fn zert_rule(&mut self, block: &'a Block) -> Option<ZertRule> {
-        let conditions = self.conditions(block);
-        self.require_condition(block);
-        if block.last("zERTPolicyActionRef").is_none() && !block.broken {
-            self.missing(block, "zERTPolicyActionRef");
-        }
-        let found = self.find("zERTPolicyAction", block.last("zERTPolicyActionRef")?)?;
-        let name = found.name.as_deref().unwrap_or_default();
-        let action = match self.zert_actions.get(name) {
-            Some(action) => Arc::clone(action),
-            None => {
-                let action = Arc::new(self.zert_action(found));
-                self.zert_actions.insert(name, Arc::clone(&action));
-                action
-            }
-        };
-        Some(ZertRule {
-            name: block.name.clone()?,
-            origin: block.origin.clone(),
-            priority: priority(block),
-            conditions,
-            action,
-        })
-    }
-
-    fn zert_action(&mut self, block: &'a Block) -> ZertAction {
-        let action = self.flatten(block, &mut Vec::new(), &mut false);
-        let words: Vec<&str> = values(&action, "Action").into_iter().filter_map(as_word).collect();
-        let does = |names: &[&str]| words.iter().any(|word| names.contains(word));
-        let minimum = values(&action, "MinimumVersion").into_iter().find_map(as_word);
-        ZertAction {
-            name: block.name.clone().unwrap_or_default(),
-            minimum: ZertAction::minimum_of(minimum),
-            reset: does(&["Reset"]),
-            log: does(&["Log", "LogSyslogd", "LogConsole"]),
-            audit: does(&["Audit"]),
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Repeat {
 pub enum Engine {
     /// What it says.
     Applied,
+    /// It compares it with what other programs negotiate: whatever exists may occur.
+    Compared,
     /// Nothing, and nothing is lost by it: it steers something this engine does not have.
     Idle(&'static str),
     /// Something else when the value differs from the default, which stays in effect: the text says what.
@@ -188,6 +190,11 @@ impl Parameter {
     #[must_use]
     pub fn is_environment_only(&self) -> bool {
         self.environment_only
+    }
+
+    const fn compared(mut self) -> Self {
+        self.engine = Engine::Compared;
+        self
     }
 
     const fn idle(mut self, text: &'static str) -> Self {

@@ -11,6 +11,7 @@ use crate::address::{AddressRange, PortRange};
 use crate::diagnostic::{Collector, Diagnostic, Problem};
 use crate::intervals::{Intervals, of_addresses, of_ports};
 use crate::model::{Conditions, TtlsRule, ZertRule};
+use crate::protection::ProtectionTerms;
 use crate::region::{Cell, without};
 use crate::source::Origin;
 
@@ -32,6 +33,8 @@ pub(super) struct Entry<'a> {
     cell: Cell,
     share: f64,
     conditions: &'a Conditions,
+    /// The protections a zERT rule is for; empty for all.
+    protections: Vec<&'a ProtectionTerms>,
 }
 
 impl<'a> Entry<'a> {
@@ -42,13 +45,10 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn zert(rule: &'a ZertRule) -> Self {
-        let action = &rule.action;
-        let does = usize::from(action.minimum) << 3
-            | usize::from(action.reset) << 2
-            | usize::from(action.log) << 1
-            | usize::from(action.audit);
-        let treatment = (does, true);
-        Self::new(&rule.name, &rule.origin, rule.priority, treatment, &rule.conditions)
+        // Rules share their action where they refer to the same one.
+        let treatment = (std::sync::Arc::as_ptr(&rule.action).addr(), true);
+        let entry = Self::new(&rule.name, &rule.origin, rule.priority, treatment, &rule.conditions);
+        Self { protections: rule.protections.iter().map(|protection| &protection.terms).collect(), ..entry }
     }
 
     fn new(
@@ -60,7 +60,13 @@ impl<'a> Entry<'a> {
     ) -> Self {
         let cell = Cell::of(conditions);
         let share = cell.share();
-        Self { name, origin, priority, treatment, cell, share, conditions }
+        Self { name, origin, priority, treatment, cell, share, conditions, protections: Vec::new() }
+    }
+
+    /// Whether it takes every connection that both match: it is for all the protections that the other is for.
+    fn takes(&self, other: &Self) -> bool {
+        self.protections.is_empty()
+            || (!other.protections.is_empty() && other.protections.iter().all(|terms| self.protections.contains(terms)))
     }
 
     /// The members of its lists as they are coded, for the conditions 0–3 of [`Cell::condition`].
@@ -93,8 +99,11 @@ pub(super) fn check(entries: &[Entry<'_>], diagnostics: &mut Collector) {
     let before = overlaps(compared, dimension);
     let mut bypassed: HashSet<usize> = HashSet::new();
     for (entry, earlier) in compared.iter().zip(&before) {
-        let earlier: Vec<(usize, &Entry<'_>)> =
-            earlier.iter().filter_map(|&at| Some((at, compared.get(at)?))).collect();
+        let earlier: Vec<(usize, &Entry<'_>)> = earlier
+            .iter()
+            .filter_map(|&at| Some((at, compared.get(at)?)))
+            .filter(|(_, other)| other.takes(entry))
+            .collect();
         if let Some(diagnostic) = shadowed(entry, &earlier) {
             diagnostics.push(diagnostic);
             continue;

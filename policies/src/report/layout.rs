@@ -153,6 +153,10 @@ fn rule_lines(rule: &Rule, policy_type: &str, selection: &Selection, offset: Fix
     }
     lines.push(pairs(3, "JobName:", &rule.jobname, "UserId:", &rule.userid));
     lines.push(pair(3, "ServiceDirection:", &rule.direction));
+    for (name, terms) in &rule.protections {
+        lines.push(pair(3, "Protection:", name));
+        lines.extend(terms.iter().map(|(parameter, said)| value(4, &format!("{parameter}:"), said)));
+    }
     lines.push(format!("  Policy created: {}", ctime(rule.created, offset)));
     lines.push(format!("  Policy updated: {}", ctime(rule.updated, offset)));
     lines

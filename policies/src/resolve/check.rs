@@ -88,9 +88,7 @@ impl<'a> Resolver<'a> {
     /// What the engine makes of a coded value. What nobody uses is not refused: it loads on z/OS too.
     fn check_setting(&mut self, setting: &'a Setting, used: bool) {
         let parameter = setting.parameter;
-        if setting.values.is_empty()
-            || (parameter.engine == Engine::Applied && !matches!(parameter.kind, Kind::Groups { .. }))
-        {
+        if setting.values.is_empty() || matches!(parameter.engine, Engine::Applied | Engine::Compared) {
             return;
         }
         let differs = default_values(parameter) != setting.values;
@@ -104,7 +102,7 @@ impl<'a> Resolver<'a> {
         let refused = |reason| Problem::Refused { parameter: parameter.name, value: value(), reason };
         let no_effect = |reason| Problem::NoEffect { parameter: parameter.name, value: value(), reason };
         let problem = match parameter.engine {
-            Engine::Applied => None,
+            Engine::Applied | Engine::Compared => None,
             Engine::Idle(reason) => {
                 let problem = Problem::Idle { directive: parameter.name, reason };
                 differs.then_some(problem)

@@ -4,6 +4,8 @@ use super::Verdict::{Differs, Refused};
 use super::{
     Engine, Parameter, Statement, directive, dns_name, either, inline, line, opaque, reference, row, rule, top, word,
 };
+use crate::algorithm::{Authentication, Encryption, KeyExchange, Protocol};
+use crate::protection::VERSION_WORDS;
 use crate::value::Kind;
 
 const ON_OFF: Kind = Kind::OnOff;
@@ -29,6 +31,70 @@ const NO_DSA: &str = "DSA certificates are never accepted";
 const NO_RENEGOTIATION: &str = "renegotiation is always refused, by both roles";
 const OTHER_POLICY: &str = "this agent has AT-TLS and zERT policies only";
 const LOCAL_ONLY: &str = "policies are read from local files only";
+
+/// What zERT statements say of protections.
+const PROTOCOL: Parameter = row(
+    "Protocol",
+    Kind::Choices(Protocol::WORDS),
+    "What may protect the connection: TLS (SSL included), SSH, IPsec; None is clear text. Several: any of them. \
+     Uncoded, TLS or SSH where a parameter of theirs is coded, else any.",
+)
+.list();
+const SSH_VERSION: Parameter =
+    row("MinimumSSHVersion", Kind::Choice(&["SSHv1", "SSHv2"]), "Lowest version of SSH: SSHv1 or SSHv2. Uncoded, any.");
+const CIPHER_SUITES: Parameter = row(
+    "CipherSuites",
+    Kind::Suites(4),
+    "TLS cipher suites, names or four hexadecimal digits each; one of them is negotiated. Uncoded, any.",
+)
+.list()
+.compared();
+const ENCRYPTION_ALGORITHM: Parameter = row(
+    "EncryptionAlgorithm",
+    Kind::Choices(Encryption::WORDS),
+    "Encryption, in both directions one of these. Uncoded, any.",
+)
+.list();
+const ENCRYPTION_BITS: Parameter = row(
+    "MinimumEncryptionBits",
+    Kind::Number(1, 256),
+    "Bits that the encryption's key has at least, 1-256; 3DES counts as 112. Uncoded, any.",
+);
+const MESSAGE_AUTHENTICATION: Parameter = row(
+    "MessageAuthentication",
+    Kind::Choices(Authentication::WORDS),
+    "Message authentication, in both directions one of these; AEAD is that of GCM, CCM and Poly1305. Uncoded, any.",
+)
+.list();
+const KEY_EXCHANGE: Parameter = row(
+    "KeyExchange",
+    Kind::Choices(KeyExchange::WORDS),
+    "How keys are agreed on, one of these; HYBRID is an elliptic curve joined with a post-quantum key encapsulation. \
+     Uncoded, any.",
+)
+.list();
+const KEY_EXCHANGE_GROUP: Parameter = row(
+    "KeyExchangeGroup",
+    Kind::Groups { any: false },
+    "TLS groups, names or four decimal digits each; keys are agreed on in one of them. Uncoded, any.",
+)
+.list()
+.compared();
+const RSA_KEY_SIZE: Parameter = row(
+    "MinimumRSAKeySize",
+    Kind::Number(1, 65_535),
+    "Bits that a server's RSA key has at least. TLS 1.3 hides certificates. Uncoded, any.",
+);
+const ECC_KEY_SIZE: Parameter = row(
+    "MinimumECCKeySize",
+    Kind::Number(1, 65_535),
+    "Bits that a server's elliptic curve key has at least. TLS 1.3 hides certificates. Uncoded, any.",
+);
+const DH_KEY_SIZE: Parameter = row(
+    "MinimumDHKeySize",
+    Kind::Number(1, 65_535),
+    "Bits that the prime of a Diffie-Hellman key exchange has at least. Uncoded, any.",
+);
 
 /// The conditions of AT-TLS and zERT rules.
 pub(super) const CONDITIONS: &[Parameter] = &[
@@ -1323,8 +1389,8 @@ pub const STATEMENTS: &[Statement] = &[
     ),
     rule(
         "zERTPolicyRule",
-        "Names connections whose protection is judged; its action says what is demanded of them. \
-         Not an IBM statement.",
+        "Names connections whose protection is judged; its action says what is demanded of them. The first rule in \
+         search order that is for the connection and its protection decides. Not an IBM statement.",
         &[
             row(
                 "Direction",
@@ -1334,34 +1400,80 @@ pub const STATEMENTS: &[Statement] = &[
             )
             .or("Both"),
             reference(
+                "zERTProtectionRef",
+                "zERTProtection",
+                "Name of a zERTProtection statement: the rule is only for connections so protected. Several: any of \
+                 them. Uncoded, whatever protects them, nothing included.",
+            )
+            .list(),
+            reference(
                 "zERTPolicyActionRef",
                 "zERTPolicyAction",
-                "Name of the zERTPolicyAction with the minimum and what happens below it. Required.",
+                "Name of the zERTPolicyAction that says what is demanded and what happens below it. Required.",
             )
             .required(),
         ],
     ),
     top(
         "zERTPolicyAction",
-        "The TLS version that connections must reach, and what happens to those that do not. Not an \
-         IBM statement.",
+        "What is demanded of connections, and what happens to those that fall short; without a demand, to all the \
+         rule is for. What is not known of a connection does not fall short. Not an IBM statement.",
         &[
             row(
                 "Action",
-                Kind::Choices(&["Reset", "Log", "LogSyslogd", "LogConsole", "Audit", "Silent"]),
-                "What happens to a connection below the minimum: Reset ends it; Log, LogSyslogd, LogConsole \
-                 write a message; Audit an SMF record; Silent nothing. Required.",
+                Kind::Choices(&["Reset", "Log", "LogSyslogd", "LogConsole", "Audit", "Allow"]),
+                "What happens to a connection that falls short: Reset ends it; LogSyslogd (Log means the same) and \
+                 LogConsole write a message; Audit an SMF record. Several may be coded. Allow, alone: nothing, and no \
+                 rule after it is looked at. Required.",
             )
             .list()
             .required(),
-            row("Protocol", Kind::Choice(&["TLS"]), "Protocol that is demanded; TLS is the only one.").or("TLS"),
+            row(
+                "Hold",
+                ON_OFF,
+                "With Reset: On lets nothing but a handshake, and the dialogue that leads to it, through before \
+                 the verdict.",
+            )
+            .or("Off"),
+            PROTOCOL,
             row(
                 "MinimumVersion",
-                Kind::Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]),
-                "Lowest version that is good enough: SSLv3, TLSv1, TLSv1.1, TLSv1.2 (assumed) or TLSv1.3. A \
-                 connection without TLS is below any.",
-            )
-            .or("TLSv1.2"),
+                Kind::Choice(VERSION_WORDS),
+                "Lowest version of TLS: SSLv3, TLSv1, TLSv1.1, TLSv1.2 (assumed where Protocol allows TLS) or TLSv1.3.",
+            ),
+            SSH_VERSION,
+            CIPHER_SUITES,
+            ENCRYPTION_ALGORITHM,
+            ENCRYPTION_BITS,
+            MESSAGE_AUTHENTICATION,
+            KEY_EXCHANGE,
+            KEY_EXCHANGE_GROUP,
+            RSA_KEY_SIZE,
+            ECC_KEY_SIZE,
+            DH_KEY_SIZE,
+        ],
+    ),
+    top(
+        "zERTProtection",
+        "Protections by what is known of them: everything coded must hold. What is not known does not hold. Not an \
+         IBM statement.",
+        &[
+            PROTOCOL,
+            row(
+                "MinimumVersion",
+                Kind::Choice(VERSION_WORDS),
+                "Lowest version of TLS: SSLv3, TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3. Uncoded, any.",
+            ),
+            SSH_VERSION,
+            CIPHER_SUITES,
+            ENCRYPTION_ALGORITHM,
+            ENCRYPTION_BITS,
+            MESSAGE_AUTHENTICATION,
+            KEY_EXCHANGE,
+            KEY_EXCHANGE_GROUP,
+            RSA_KEY_SIZE,
+            ECC_KEY_SIZE,
+            DH_KEY_SIZE,
         ],
     ),
     directive(

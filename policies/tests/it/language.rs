@@ -88,12 +88,15 @@ fn the_seed_s_ports_are_two_ports_not_a_range() {
     let policy = accepted(&format!("{SEED_ZERT}\nIpAddr ADDR_LOCAL\n{{\n  Addr 10.20.30.5\n}}\n"));
     let rule = |port: u16| {
         let connection = connection(&format!("10.20.30.5:{port}"), "10.50.60.7:52341", Direction::Inbound);
-        policy.zert_rule(&connection, noon()).map(|rule| rule.name.clone())
+        policy.zert_rules(&connection, noon()).next().map(|rule| rule.name.clone())
     };
     assert_eq!(rule(21).as_deref(), Some("REFUSE_WEAK_TLS"));
     assert_eq!(rule(990).as_deref(), Some("REFUSE_WEAK_TLS"));
     assert_eq!(rule(22), None);
-    assert!(policy.zert[0].action.reset && policy.zert[0].action.minimum == 0x0303);
+    let action = &policy.zert[0].action;
+    let required = action.required.as_ref().expect("a demand");
+    assert!(action.reset && required.tls_version == Some(0x0303));
+    assert_eq!(required.protocols, [policies::algorithm::Protocol::Tls]);
 }
 
 #[test]

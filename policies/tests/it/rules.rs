@@ -149,13 +149,22 @@ fn policy(rules: &[(u32, Conditions, u8)]) -> Policy {
         .iter()
         .enumerate()
         .map(|(at, (priority, conditions, treatment))| ttls_rule(at, *priority, conditions.clone(), *treatment));
-    let action = Arc::new(ZertAction { name: "A".to_owned(), minimum: 0x0303, reset: true, log: false, audit: false });
+    let action = Arc::new(ZertAction {
+        name: "A".to_owned(),
+        required: None,
+        reset: true,
+        hold: false,
+        syslogd: false,
+        console: false,
+        audit: false,
+    });
     let zert = rules.iter().enumerate().map(|(at, (priority, conditions, _))| {
         Arc::new(ZertRule {
             name: format!("Z{at}"),
             origin: origin(),
             priority: *priority,
             conditions: conditions.clone(),
+            protections: Vec::new(),
             action: Arc::clone(&action),
         })
     });
@@ -227,9 +236,9 @@ proptest! {
             let literal = policy.ttls.iter().find(|rule| rule.conditions.matches(connection, *now));
             let compiled = policy.ttls_rule(connection, *now);
             prop_assert_eq!(compiled.map(|rule| &rule.name), literal.map(|rule| &rule.name));
-            let literal = policy.zert.iter().find(|rule| rule.conditions.matches(connection, *now));
-            let compiled = policy.zert_rule(connection, *now);
-            prop_assert_eq!(compiled.map(|rule| &rule.name), literal.map(|rule| &rule.name));
+            let literal = policy.zert.iter().filter(|rule| rule.conditions.matches(connection, *now));
+            let compiled = policy.zert_rules(connection, *now);
+            prop_assert!(compiled.map(|rule| &rule.name).eq(literal.map(|rule| &rule.name)));
             let literal = policy.ttls.iter().find(|rule| rule.conditions.matches_but_owner(connection, *now));
             let compiled = policy.first_but_owner(connection, *now);
             prop_assert_eq!(compiled.map(|rule| &rule.name), literal.map(|rule| &rule.name));

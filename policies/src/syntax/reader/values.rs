@@ -54,6 +54,9 @@ impl<'a> Reader<'a> {
                 self.report(Problem::UnknownCode { what, code: value.to_string() }, span, Some(help.to_owned()));
             }
         }
+        if parameter.engine == Engine::Compared {
+            return;
+        }
         if !weak.is_empty() {
             self.report(Problem::WeakSuite { suites: weak.join(", ") }, span, None);
         }

@@ -1,0 +1,68 @@
+//! What a policy's zERT rules say of a connection whose protection is known in part or in full.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, FixedOffset};
+
+use crate::matching::Connection;
+use crate::model::{Policy, ZertRule};
+use crate::protection::{Fit, Observed};
+
+/// The judgement of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Judgement<'a> {
+    /// What is known of the protection does not decide it.
+    Undecided,
+    /// No rule is for it, or it has what its rule demands, or the rule allows it.
+    Good(Option<&'a Arc<ZertRule>>),
+    /// It falls short: the rule's action applies.
+    Short(&'a Arc<ZertRule>),
+}
+
+impl ZertRule {
+    /// Whether the protection is one of those that the rule is for.
+    #[must_use]
+    pub fn is_for(&self, observed: &Observed) -> Fit {
+        let mut fit = if self.protections.is_empty() { Fit::Yes } else { Fit::No };
+        for protection in &self.protections {
+            match protection.terms.fit(observed) {
+                Fit::Yes => return Fit::Yes,
+                Fit::Unknown => fit = Fit::Unknown,
+                Fit::No => {}
+            }
+        }
+        fit
+    }
+}
+
+impl Policy {
+    /// Judges a connection: the first rule that is for it and its protection decides. `complete` tells that nothing more
+    /// will be learned: then a rule whose protection is not known to fit is for others, and a demand that is not known to be missed
+    /// is met.
+    #[must_use]
+    pub fn judge(
+        &self,
+        connection: &Connection,
+        now: DateTime<FixedOffset>,
+        observed: &Observed,
+        complete: bool,
+    ) -> Judgement<'_> {
+        for rule in self.zert_rules(connection, now) {
+            match rule.is_for(observed) {
+                Fit::No => continue,
+                Fit::Unknown if complete => continue,
+                Fit::Unknown => return Judgement::Undecided,
+                Fit::Yes => {}
+            }
+            if rule.action.allows() {
+                return Judgement::Good(Some(rule));
+            }
+            return match rule.action.required.as_ref().map(|required| required.fit(observed)) {
+                None | Some(Fit::No) => Judgement::Short(rule),
+                Some(Fit::Unknown) if !complete => Judgement::Undecided,
+                Some(Fit::Yes | Fit::Unknown) => Judgement::Good(Some(rule)),
+            };
+        }
+        Judgement::Good(None)
+    }
+}
