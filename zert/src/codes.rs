@@ -3,61 +3,104 @@
 //! Source: *IP Programmer's Guide and Reference*, type 119 subtype 11; the later values of each table are not confirmed
 //! by a readable source and stand in `docs/limits.md`.
 
+use policies::algorithm::{self, Authentication, Encryption, Symmetric};
 use policies::cipher;
 
-/// `CS_Enc_Alg`, by what the suite's name says.
-const ENCRYPTION: &[(&str, u16)] = &[
-    ("WITH_NULL", 0x01),
-    ("DES40_CBC", 0x03),
-    ("3DES_EDE_CBC", 0x04),
-    ("RC2_CBC_40", 0x05),
-    ("RC4_40", 0x08),
-    ("RC4_128", 0x09),
-    ("AES_128_CBC", 0x0C),
-    ("AES_256_CBC", 0x0E),
-    ("AES_128_GCM", 0x12),
-    ("AES_256_GCM", 0x13),
-    ("AES_128_CCM_8", 0x16),
-    ("AES_256_CCM_8", 0x17),
-    ("AES_128_CCM", 0x14),
-    ("AES_256_CCM", 0x15),
-    ("CHACHA20_POLY1305", 0x29),
-    ("DES_CBC", 0x02),
-];
+use crate::algorithms;
+
+/// `CS_Enc_Alg`, table A.
+fn encryption(found: Symmetric) -> u16 {
+    match (found.encryption, found.bits) {
+        (Encryption::None, _) => 0x01,
+        (Encryption::Des, 40) => 0x03,
+        (Encryption::Des, _) => 0x02,
+        (Encryption::TripleDes, _) => 0x04,
+        (Encryption::Rc2, 40) => 0x05,
+        (Encryption::Rc2, _) => 0x07,
+        (Encryption::Rc4, 40) => 0x08,
+        (Encryption::Rc4, 128) => 0x09,
+        (Encryption::Rc4, _) => 0x0B,
+        (Encryption::Idea, _) => 0x2A,
+        (Encryption::Seed, _) => 0x2B,
+        (Encryption::AesCbc, 128) => 0x0C,
+        (Encryption::AesCbc, 256) => 0x0E,
+        (Encryption::AesGcm, 128) => 0x12,
+        (Encryption::AesGcm, 256) => 0x13,
+        (Encryption::AesCcm, 128) => 0x14,
+        (Encryption::AesCcm, 256) => 0x15,
+        (Encryption::AesCcm8, 128) => 0x16,
+        (Encryption::AesCcm8, 256) => 0x17,
+        (Encryption::AriaCbc, 128) => 0x21,
+        (Encryption::AriaCbc, 256) => 0x22,
+        (Encryption::AriaGcm, 128) => 0x23,
+        (Encryption::AriaGcm, 256) => 0x24,
+        (Encryption::CamelliaCbc, 128) => 0x25,
+        (Encryption::CamelliaCbc, 256) => 0x26,
+        (Encryption::CamelliaGcm, 128) => 0x27,
+        (Encryption::CamelliaGcm, 256) => 0x28,
+        (Encryption::ChaCha20Poly1305, _) => 0x29,
+        (Encryption::Gost28147, _) => 0x2D,
+        _ => 0,
+    }
+}
+
+/// `CS_Msg_Auth`, table B.
+fn authentication(found: Authentication) -> u16 {
+    match found {
+        // IBM has one code for none and for encryption that brings its own.
+        Authentication::None | Authentication::Aead => 0x01,
+        Authentication::Md5 => 0x03,
+        Authentication::Sha1 => 0x04,
+        Authentication::Sha256 => 0x06,
+        Authentication::Sha384 => 0x07,
+        Authentication::Sha512 => 0x08,
+        Authentication::Ripemd160 => 0x13,
+        Authentication::Umac => 0,
+    }
+}
 
 /// `CS_Kex_Alg`.
 const KEY_EXCHANGE: &[(&str, u16)] = &[
-    ("TLS_RSA_EXPORT_", 0x03),
+    ("TLS_RSA_PSK_", 0x04),
+    ("TLS_RSA_EXPORT", 0x03),
     ("TLS_RSA_", 0x02),
+    ("TLS_DH_RSA_EXPORT_", 0x06),
     ("TLS_DH_RSA_", 0x05),
+    ("TLS_DH_anon_EXPORT_", 0x09),
+    ("TLS_DH_anon_", 0x08),
+    ("TLS_DH_DSS_EXPORT_", 0x0A),
     ("TLS_DH_DSS_", 0x07),
+    ("TLS_DHE_RSA_EXPORT_", 0x0C),
     ("TLS_DHE_RSA_", 0x0B),
+    ("TLS_DHE_DSS_EXPORT", 0x0E),
+    ("TLS_DHE_PSK_", 0x0F),
     ("TLS_DHE_DSS_", 0x0D),
     ("TLS_ECDH_ECDSA_", 0x10),
     ("TLS_ECDH_RSA_", 0x11),
+    ("TLS_ECDH_anon_", 0x12),
     ("TLS_ECDHE_ECDSA_", 0x13),
+    ("TLS_ECDHE_PSK_", 0x15),
+    ("TLS_KRB5_EXPORT_", 0x17),
+    ("TLS_KRB5_", 0x16),
+    ("TLS_PSK_", 0x18),
     ("TLS_ECDHE_RSA_", 0x14),
 ];
+
+/// The same of SSLv2's cipher.
+pub(crate) fn of_ssl2(cipher: u32) -> (u16, u16, u16) {
+    let Some(symmetric) = algorithms::of_ssl2(cipher) else { return (0, 0, 0) };
+    let rc2 = matches!((symmetric.encryption, symmetric.bits), (Encryption::Rc2, 128));
+    let encryption = if rc2 { 0x06 } else { encryption(symmetric) };
+    (encryption, symmetric.authentication.map_or(0, authentication), 0x02)
+}
 
 /// Encryption, message authentication and key exchange codes of a suite. 0 is "unknown"; TLS 1.3 suites name no key
 /// exchange and IBM's table has no value for it.
 pub(crate) fn of_suite(suite: u16) -> (u16, u16, u16) {
     let name = cipher::name(suite);
-    let find = |table: &[(&str, u16)], fits: &dyn Fn(&str) -> bool| {
-        table.iter().find(|(part, _)| fits(part)).map_or(0, |(_, code)| *code)
-    };
-    let encryption = find(ENCRYPTION, &|part| name.contains(part));
-    let key_exchange = find(KEY_EXCHANGE, &|part| name.starts_with(part));
-    let aead = ["GCM", "CCM", "POLY1305"].iter().any(|part| name.contains(part));
-    let authentication = match name.rsplit('_').next() {
-        _ if aead => 0x01,
-        Some("MD5") => 0x03,
-        Some("SHA") => 0x04,
-        Some("SHA256") => 0x06,
-        Some("SHA384") => 0x07,
-        _ => 0x00,
-    };
-    (encryption, authentication, key_exchange)
+    let key_exchange = KEY_EXCHANGE.iter().find(|(part, _)| name.starts_with(part)).map_or(0, |(_, code)| *code);
+    let Some(symmetric) = algorithm::symmetric(suite) else { return (0, 0, key_exchange) };
+    (encryption(symmetric), symmetric.authentication.map_or(0, authentication), key_exchange)
 }
 
 /// Codes of SSH's ciphers, table A.

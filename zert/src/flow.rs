@@ -31,6 +31,8 @@ pub enum Event {
     Established(FlowKey),
     /// The kind of protection became known.
     Determined(FlowKey),
+    /// Nothing more will be learned of it.
+    Completed(FlowKey),
     /// Both FINs, or a RST.
     Closed(FlowKey),
 }
@@ -196,6 +198,7 @@ impl Flow {
             }
         }
         if self.observer.is_done() {
+            events.push(Event::Completed(key));
             for stream in [&mut self.client, &mut self.server] {
                 (stream.ahead, stream.ahead_bytes) = (BTreeMap::new(), 0);
             }

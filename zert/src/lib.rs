@@ -7,6 +7,7 @@
 //!
 //! TLS is read, never terminated: keys and application data are not looked at.
 
+mod algorithms;
 mod codes;
 mod dialogue;
 pub mod flow;

@@ -6,6 +6,7 @@
 mod enforcement;
 mod intervals;
 mod jobs;
+mod messages;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ use tracing::{debug, warn};
 
 use self::intervals::Intervals;
 use self::jobs::Jobs;
+use self::messages::Suppression;
 use crate::flow::{Event, FlowKey, Flows};
 use crate::nflog::Packets;
 use crate::observer::{Protection, Side};
@@ -67,6 +69,7 @@ struct Shared {
     observed: AtomicU64,
     reset: AtomicU64,
     logged: AtomicU64,
+    suppressed: AtomicU64,
     lost: AtomicU64,
 }
 
@@ -79,6 +82,8 @@ pub struct Statistics {
     pub reset: u64,
     /// Connections logged by enforcement.
     pub logged: u64,
+    /// Messages of enforcement that were counted and not written, because there were many.
+    pub suppressed: u64,
     /// Times the kernel dropped packets or ends because they were not read in time, and connections beyond a limit.
     pub lost: u64,
 }
@@ -127,6 +132,7 @@ impl Monitor {
             observed: AtomicU64::new(0),
             reset: AtomicU64::new(0),
             logged: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -140,6 +146,7 @@ impl Monitor {
             jobs: Jobs::default(),
             resolver,
             intervals,
+            suppression: Suppression::default(),
             recording: true,
         };
         tokio::spawn(watch.run(ends, receiver, resolved));
@@ -186,6 +193,7 @@ impl Monitor {
             observed: read(&shared.observed),
             reset: read(&shared.reset),
             logged: read(&shared.logged),
+            suppressed: read(&shared.suppressed),
             lost: read(&shared.lost),
         }
     }
@@ -214,6 +222,10 @@ struct End {
     inode: u32,
     /// The protection of its last record, once the initiation record is written.
     told: Option<Protection>,
+    /// Its packets wait for the verdict.
+    held: bool,
+    /// The verdict has fallen.
+    judged: bool,
     enforcement: Option<Enforcement>,
 }
 
@@ -234,6 +246,7 @@ struct Watch {
     jobs: Jobs,
     resolver: mpsc::UnboundedSender<u32>,
     intervals: Option<Intervals>,
+    suppression: Suppression,
     recording: bool,
 }
 
@@ -329,7 +342,7 @@ impl Watch {
                     }
                 }
                 Event::Established(key) => self.find_ends(key),
-                Event::Determined(key) => self.determined(key),
+                Event::Determined(key) | Event::Completed(key) => self.determined(key),
                 Event::Closed(key) => {
                     self.find_ends(key);
                     if let Some(tracked) = self.tracked.get_mut(&key) {
@@ -375,6 +388,8 @@ impl Watch {
                 uid: Some(socket.uid),
                 inode,
                 told: None,
+                held: false,
+                judged: false,
                 enforcement: None,
             });
         }
@@ -442,6 +457,7 @@ impl Watch {
     }
 
     fn tick(&mut self) {
+        self.tell_suppressed();
         if self.intervals.as_ref().is_some_and(|intervals| intervals.is_over(Utc::now())) {
             self.end_interval(false);
         }
@@ -532,6 +548,8 @@ impl Watch {
             uid: wrapped.uid,
             inode,
             told: None,
+            held: false,
+            judged: false,
             enforcement: None,
         };
         let protection = Protection::Tls(wrapped.handshake);
@@ -654,6 +672,8 @@ fn missed_ends(key: FlowKey, tracked: &Tracked) -> Vec<End> {
                 uid: listener.map(|listener| listener.uid),
                 inode: listener.map_or(0, |listener| listener.inode),
                 told: None,
+                held: false,
+                judged: false,
                 enforcement: None,
             }
         })

@@ -24,6 +24,8 @@ pub(crate) const EVENT: u8 = 0x08;
 /// `DN_Type`.
 const SERVER_SUBJECT: u16 = 5;
 const SERVER_ISSUER: u16 = 6;
+const CLIENT_SUBJECT: u16 = 7;
+const CLIENT_ISSUER: u16 = 8;
 
 /// What every record of this host says of its writer.
 #[derive(Clone, Debug)]
@@ -180,7 +182,10 @@ pub(crate) fn hundredths(time: chrono::NaiveDateTime) -> chrono::NaiveDateTime {
 fn tls(facts: &Facts) -> Option<Tls> {
     let Protection::Tls(handshake) = &facts.protection else { return None };
     let failed = handshake.version == 0 && handshake.complete;
-    let (encryption, authentication, key_exchange) = codes::of_suite(handshake.suite);
+    let (encryption, authentication, key_exchange) = match handshake.version {
+        0x0200 => handshake.ssl2_cipher.map(codes::of_ssl2).unwrap_or_default(),
+        _ => codes::of_suite(handshake.suite),
+    };
     let known = handshake.version != 0;
     Some(Tls {
         version: handshake.version,
@@ -196,6 +201,7 @@ fn tls(facts: &Facts) -> Option<Tls> {
         },
         role: match facts.side {
             Side::Client => 1,
+            Side::Server if handshake.client_certificate.is_some() => 3,
             Side::Server => 2,
         },
         session_id: handshake.session_id.clone(),
@@ -205,7 +211,7 @@ fn tls(facts: &Facts) -> Option<Tls> {
         },
         cipher: match handshake.version {
             0 => "FFFFFF".to_owned(),
-            0x0200 => "000000".to_owned(),
+            0x0200 => format!("{:06X}", handshake.ssl2_cipher.unwrap_or_default()),
             _ => format!("{:04X}", handshake.suite),
         },
         encryption: if known { encryption } else { 0 },
@@ -214,7 +220,7 @@ fn tls(facts: &Facts) -> Option<Tls> {
         encrypt_then_mac: handshake.encrypt_then_mac,
         group: handshake.group.unwrap_or_default(),
         server_certificate: handshake.server_certificate.as_deref().and_then(certificate),
-        client_certificate: None,
+        client_certificate: handshake.client_certificate.as_deref().and_then(certificate),
     })
 }
 
@@ -270,12 +276,21 @@ fn ssh(found: &Ssh, side: Side) -> detail::Ssh {
     }
 }
 
-/// The names in the server's certificate.
+/// The names in the certificates.
 fn names(handshake: &Handshake) -> Vec<CertificateName> {
-    let der = handshake.server_certificate.as_deref().unwrap_or_default();
-    let Ok((_, parsed)) = X509Certificate::from_der(der) else { return Vec::new() };
-    let name = |kind, name: String| CertificateName { kind, name };
-    vec![name(SERVER_SUBJECT, parsed.subject().to_string()), name(SERVER_ISSUER, parsed.issuer().to_string())]
+    let certificates = [
+        (&handshake.server_certificate, SERVER_SUBJECT, SERVER_ISSUER),
+        (&handshake.client_certificate, CLIENT_SUBJECT, CLIENT_ISSUER),
+    ];
+    let mut names = Vec::new();
+    for (der, subject, issuer) in certificates {
+        let der = der.as_deref().unwrap_or_default();
+        if let Ok((_, parsed)) = X509Certificate::from_der(der) {
+            names.push(CertificateName { kind: subject, name: parsed.subject().to_string() });
+            names.push(CertificateName { kind: issuer, name: parsed.issuer().to_string() });
+        }
+    }
+    names
 }
 
 /// Tables D, E, F and G.

@@ -2,58 +2,54 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use chrono::Local;
+use policies::enforcement::Judgement;
 use policies::{Connection, Direction};
 use smf::detail::{Enforcement, Event as RecordEvent};
 use stack::socket;
 use stack::{Counters, StackError, State, owner};
 use tracing::{debug, error, info};
 
+use super::messages::{Message, console, suppressed, syslog};
 use super::{End, Watch};
-use crate::judge::{Verdict, judge, version_name};
+use crate::judge;
 use crate::observer::{Protection, Side};
 use crate::record::Source;
 
 impl Watch {
-    /// Judges an end by its rule and acts.
+    /// Judges an end by its rule, once what is known of its protection decides it, and acts.
     pub(super) fn enforce(&mut self, end: &mut End, protection: &Protection) {
+        if end.judged {
+            return;
+        }
         let policy = Arc::clone(&self.shared.policy.read().unwrap_or_else(PoisonError::into_inner));
         if policy.zert.is_empty() {
             return;
         }
+        // A client that is held is judged by its best offer: nothing better will be agreed on.
+        let offered = || judge::offered(protection).filter(|_| end.held);
+        let Some(observed) = judge::observed(protection).or_else(offered) else { return };
         // Names are looked up before the verdict only when a rule asks for them: until it falls, data flows.
         let asked = policy.zert.iter().any(|rule| rule.conditions.asks_for_owner());
-        let jobname = if asked {
-            self.jobs.get(end.inode).map(str::to_owned).or_else(|| {
-                // A rule asks for the job and it is not known yet: this connection waits for the walk.
-                owner::of_inodes(&[end.inode]).remove(&end.inode).map(|owner| owner.jobname)
-            })
-        } else {
-            None
+        let mut connection = self.connection_of(end, asked);
+        let complete = judge::is_complete(protection);
+        let rule = match policy.judge(&connection, Local::now().fixed_offset(), &observed, complete) {
+            Judgement::Undecided => return,
+            Judgement::Good(_) => {
+                end.judged = true;
+                return;
+            }
+            Judgement::Short(rule) => rule,
         };
-        let direction = match end.side {
-            Side::Client => Direction::Outbound,
-            Side::Server => Direction::Inbound,
-        };
-        let userid = || end.uid.and_then(owner::userid);
-        let mut connection = Connection {
-            local: end.endpoints.local,
-            remote: end.endpoints.remote,
-            direction,
-            jobname,
-            userid: if asked { userid() } else { None },
-        };
-        let Some(rule) = policy.zert_rule(&connection, Local::now().fixed_offset()) else { return };
-        if judge(protection, &rule.action) == Verdict::Sufficient {
-            return;
-        }
+        end.judged = true;
         let action = &rule.action;
         let mut enforcement = Enforcement {
             rule: rule.name.clone(),
             action: action.name.clone(),
             reset: false,
-            logged: action.log,
+            logged: action.syslogd || action.console,
             audited: action.audit,
         };
         if action.reset {
@@ -66,17 +62,63 @@ impl Watch {
                 Err(error) => error!(%error, rule = rule.name, "a connection could not be reset"),
             }
         }
-        if action.log {
+        if enforcement.logged {
             self.shared.logged.fetch_add(1, Ordering::Relaxed);
         }
-        if action.log || enforcement.reset {
-            connection.userid = userid();
-            self.message(end, &connection, protection, &enforcement);
+        if enforcement.logged || enforcement.reset {
+            if self.suppression.admits(&rule.name, Instant::now()) {
+                connection.userid = end.uid.and_then(owner::userid);
+                connection.jobname = self.jobs.get(end.inode).map(str::to_owned);
+                let message = Message {
+                    stack: &self.shared.settings.context.stack,
+                    id: end.id,
+                    connection: &connection,
+                    protection,
+                    observed: &observed,
+                    enforcement: &enforcement,
+                };
+                // A reset is told in any case, if only to syslog.
+                if action.syslogd || !action.console {
+                    info!("{}", syslog(&message, Local::now()));
+                }
+                if action.console {
+                    console(&message).iter().for_each(|line| info!("{line}"));
+                }
+            } else {
+                self.shared.suppressed.fetch_add(1, Ordering::Relaxed);
+            }
         }
         let audited = enforcement.audited;
         end.enforcement = Some(enforcement);
         if audited {
             self.write(end, RecordEvent::Enforcement, protection, Source::Observed, Counters::default());
+        }
+    }
+
+    /// Says how many messages were kept back, of the rules whose time for that is over.
+    pub(super) fn tell_suppressed(&mut self) {
+        for (rule, count) in self.suppression.over(Instant::now()) {
+            info!("{}", suppressed(&rule, count));
+        }
+    }
+
+    /// What rules look at; the owner only if it is asked for.
+    pub(super) fn connection_of(&self, end: &End, owner: bool) -> Connection {
+        let jobname = || {
+            self.jobs.get(end.inode).map(str::to_owned).or_else(|| {
+                // A rule asks for the job and it is not known yet: this connection waits for the walk.
+                owner::of_inodes(&[end.inode]).remove(&end.inode).map(|owner| owner.jobname)
+            })
+        };
+        Connection {
+            local: end.endpoints.local,
+            remote: end.endpoints.remote,
+            direction: match end.side {
+                Side::Client => Direction::Outbound,
+                Side::Server => Direction::Inbound,
+            },
+            jobname: owner.then(jobname).flatten(),
+            userid: end.uid.filter(|_| owner).and_then(owner::userid),
         }
     }
 
@@ -89,32 +131,5 @@ impl Watch {
                 .find(|socket| socket.id() == end.id),
         };
         socket.map_or(Ok(false), |socket| socket::destroy(&socket))
-    }
-
-    fn message(&self, end: &End, connection: &Connection, protection: &Protection, enforcement: &Enforcement) {
-        let (code, done) = if enforcement.reset { ("EZZ8584I", "reset") } else { ("EZZ8583I", "logged") };
-        let (protocol, version, suite) = match protection {
-            Protection::Tls(handshake) => {
-                ("TLS", version_name(handshake.version), policies::cipher::name(handshake.suite))
-            }
-            Protection::Ssh(_) => ("SSH", "2", String::new()),
-            Protection::None | Protection::Undetermined => ("NONE", "", String::new()),
-        };
-        info!(
-            "{code} Connection {done} by ZERT Policy Enforcement: {} connid= {} localipaddr= {} localport= {} \
-             remoteipaddr= {} remoteport= {} transproto= TCP jobname= {} userid= {} conndir= {} secproto= {protocol} \
-             secprotoversion= {version} ciphersuite= {suite} rule= {} action= {}",
-            Local::now().format("%m/%d/%Y %H:%M:%S"),
-            end.id,
-            connection.local.ip(),
-            connection.local.port(),
-            connection.remote.ip(),
-            connection.remote.port(),
-            self.jobs.get(end.inode).unwrap_or_default(),
-            connection.userid.as_deref().unwrap_or_default(),
-            connection.direction,
-            enforcement.rule,
-            enforcement.action,
-        );
     }
 }

@@ -346,3 +346,15 @@ fn an_ssh_connection_without_a_cipher_in_common_has_failed() {
     let found = ssh("ssh-nothing-in-common");
     assert_eq!((found.failed, found.complete, found.to_server, found.server_key), (true, true, None, None));
 }
+
+#[test]
+fn what_the_hello_and_the_key_exchange_say_is_read() {
+    let old = handshake("tls10");
+    assert_eq!((old.offered, old.signature), (0x0301, None), "the scheme is named from TLS 1.2 on");
+    let modern = handshake("tls13-x25519");
+    assert_eq!((modern.offered, modern.early_data, modern.encrypted_hello), (0x0304, false, false));
+    assert_eq!(handshake("tls12-dhe-6144").dh_bits, Some(6144));
+    assert!(handshake("tls12-x25519").signature.is_some());
+    assert_eq!(handshake("tls12-anonymous").signature, None, "nobody signs");
+    assert_eq!(handshake("version-mismatch").version, 0);
+}

@@ -181,7 +181,12 @@ fn an_sslv2_hello_answered_by_sslv2_is_sslv2() {
         (Server, [vec![0x84, 0x00, 4, 0, 1, 0, 2], vec![0; 1019]].concat()),
     ];
     let Protection::Tls(handshake) = observe(&turns) else { panic!("no TLS") };
-    assert_eq!((handshake.version, handshake.complete), (0x0200, true));
+    assert_eq!((handshake.version, handshake.offered, handshake.complete), (0x0200, 0x0200, false));
+    // The client chooses the cipher.
+    let mut turns = turns;
+    turns.push((Client, vec![0x80, 10, 2, 7, 0, 0xC0, 0, 0, 0, 0, 0, 0]));
+    let Protection::Tls(handshake) = observe(&turns) else { panic!("no TLS") };
+    assert_eq!((handshake.version, handshake.ssl2_cipher, handshake.complete), (0x0200, Some(0x07_00_C0), true));
 }
 
 #[test]

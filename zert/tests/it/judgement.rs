@@ -1,15 +1,20 @@
-//! Each protection against each minimum.
+//! Each protection against what policies demand.
 
-use policies::model::ZertAction;
+use policies::algorithm::Protocol;
+use policies::protection::{Fit, ProtectionTerms};
 use zert::Protection;
-use zert::judge::Verdict::{Insufficient, Sufficient};
-use zert::judge::{judge, version_name};
+use zert::judge::{is_complete, observed, offered, version_name};
+use zert::ssh::Ssh;
 use zert::tls::Handshake;
 
 const MINIMUMS: [u16; 4] = [0x0301, 0x0302, 0x0303, 0x0304];
 
-fn action(minimum: u16) -> ZertAction {
-    ZertAction { name: "LEAST".to_owned(), minimum, reset: true, log: true, audit: true }
+fn demand(minimum: u16) -> ProtectionTerms {
+    ProtectionTerms { protocols: vec![Protocol::Tls], tls_version: Some(minimum), ..ProtectionTerms::default() }
+}
+
+fn fit(protection: &Protection, minimum: u16) -> Option<Fit> {
+    observed(protection).map(|observed| demand(minimum).fit(&observed))
 }
 
 fn tls(version: u16) -> Protection {
@@ -19,78 +24,67 @@ fn tls(version: u16) -> Protection {
 #[test]
 fn tls_is_measured_by_its_version() {
     let table = [
-        (0x0200, [Insufficient; 4]),
-        (0x0300, [Insufficient; 4]),
-        (0x0301, [Sufficient, Insufficient, Insufficient, Insufficient]),
-        (0x0302, [Sufficient, Sufficient, Insufficient, Insufficient]),
-        (0x0303, [Sufficient, Sufficient, Sufficient, Insufficient]),
-        (0x0304, [Sufficient; 4]),
+        (0x0200, [Fit::No; 4]),
+        (0x0300, [Fit::No; 4]),
+        (0x0301, [Fit::Yes, Fit::No, Fit::No, Fit::No]),
+        (0x0302, [Fit::Yes, Fit::Yes, Fit::No, Fit::No]),
+        (0x0303, [Fit::Yes, Fit::Yes, Fit::Yes, Fit::No]),
+        (0x0304, [Fit::Yes; 4]),
     ];
     for (version, expected) in table {
         for (minimum, expected) in MINIMUMS.into_iter().zip(expected) {
-            assert_eq!(judge(&tls(version), &action(minimum)), expected, "{version:#x} against {minimum:#x}");
+            assert_eq!(fit(&tls(version), minimum), Some(expected), "{version:#x} against {minimum:#x}");
         }
     }
 }
 
 #[test]
-fn no_protection_falls_short_of_any_minimum() {
+fn whatever_is_no_tls_falls_short_where_tls_is_demanded() {
     for minimum in MINIMUMS {
-        assert_eq!(judge(&Protection::None, &action(minimum)), Insufficient, "{minimum:#x}");
+        assert_eq!(fit(&Protection::None, minimum), Some(Fit::No), "{minimum:#x}");
+        assert_eq!(fit(&Protection::Ssh(Box::default()), minimum), Some(Fit::No), "{minimum:#x}");
     }
 }
 
 #[test]
-fn ssh_is_no_matter_of_a_tls_rule() {
-    for minimum in MINIMUMS {
-        assert_eq!(judge(&Protection::Ssh(Box::default()), &action(minimum)), Sufficient, "{minimum:#x}");
-    }
-}
-
-#[test]
-fn a_failed_handshake_is_let_be() {
+fn a_failed_handshake_and_what_is_not_determined_are_let_be() {
     let failed = Handshake { alert: Some(70), complete: true, ..Handshake::default() };
-    for minimum in MINIMUMS {
-        assert_eq!(judge(&Protection::Tls(failed.clone()), &action(minimum)), Sufficient, "{minimum:#x}");
-    }
-}
-
-#[test]
-fn what_is_not_determined_is_let_be() {
-    for minimum in MINIMUMS {
-        assert_eq!(judge(&Protection::Undetermined, &action(minimum)), Sufficient, "{minimum:#x}");
-        let begun = Protection::Tls(Handshake::default());
-        assert_eq!(judge(&begun, &action(minimum)), Sufficient, "{minimum:#x}");
+    let begun = Protection::Tls(Handshake::default());
+    for protection in [Protection::Tls(failed), Protection::Undetermined, begun] {
+        assert_eq!(observed(&protection), None, "{protection:?}");
     }
 }
 
 #[test]
 fn a_version_that_fell_short_does_so_with_an_alert_too() {
     let old = Handshake { version: 0x0301, alert: Some(40), complete: true, ..Handshake::default() };
-    assert_eq!(judge(&Protection::Tls(old), &action(0x0303)), Insufficient);
+    assert_eq!(fit(&Protection::Tls(old), 0x0303), Some(Fit::No));
 }
 
 #[test]
-fn what_is_done_about_it_does_not_change_the_judgement() {
-    for bits in 0..8_u8 {
-        let action = ZertAction { reset: bits & 1 != 0, log: bits & 2 != 0, audit: bits & 4 != 0, ..action(0x0303) };
-        assert_eq!(judge(&tls(0x0302), &action), Insufficient, "{action:?}");
-        assert_eq!(judge(&tls(0x0303), &action), Sufficient, "{action:?}");
-    }
+fn an_offer_tells_what_will_not_be_reached() {
+    let hello = |offered: u16| Protection::Tls(Handshake { offered, ..Handshake::default() });
+    let fit = |protection: &Protection| offered(protection).map(|observed| demand(0x0303).fit(&observed));
+    assert_eq!(fit(&hello(0x0302)), Some(Fit::No));
+    assert_eq!(fit(&hello(0x0304)), Some(Fit::Unknown));
+    assert_eq!(fit(&tls(0x0302)), None, "the server has answered");
+    assert_eq!(fit(&Protection::None), None);
 }
 
 #[test]
-fn only_the_version_of_a_handshake_counts() {
-    let handshakes = [
-        Handshake { suite: 0x0005, ..Handshake::default() },
-        Handshake { resumed: Some(true), ..Handshake::default() },
-        Handshake { complete: true, encrypt_then_mac: true, ..Handshake::default() },
-    ];
-    for handshake in handshakes {
-        let protection = Protection::Tls(Handshake { version: 0x0303, ..handshake });
-        assert_eq!(judge(&protection, &action(0x0303)), Sufficient, "{protection:?}");
-        assert_eq!(judge(&protection, &action(0x0304)), Insufficient, "{protection:?}");
-    }
+fn algorithms_of_each_protocol_are_judged() {
+    let terms =
+        |encryption_bits| ProtectionTerms { encryption_bits: Some(encryption_bits), ..ProtectionTerms::default() };
+    let with = |suite| Protection::Tls(Handshake { version: 0x0303, suite, complete: true, ..Handshake::default() });
+    let fit = |protection: &Protection, bits| observed(protection).map(|observed| terms(bits).fit(&observed));
+    assert_eq!(fit(&with(0x000A), 128), Some(Fit::No), "3DES");
+    assert_eq!(fit(&with(0xC030), 256), Some(Fit::Yes));
+    let old = Handshake { version: 0x0200, ssl2_cipher: Some(0x02_00_80), complete: true, ..Handshake::default() };
+    assert_eq!(fit(&Protection::Tls(old), 56), Some(Fit::No), "export RC4");
+    // Banners have come, the rest has not.
+    let ssh = Protection::Ssh(Box::new(Ssh { version: 2, ..Ssh::default() }));
+    assert_eq!(fit(&ssh, 128), Some(Fit::Unknown));
+    assert!(!is_complete(&ssh) && is_complete(&with(0x000A)) && is_complete(&Protection::None));
 }
 
 #[test]
