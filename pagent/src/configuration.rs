@@ -88,6 +88,8 @@ pub(crate) struct Zert {
     pub(crate) enabled: bool,
     /// The NFLOG group.
     pub(crate) group: u16,
+    /// The NFQUEUE number in which packets wait for a verdict (`Hold On`).
+    pub(crate) queue: u16,
     /// Packets of each connection that are copied to the observer.
     pub(crate) packets: u32,
     /// Bytes of each connection after which no more are copied.
@@ -125,7 +127,7 @@ impl Default for Capture {
 
 impl Default for Zert {
     fn default() -> Self {
-        Self { enabled: true, group: 119, packets: 64, bytes: 131_072, summary_minutes: 30 }
+        Self { enabled: true, group: 119, queue: 119, packets: 64, bytes: 131_072, summary_minutes: 30 }
     }
 }
 

@@ -107,6 +107,12 @@ mod bytes {
     }
 }
 
+/// Options of `pagent refresh`.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Refresh {
+    pub(crate) force: bool,
+}
+
 /// Options of `pagent stop`.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Stop {
@@ -243,10 +249,14 @@ async fn control(State(daemon): Shared, peer: ConnectInfo<Peer>, body: Bytes) ->
     answer.map(|answer| Json(answer).into_response()).map_err(refuse)
 }
 
-async fn refresh(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+async fn refresh(
+    State(daemon): Shared,
+    peer: ConnectInfo<Peer>,
+    Json(options): Json<Refresh>,
+) -> Result<impl IntoResponse, Denied> {
     let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.MODIFY.STC.PAGENT.PAGENT", Access::Update)?;
     // In a task of its own: a caller that goes away does not leave a refresh half done.
-    let refreshed = tokio::spawn(async move { daemon.refresh().await }).await;
+    let refreshed = tokio::spawn(async move { daemon.refresh(options.force).await }).await;
     match refreshed.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(messages) => Ok(Json(json!({ "messages": messages }))),
         Err(message) => Err(Denied::new(StatusCode::UNPROCESSABLE_ENTITY, message)),

@@ -30,6 +30,7 @@ use crate::history::InstallHistory;
 use crate::logging::LogControl;
 use crate::policy_files::{self, Stamp};
 use crate::smf_file::SmfFile;
+use crate::ssh_guard;
 use crate::takeover;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -53,6 +54,8 @@ pub(crate) struct Daemon {
     /// The capture rules were removed on purpose: nobody puts them back.
     released: AtomicBool,
     stopping: AtomicBool,
+    /// Policies are installed that may cut off the host's own SSH.
+    force: bool,
     log: LogControl,
 }
 
@@ -157,8 +160,13 @@ fn wrapped(session: &Session) -> Wrapped {
 
 /// Runs the daemon until it is told to stop, or another one has taken over and its connections have ended.
 ///
-/// `takeover`: in the place of a running one.
-pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover: bool) -> anyhow::Result<()> {
+/// `takeover`: in the place of a running one. `force`: policies are installed that may cut off the host's own SSH.
+pub(crate) async fn run(
+    configuration: Configuration,
+    log: LogControl,
+    takeover: bool,
+    force: bool,
+) -> anyhow::Result<()> {
     info!("EZZ8431I PAGENT STARTING");
     fs::create_dir_all(&configuration.state)
         .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
@@ -193,6 +201,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
         retire_api: Notify::new(),
         released: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
+        force,
         log,
     });
     match inheritance {
@@ -203,13 +212,13 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
             }
             daemon.engine.serve();
             // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
-            if let Err(message) = daemon.refresh().await {
+            if let Err(message) = daemon.refresh(false).await {
                 error!("{message}");
             }
         }
         Some(inheritance) => {
             let pid = inheritance.pid();
-            if let Err(message) = daemon.read_policy(Some(&inheritance)).await {
+            if let Err(message) = daemon.read_policy(Some(&inheritance), false).await {
                 anyhow::bail!("nothing is taken over: {message}");
             }
             daemon
@@ -254,7 +263,7 @@ pub(crate) async fn run(configuration: Configuration, log: LogControl, takeover:
                 // A refresh waits for a take-over that is on its way, and that for this loop.
                 let daemon = Arc::clone(&daemon);
                 tokio::spawn(async move {
-                    if let Err(message) = daemon.refresh().await {
+                    if let Err(message) = daemon.refresh(false).await {
                         error!("{message}");
                     }
                 });
@@ -365,6 +374,7 @@ fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result
     let smf = smf.clone();
     let settings = MonitorSettings {
         group: configuration.zert.group,
+        hold: zert::hold::Hold { queue: configuration.zert.queue, mark_shift: configuration.capture.mark_shift },
         context,
         summaries: NonZeroU32::new(configuration.zert.summary_minutes)
             .map(|minutes| std::time::Duration::from_secs(60) * minutes.get()),
@@ -390,14 +400,14 @@ impl Daemon {
     }
 
     /// Loads the policy files and puts them in force, or changes nothing and says why. Somebody asked for it: the kernel's table
-    /// is loaded whole, whatever has been done to it by hand.
-    pub(crate) async fn refresh(&self) -> Result<Vec<String>, String> {
+    /// is loaded whole, whatever has been done to it by hand. `force`: even if it may cut off the host's own SSH.
+    pub(crate) async fn refresh(&self, force: bool) -> Result<Vec<String>, String> {
         self.engine.load_whole();
-        self.read_policy(None).await
+        self.read_policy(None, force).await
     }
 
     /// The same. From a daemon that is taken over from the policy's place is claimed first.
-    async fn read_policy(&self, inheritance: Option<&Inheritance>) -> Result<Vec<String>, String> {
+    async fn read_policy(&self, inheritance: Option<&Inheritance>, force: bool) -> Result<Vec<String>, String> {
         let _one_at_a_time = self.refreshing.lock().await;
         if self.engine.is_retired() {
             return Err("another daemon has taken over".to_owned());
@@ -405,7 +415,7 @@ impl Daemon {
         if self.released.load(Ordering::SeqCst) {
             return Err("the capture rules have been released; the daemon is stopping".to_owned());
         }
-        let result = self.install(inheritance).await;
+        let result = self.install(inheritance, force || self.force).await;
         let mut state = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(InstalledPolicy { old, new, messages }) => {
@@ -448,13 +458,13 @@ impl Daemon {
         // What could not be looked at is read again.
         if changed.await.unwrap_or(true) && !self.released.load(Ordering::SeqCst) {
             info!("a policy file has changed");
-            if let Err(message) = self.read_policy(None).await {
+            if let Err(message) = self.read_policy(None, false).await {
                 error!("{message}");
             }
         }
     }
 
-    async fn install(&self, inheritance: Option<&Inheritance>) -> Result<InstalledPolicy, String> {
+    async fn install(&self, inheritance: Option<&Inheritance>, force: bool) -> Result<InstalledPolicy, String> {
         let image = &self.configuration.image;
         let errors = format!("EZZ8438I PAGENT POLICY DEFINITIONS CONTAIN ERRORS FOR {image} : TTLS");
         let (configuration, keyrings) = (self.configuration.clone(), Arc::clone(&self.keyrings));
@@ -487,6 +497,11 @@ impl Daemon {
                  empty; to open on purpose use `pagent stop --release`"
             ));
         }
+        if !force && self.monitor.is_some() {
+            let policy = Arc::clone(&policy);
+            let checked = tokio::task::spawn_blocking(move || ssh_guard::check(&policy)).await;
+            checked.unwrap_or_else(|error| Err(error.to_string())).map_err(|message| format!("{errors}\n{message}"))?;
+        }
         let (engine, old) = (self.engine.clone(), self.engine.policy());
         let new = Arc::clone(&policy);
         let taking_over = inheritance.is_some();
@@ -504,13 +519,23 @@ impl Daemon {
         if let Some(inheritance) = inheritance {
             inheritance.ready().await.map_err(|error| format!("the running daemon does not wait for it: {error}"))?;
         }
+        if let Some(monitor) = &self.monitor {
+            let held = monitor.hold(&policy).await;
+            held.map_err(|error| format!("{errors}\nwhat `Hold On` holds cannot be held: {error}"))?;
+        }
         let engine = self.engine.clone();
         let installed =
             tokio::task::spawn_blocking(move || engine.install(prepared).map_err(|error| error.to_string()));
-        installed.await.map_err(|error| error.to_string())?.map_err(|error| format!("{errors}\n{error}"))?;
+        let installed = installed.await.map_err(|error| error.to_string()).and_then(|installed| installed);
         if let Some(monitor) = &self.monitor {
-            monitor.set_policy(Arc::clone(&policy));
+            if installed.is_ok() {
+                monitor.set_policy(Arc::clone(&policy));
+            } else if let Err(problem) = monitor.hold(&old).await {
+                error!(%problem, "more is held than the policy in force says");
+            }
         }
+        installed.map_err(|error| format!("{errors}\n{error}"))?;
+        self.tell_of_zert(&policy);
         let mut messages = vec![format!("EZZ8771I PAGENT CONFIG POLICY PROCESSING COMPLETE FOR {image} : TTLS")];
         self.log.set(log_level);
         if policy.ttls.is_empty() {
@@ -521,6 +546,17 @@ impl Daemon {
             info!("{message}");
         }
         Ok(InstalledPolicy { old, new: policy, messages })
+    }
+
+    /// What keeps zERT rules from doing what they say.
+    fn tell_of_zert(&self, policy: &policies::Policy) {
+        let image = &self.configuration.image;
+        if !policy.zert.is_empty() && self.monitor.is_none() {
+            warn!(
+                "EZZ8564I NO ZERT POLICY WILL BE ENFORCED FOR {image} BECAUSE ZERT FUNCTION IS NOT ENABLED ([zert] enabled = \
+                 false in pagent.toml)"
+            );
+        }
     }
 
     /// Whether a policy has been installed since the start.
@@ -548,6 +584,15 @@ impl Daemon {
         let Ok(_alone) = self.refreshing.try_lock() else { return };
         if self.released.load(Ordering::SeqCst) || self.engine.is_retired() {
             return;
+        }
+        if let Some(monitor) = &self.monitor {
+            match monitor.repair_hold().await {
+                Ok(false) => {}
+                Ok(true) => {
+                    error!("the rules that hold connections had been removed by another program; they are back")
+                }
+                Err(problem) => error!(%problem, "the rules that hold connections are gone and cannot be put back"),
+            }
         }
         let engine = self.engine.clone();
         match tokio::task::spawn_blocking(move || engine.repair()).await {
@@ -583,8 +628,8 @@ impl Daemon {
             return Err("another daemon has just taken over; say it again, to that one".to_owned());
         }
         let boot_file = self.configuration.boot_file();
-        let released = tokio::task::spawn_blocking(move || ttls::release(&boot_file)).await;
-        released.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let released = tokio::task::spawn_blocking(move || release(&boot_file));
+        released.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
         self.released.store(true, Ordering::SeqCst);
         warn!("the capture rules are removed: connections the policy protects travel in clear text from now on");
         Ok(())
@@ -611,6 +656,15 @@ impl Daemon {
             smf_lost,
         }
     }
+}
+
+/// Removes the rules that capture and hold connections.
+pub(crate) fn release(boot_file: &Path) -> anyhow::Result<()> {
+    // What cannot be run has not been used either.
+    if let Err(error) = zert::hold::remove() {
+        warn!(%error, "what is held cannot be released");
+    }
+    ttls::release(boot_file).context("the capture rules cannot be removed")
 }
 
 /// The control socket: everybody may connect, SAF decides what they may ask.

@@ -16,4 +16,5 @@ mod policy_files;
 mod report;
 mod resources;
 mod smf_file;
+mod ssh_guard;
 mod takeover;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
-use crate::matching::Connection;
+use crate::algorithm::Protocol;
+use crate::matching::{Connection, Direction};
 use crate::model::{Policy, ZertRule};
 use crate::protection::{Fit, Observed};
 
@@ -36,6 +37,29 @@ impl ZertRule {
 }
 
 impl Policy {
+    /// The first rule that may reset SSH connections to a local port, unless a rule before it allows them: `Action Allow` on
+    /// that very port, or a demand that SSH meets.
+    #[must_use]
+    pub fn resets_ssh_to(&self, port: u16) -> Option<&Arc<ZertRule>> {
+        let ssh = Observed { version: Some(2), ..Observed::only(Protocol::Ssh) };
+        for rule in &self.zert {
+            let conditions = &rule.conditions;
+            let names_it = conditions.local_ports.iter().any(|range| range.contains(port));
+            let inbound = conditions.direction != Some(Direction::Outbound);
+            if !inbound || !(names_it || conditions.local_ports.is_empty()) || rule.is_for(&ssh) == Fit::No {
+                continue;
+            }
+            if rule.action.allows() && names_it {
+                return None;
+            }
+            let met = rule.action.required.as_ref().is_some_and(|required| required.fit(&ssh) == Fit::Yes);
+            if rule.action.reset && !met {
+                return Some(rule);
+            }
+        }
+        None
+    }
+
     /// Judges a connection: the first rule that is for it and its protection decides. `complete` tells that nothing more
     /// will be learned: then a rule whose protection is not known to fit is for others, and a demand that is not known to be missed
     /// is met.

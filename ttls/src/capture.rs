@@ -86,7 +86,7 @@ impl Ruleset {
         let secondary_inbound = secondary(Direction::Inbound, &holders, "goto handed_over");
         let secondary_missed_outbound = secondary(Direction::Outbound, &holders, "goto refused");
         let secondary_missed_inbound = secondary(Direction::Inbound, &holders, "goto refused");
-        let observation = self.observation.map(|observation| observe(observation, mask)).unwrap_or_default();
+        let observation = self.observation.map(|observation| observe(observation, marks)).unwrap_or_default();
         let body = format!(
             "\
 	set {owner} {{
@@ -198,10 +198,20 @@ impl Ruleset {
     }
 }
 
+/// Whether a table's text captures anything: a policy's rules have comments, what is there in any case has none.
+pub(crate) fn captures(text: &str) -> bool {
+    text.lines()
+        .filter(|line| line.contains(" comment "))
+        .any(|line| line.contains("goto redirected") || line.contains("goto handed_over"))
+}
+
 /// Copies the first packets of each connection, and every FIN and RST, to user space. Our own legs are left out: what
 /// they carry is reported by the engine. On loopback a packet passes output and input; input sees both directions.
-fn observe(observation: Observation, mask: u32) -> String {
+fn observe(observation: Observation, marks: Marks) -> String {
     let Observation { group, packets, bytes } = observation;
+    let mask = marks.mask();
+    let legs =
+        [marks.inbound(), marks.plain(), marks.network(), marks.outbound()].map(|mark| format!("{mark:#x}")).join(", ");
     let mut text = String::new();
     for (hook, skip) in [("input", ""), ("output", "\t\toifname \"lo\" accept\n")] {
         let _ = write!(
@@ -210,7 +220,7 @@ fn observe(observation: Observation, mask: u32) -> String {
 	chain observe_{hook} {{
 		type filter hook {hook} priority 10; policy accept;
 		meta l4proto != tcp accept
-{skip}		ct mark and {mask:#x} != 0 accept
+{skip}		ct mark and {mask:#x} {{ {legs} }} accept
 		ct packets < {packets} ct bytes < {bytes} log group {group} snaplen 65535 queue-threshold 1 accept
 		tcp flags & (fin | rst) != 0 log group {group} snaplen 65535 queue-threshold 1
 	}}
@@ -346,11 +356,17 @@ TTLSEnvironmentAction E
             text.lines().filter(|line| line.contains("comment")).map(|line| line.trim().to_owned()).collect()
         };
         let (capture, missed) = text.split_once("chain missed_outbound").expect("the backstops");
+        assert_eq!(captures(&text), policy.ttls.iter().any(|rule| rule.enabled()), "{text}");
         // What the capture misses is refused, by the same conditions in the same order.
         let refused =
             |rule: String| rule.replace("goto redirected", "goto refused").replace("goto handed_over", "goto refused");
         assert_eq!(rules(capture).into_iter().map(refused).collect::<Vec<_>>(), rules(missed));
         rules(capture).join("\n")
+    }
+
+    #[test]
+    fn a_policy_without_rules_captures_nothing() {
+        assert_eq!(ruleset(""), "");
     }
 
     fn rule(name: &str, conditions: &str, group: &str, priority: u32) -> String {

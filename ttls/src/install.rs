@@ -11,7 +11,7 @@ use serde::Deserialize;
 use stack::nftables;
 use tracing::warn;
 
-use crate::capture::{Table, owner_set, secondary_set};
+use crate::capture::{self, Table, owner_set, secondary_set};
 use crate::error::InstallError;
 use crate::marks::Marks;
 
@@ -130,7 +130,7 @@ impl Kernel {
     /// Whether the last run's rules capture anything.
     pub(crate) fn captured_before(&self) -> bool {
         let text = fs::read_to_string(&self.boot_file).unwrap_or_default();
-        text.contains("goto redirected") || text.contains("goto handed_over")
+        capture::captures(&text)
     }
 
     /// Makes the kernel deliver marked packets to local sockets, count connections' packets, and keep our connections'

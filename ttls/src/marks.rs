@@ -1,7 +1,7 @@
 //! The marks that tell the engine's own packets from others'.
 //!
-//! Other software uses packet marks too, so the four values live in bits of their own, chosen in pagent.toml, and every
-//! comparison is masked.
+//! Other software uses packet marks too, so the values live in bits of their own, chosen in pagent.toml, and every
+//! comparison is masked. Four are the engine's; 5 and 6 are zERT's, for connections that it holds.
 
 /// Which bits of packet and connection marks are ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -21,7 +21,7 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("setpriv", "util-linux"),
 ];
 /// What the tests use beside them.
-const TEST_PROGRAMS: [(&str, &str); 11] = [
+const TEST_PROGRAMS: [(&str, &str); 13] = [
     ("sslscan", "sslscan"),
     ("sqlite3", "sqlite3"),
     ("chromium", "chromium"),
@@ -30,8 +30,10 @@ const TEST_PROGRAMS: [(&str, &str); 11] = [
     ("psql", "postgresql-client"),
     ("pgbench", "postgresql"), // with the server
     ("vsftpd", "vsftpd"),
-    ("g++", "g++"),     // libFuzzer, for the fuzz targets
-    ("cmake", "cmake"), // the FIPS 140-3 module
+    ("iptables", "iptables"),     // what `Hold On` needs
+    ("dropbear", "dropbear-bin"), // an SSH server that is no service
+    ("g++", "g++"),               // libFuzzer, for the fuzz targets
+    ("cmake", "cmake"),           // the FIPS 140-3 module
     ("go", "golang-go"),
 ];
 /// What Debian's python3 must be able to import, and the packages that bring it.

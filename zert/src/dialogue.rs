@@ -14,6 +14,8 @@ use serde::Serialize;
 
 use lines::Lines;
 
+use crate::tls;
+
 /// Nothing that comes before TLS is longer.
 const MAX_MESSAGE: usize = 4096;
 
@@ -59,6 +61,30 @@ pub(crate) enum Step {
     Clear,
     /// TLS begins with the client's next bytes, of which these have come already.
     Upgraded(Vec<u8>),
+}
+
+/// Whether a server may greet so, as far as it has, and TLS or SSH follow: as the protocols of lines do, as MySQL, as SSH, or
+/// with a hello (FTP's active mode).
+pub(crate) fn may_greet(server: &[u8]) -> bool {
+    let may_be_mysql = server.len() < 5 && server.get(2).is_none_or(|byte| *byte == 0);
+    server.is_empty()
+        || lines::greeted(server).is_some()
+        || mysql::is_greeting(server)
+        || may_be_mysql
+        || Looks::beginning(server, b"SSH-") != Looks::No
+        || tls::opening(server) != tls::Opening::Other
+}
+
+/// Whether what a client began with may hold more than a request for TLS. Of most protocols such a beginning is the same
+/// bytes each time; a message of LDAP is read when it is whole.
+pub(crate) fn withholds_start(client: &[u8]) -> bool {
+    ldap::looks(client) == Looks::Perhaps && !client.is_empty()
+}
+
+/// What follows a request for TLS before its answer must be a hello, as far as it goes: anything else would be read in clear
+/// text (RFC 9051 §11.1 has servers drop it; some did not).
+pub(crate) fn early(bytes: &[u8]) -> Step {
+    if bytes.is_empty() || tls::opening(bytes) != tls::Opening::Other { Step::Wait } else { Step::Clear }
 }
 
 /// What the first bytes of both sides are.
@@ -141,6 +167,17 @@ impl Dialogue {
             // The greeting was all it says before TLS.
             Self::Mysql(_) => Step::Wait,
             Self::Rdp(rdp) => rdp.server(bytes),
+        }
+    }
+
+    /// Whether the client has sent a part of a message that is read when it is whole.
+    pub(crate) fn withholds(&self) -> bool {
+        match self {
+            // A line is judged by its first word, which has come before what follows it.
+            Self::Lines(_) | Self::Postgres(_) | Self::Mysql(_) => false,
+            Self::Ldap(ldap) => ldap.withholds(),
+            Self::Xmpp(xmpp) => xmpp.withholds(),
+            Self::Rdp(rdp) => rdp.withholds(),
         }
     }
 

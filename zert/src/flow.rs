@@ -45,9 +45,42 @@ pub struct Flow {
     server: Stream,
     established: bool,
     closed: bool,
+    /// What the client sent, in order, while its packets are held.
+    held: Option<Vec<u8>>,
 }
 
+/// How a segment's payload stands to what came before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// It goes on where the last one ended; what it repeats is the same.
+    New,
+    /// It repeats what was seen.
+    Known,
+    /// Something before it is missing.
+    Ahead,
+    /// It says other than what was seen at its place, or more than can be kept.
+    Differs,
+}
+
+/// Bytes of a held client that are kept to compare them with what is sent again.
+const MAX_HELD: usize = 128 * 1024;
+
 impl Flow {
+    /// Whether nothing more will be learned of it.
+    pub(crate) fn is_done(&self) -> bool {
+        self.observer.is_done()
+    }
+
+    /// Whether a client's whole hello has come.
+    pub(crate) fn has_hello(&self) -> bool {
+        matches!(self.protection(), Protection::Tls(handshake) if handshake.offered != 0)
+    }
+
+    /// Whether the client has said something that cannot be told to be harmless yet.
+    pub(crate) fn withholds(&self) -> bool {
+        self.observer.withholds()
+    }
+
     /// What protects it, as far as is known.
     #[must_use]
     pub fn protection(&self) -> Protection {
@@ -139,6 +172,63 @@ impl Flows {
         if reused { self.flows.remove(&key).map(|flow| (key, flow)) } else { None }
     }
 
+    /// The connection and side that a segment is of.
+    pub(crate) fn find(&self, segment: &Segment<'_>) -> Option<(FlowKey, Side)> {
+        let forward = FlowKey { client: segment.from, server: segment.to };
+        let backward = FlowKey { client: segment.to, server: segment.from };
+        [(forward, Side::Client), (backward, Side::Server)].into_iter().find(|(key, _)| self.flows.contains_key(key))
+    }
+
+    /// Whether a connection is up: a SYN changes nothing about it.
+    pub(crate) fn is_living(&self, key: &FlowKey) -> bool {
+        self.flows.get(key).is_some_and(|flow| flow.established && !flow.closed)
+    }
+
+    /// Judges strictly, from now on: packets wait for the verdict. False for a connection that is not watched.
+    pub(crate) fn hold(&mut self, key: &FlowKey) -> bool {
+        let Some(flow) = self.flows.get_mut(key) else { return false };
+        flow.observer.be_strict();
+        flow.held.get_or_insert_default();
+        true
+    }
+
+    /// Whether its packets wait for the verdict.
+    pub(crate) fn is_held(&self, key: &FlowKey) -> bool {
+        self.flows.get(key).is_some_and(|flow| flow.held.is_some())
+    }
+
+    /// Takes a connection for one without protection.
+    pub(crate) fn give_up(&mut self, key: &FlowKey) {
+        if let Some(flow) = self.flows.get_mut(key) {
+            flow.observer.give_up();
+        }
+    }
+
+    /// Where a segment's payload stands on a held connection. Of a server only the order counts: nobody here reads what it
+    /// sends.
+    pub(crate) fn place(&self, key: &FlowKey, side: Side, segment: &Segment<'_>) -> Place {
+        let Some(flow) = self.flows.get(key) else { return Place::Differs };
+        let stream = match side {
+            Side::Client => &flow.client,
+            Side::Server => &flow.server,
+        };
+        let Some(start) = stream.start else { return Place::Ahead };
+        let position = u64::from(segment.sequence.wrapping_sub(start));
+        let end = position + segment.payload.len() as u64;
+        if position > stream.delivered {
+            return Place::Ahead;
+        }
+        if side == Side::Client {
+            let seen = flow.held.as_deref().unwrap_or_default();
+            let at = usize::try_from(position).unwrap_or(usize::MAX);
+            let again = segment.payload.iter().zip(seen.get(at..).unwrap_or_default());
+            if again.into_iter().any(|(new, old)| new != old) || seen.len() + segment.payload.len() > MAX_HELD {
+                return Place::Differs;
+            }
+        }
+        if end > stream.delivered { Place::New } else { Place::Known }
+    }
+
     /// A connection being watched.
     #[must_use]
     pub fn get(&self, key: &FlowKey) -> Option<&Flow> {
@@ -156,7 +246,7 @@ impl Flows {
             return; // a retransmitted SYN
         }
         // A SYN into a living connection changes nothing: its receiver answers with a challenge (RFC 5961 §4).
-        if self.flows.get(&key).is_some_and(|flow| flow.established && !flow.closed) {
+        if self.is_living(&key) {
             return;
         }
         if self.flows.len() >= MAX_FLOWS {
@@ -169,6 +259,7 @@ impl Flows {
             server: Stream::default(),
             established: false,
             closed: false,
+            held: None,
         };
         self.flows.insert(key, flow);
         events.push(Event::Opened(key));
@@ -193,6 +284,9 @@ impl Flow {
             return;
         }
         for bytes in stream.accept(position, segment.payload) {
+            if let (Side::Client, Some(held)) = (side, &mut self.held) {
+                held.extend_from_slice(&bytes);
+            }
             if self.observer.observe(side, &bytes) {
                 events.push(Event::Determined(key));
             }

@@ -4,6 +4,7 @@
 //! from the AT-TLS engine through [`Monitor::established`] and [`Monitor::ended`].
 
 mod enforcement;
+mod held;
 mod intervals;
 mod jobs;
 mod messages;
@@ -24,13 +25,16 @@ use stack::{ConnectionId, Counters, Endpoints, StackError, owner};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
+use self::held::Holding;
 use self::intervals::Intervals;
 use self::jobs::Jobs;
 use self::messages::Suppression;
 use crate::flow::{Event, FlowKey, Flows};
+use crate::hold::{self, Hold};
 use crate::nflog::Packets;
+use crate::nfqueue::Queued;
 use crate::observer::{Protection, Side};
-use crate::packet;
+use crate::packet::{self, Segment};
 use crate::record::{Facts, RecordContext, Source};
 use crate::summary::switched;
 use crate::tls::Handshake;
@@ -47,6 +51,8 @@ const TICK: Duration = Duration::from_millis(200);
 pub struct MonitorSettings {
     /// The NFLOG group its packets come from.
     pub group: u16,
+    /// Where packets wait for a verdict, and how their connections are marked.
+    pub hold: Hold,
     /// What records say of their writer.
     pub context: RecordContext,
     /// How long the intervals of summaries are, where summaries are wanted: they end at multiples of it, in UTC.
@@ -115,6 +121,7 @@ enum Report {
     Observe { observe: bool, done: oneshot::Sender<std::io::Result<()>> },
     Switch { on: bool, done: oneshot::Sender<()> },
     Finish { done: oneshot::Sender<()> },
+    Hold { wanted: bool, done: oneshot::Sender<std::io::Result<()>> },
 }
 
 impl Monitor {
@@ -137,6 +144,7 @@ impl Monitor {
         });
         let (sender, receiver) = mpsc::unbounded_channel();
         let (resolver, resolved) = start_resolver();
+        let holding = Holding::new(shared.settings.hold);
         let watch = Watch {
             shared: Arc::clone(&shared),
             flows: Flows::default(),
@@ -147,6 +155,7 @@ impl Monitor {
             resolver,
             intervals,
             suppression: Suppression::default(),
+            holding,
             recording: true,
         };
         tokio::spawn(watch.run(ends, receiver, resolved));
@@ -182,6 +191,50 @@ impl Monitor {
     /// Puts the enforcement rules of a policy in force for connections whose protection is determined from now on.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         *self.shared.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Has the kernel hold what the rules of a policy hold (`Hold On`), and only that, and answers for it while it observes. To
+    /// be called before [`Monitor::set_policy`].
+    ///
+    /// # Errors
+    ///
+    /// What the kernel or its tools say; what was held before is held still.
+    pub async fn hold(&self, policy: &Arc<Policy>) -> std::io::Result<()> {
+        let wanted = hold::holds(policy);
+        if wanted {
+            self.answer(true).await?;
+        }
+        let (hold, policy) = (self.shared.settings.hold, Arc::clone(policy));
+        let installed = tokio::task::spawn_blocking(move || hold.install(&policy)).await;
+        installed.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
+        if !wanted {
+            self.answer(false).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, wanted: bool) -> std::io::Result<()> {
+        let (done, outcome) = oneshot::channel();
+        let _ = self.wrapped.send(Report::Hold { wanted, done });
+        outcome.await.unwrap_or_else(|_| Err(std::io::Error::other("the observer has ended")))
+    }
+
+    /// Puts the rules back that hold packets, where they are gone. True: they were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Monitor::hold`].
+    pub async fn repair_hold(&self) -> std::io::Result<bool> {
+        let policy = Arc::clone(&self.shared.policy.read().unwrap_or_else(PoisonError::into_inner));
+        if !hold::holds(&policy) {
+            return Ok(false);
+        }
+        let hold = self.shared.settings.hold;
+        let there = tokio::task::spawn_blocking(move || hold.is_installed()).await.unwrap_or(true);
+        if !there {
+            self.hold(&policy).await?;
+        }
+        Ok(!there)
     }
 
     /// The counters.
@@ -226,6 +279,8 @@ struct End {
     held: bool,
     /// The verdict has fallen.
     judged: bool,
+    /// It is to be reset; what is held of it never goes on.
+    refused: bool,
     enforcement: Option<Enforcement>,
 }
 
@@ -247,6 +302,7 @@ struct Watch {
     resolver: mpsc::UnboundedSender<u32>,
     intervals: Option<Intervals>,
     suppression: Suppression,
+    holding: Holding,
     recording: bool,
 }
 
@@ -283,6 +339,12 @@ impl Watch {
                     None => std::future::pending().await,
                 }
             };
+            let next_queued = async {
+                match &self.holding.queue {
+                    Some(queue) => queue.next().await,
+                    None => std::future::pending::<std::io::Result<Vec<Queued>>>().await,
+                }
+            };
             tokio::select! {
                 // What comes seldom first; packets before ends: a connection's FIN is read before its socket's end.
                 biased;
@@ -293,8 +355,9 @@ impl Watch {
                     Some(Report::Observe { observe, done }) => {
                         packets = None;
                         let subscribed = if observe { Packets::subscribe(self.shared.settings.group).map(Some) } else { Ok(None) };
+                        let bound = self.holding.observe(observe);
                         // Nobody waits for it any more: whoever asked has ended.
-                        let _ = done.send(subscribed.map(|subscribed| packets = subscribed));
+                        let _ = done.send(subscribed.map(|subscribed| packets = subscribed).and(bound));
                     }
                     Some(Report::Switch { on, done }) => {
                         self.switch(on);
@@ -304,7 +367,14 @@ impl Watch {
                         self.end_interval(false);
                         let _ = done.send(());
                     }
+                    Some(Report::Hold { wanted, done }) => {
+                        let _ = done.send(self.holding.want(wanted));
+                    }
                     None => return,
+                },
+                found = next_queued => match found {
+                    Ok(found) => found.iter().for_each(|queued| self.held_packet(queued)),
+                    Err(error) => warn!(%error, "packets that were held are dropped"),
                 },
                 Some(found) = resolved.recv() => {
                     self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
@@ -327,8 +397,13 @@ impl Watch {
     }
 
     fn packet(&mut self, bytes: &[u8]) {
-        let Some(segment) = packet::from_ip(bytes) else { return };
-        for event in self.flows.segment(&segment) {
+        if let Some(segment) = packet::from_ip(bytes) {
+            self.segment(&segment);
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>) {
+        for event in self.flows.segment(segment) {
             match event {
                 Event::Opened(key) => {
                     self.shared.observed.fetch_add(1, Ordering::Relaxed);
@@ -378,6 +453,7 @@ impl Watch {
                 let _ = self.resolver.send(inode);
             }
             self.by_cookie.insert(socket.cookie, key);
+            let held = self.flows.is_held(&key);
             tracked.ends.push(End {
                 side,
                 endpoints,
@@ -388,8 +464,9 @@ impl Watch {
                 uid: Some(socket.uid),
                 inode,
                 told: None,
-                held: false,
+                held,
                 judged: false,
+                refused: false,
                 enforcement: None,
             });
         }
@@ -399,6 +476,12 @@ impl Watch {
         self.find_ends(key);
         let Some(protection) = self.flows.get(&key).map(crate::flow::Flow::protection) else { return };
         let Some(mut tracked) = self.tracked.remove(&key) else { return };
+        if self.flows.is_held(&key) && tracked.ends.len() < 2 && tracked.ends.iter().all(|end| !end.judged) {
+            // Ends whose sockets cannot be found: packets wait for a verdict on them all the same.
+            let missed = missed_ends(key, &tracked);
+            let known: Vec<Side> = tracked.ends.iter().map(|end| end.side).collect();
+            tracked.ends.extend(missed.into_iter().filter(|end| !known.contains(&end.side)));
+        }
         for end in &mut tracked.ends {
             self.enforce(end, &protection);
             // What was told as none because nothing was known, and is none: no change.
@@ -458,6 +541,7 @@ impl Watch {
 
     fn tick(&mut self) {
         self.tell_suppressed();
+        self.end_waiting();
         if self.intervals.as_ref().is_some_and(|intervals| intervals.is_over(Utc::now())) {
             self.end_interval(false);
         }
@@ -550,6 +634,7 @@ impl Watch {
             told: None,
             held: false,
             judged: false,
+            refused: false,
             enforcement: None,
         };
         let protection = Protection::Tls(wrapped.handshake);
@@ -674,6 +759,7 @@ fn missed_ends(key: FlowKey, tracked: &Tracked) -> Vec<End> {
                 told: None,
                 held: false,
                 judged: false,
+                refused: false,
                 enforcement: None,
             }
         })

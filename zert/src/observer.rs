@@ -51,6 +51,8 @@ impl Protection {
 #[derive(Clone, Debug, Default)]
 pub struct Observer {
     stage: Stage,
+    /// A server that greets as no protocol does that leads to TLS has no protection.
+    strict: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +90,12 @@ impl Observer {
         let before = self.protection().is_determined();
         let stage = std::mem::take(&mut self.stage);
         self.stage = advance(stage, from, bytes);
+        if let (true, Stage::Start { client, server }) = (self.strict, &self.stage)
+            && client.is_empty()
+            && !dialogue::may_greet(server)
+        {
+            self.stage = Stage::Clear;
+        }
         !before && self.protection().is_determined()
     }
 
@@ -99,6 +107,29 @@ impl Observer {
             Stage::Tls { reader, .. } => Protection::Tls(reader.handshake.clone()),
             Stage::Ssh(reader) => Protection::Ssh(Box::new(reader.ssh.clone())),
             Stage::Clear => Protection::None,
+        }
+    }
+
+    /// Lets nothing pass for a greeting that is not known to be one.
+    pub(crate) fn be_strict(&mut self) {
+        self.strict = true;
+    }
+
+    /// Takes the connection for one without protection, unless more is known.
+    pub(crate) fn give_up(&mut self) {
+        if !self.protection().is_determined() {
+            self.stage = Stage::Clear;
+        }
+    }
+
+    /// Whether the client has said something that cannot be told to be harmless before more of it, or the server's answer, has
+    /// come: a part of a message of a dialogue, data sent with a hello.
+    pub(crate) fn withholds(&self) -> bool {
+        match &self.stage {
+            Stage::Start { client, .. } => dialogue::withholds_start(client),
+            Stage::Dialogue(dialogue) => dialogue.withholds(),
+            Stage::Tls { reader, swapped } => !swapped && reader.sends_early(),
+            Stage::Upgraded { .. } | Stage::Ssh(_) | Stage::Clear => false,
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) ack: bool,
     pub(crate) fin: bool,
     pub(crate) rst: bool,
+    pub(crate) urgent: bool,
     pub(crate) payload: &'a [u8],
 }
 
@@ -79,6 +80,7 @@ fn segment<'a>(packet: &LaxSlicedPacket<'a>) -> Option<Segment<'a>> {
         ack: tcp.ack(),
         fin: tcp.fin(),
         rst: tcp.rst(),
+        urgent: tcp.urg(),
         payload: tcp.payload(),
     })
 }

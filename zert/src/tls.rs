@@ -150,6 +150,11 @@ impl Reader {
         }
     }
 
+    /// Whether the client has sent data, or anything encrypted, before the server chose.
+    pub(crate) fn sends_early(&self) -> bool {
+        self.client.application && self.handshake.version == 0
+    }
+
     /// Whether the server answered with something that is no TLS, before it chose a version or refused.
     pub(crate) fn is_refuted(&self) -> bool {
         self.server.broken && self.handshake.version == 0 && self.handshake.alert.is_none()

@@ -12,7 +12,7 @@ use super::demo::{self, DemoFlags};
 use super::saf::{self, SafFlags};
 use super::{Common, FAILED, finish, print_lines};
 use crate::client;
-use crate::control::Stop;
+use crate::control::{Refresh, Stop};
 use crate::daemon;
 use crate::lab;
 use crate::logging;
@@ -35,6 +35,9 @@ enum Verb {
         /// Take over from the running daemon, which carries its connections to their end: an upgrade without a gap
         #[arg(long)]
         takeover: bool,
+        /// Install policies even if a zERT rule may reset connections to this host's own SSH
+        #[arg(long)]
+        force: bool,
     },
     /// Checks policy files
     Check(CheckFlags),
@@ -61,7 +64,11 @@ enum Verb {
         json: bool,
     },
     /// Reads the policy files again; a policy with errors installs nothing
-    Refresh,
+    Refresh {
+        /// Install it even if a zERT rule may reset connections to this host's own SSH
+        #[arg(long)]
+        force: bool,
+    },
     /// Stops the daemon; what the policy protects is refused from then on
     Stop {
         /// Remove the capture rules too: protected connections then travel in clear text
@@ -96,7 +103,7 @@ pub fn main() -> ExitCode {
 fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let common = &flags.common;
     match flags.verb {
-        Verb::Run { takeover } => run_daemon(common, takeover),
+        Verb::Run { takeover, force } => run_daemon(common, takeover, force),
         Verb::Check(flags) => author::check(common, &flags),
         Verb::Explain(flags) => author::explain(common, &flags),
         Verb::Diff(flags) => author::diff(common, &flags),
@@ -106,8 +113,8 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Lsp(flags) => lsp(common, &flags),
         Verb::Status { json } => status(common, json),
         Verb::Connections { json } => connections(common, json),
-        Verb::Refresh => {
-            let answer = client::post(&common.configuration()?.socket, "/v1/refresh", &())?;
+        Verb::Refresh { force } => {
+            let answer = client::post(&common.configuration()?.socket, "/v1/refresh", &Refresh { force })?;
             let messages: Vec<String> = serde_json::from_value(answer.get("messages").cloned().unwrap_or_default())?;
             print_lines(&messages)?;
             Ok(ExitCode::SUCCESS)
@@ -123,11 +130,11 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn run_daemon(common: &Common, takeover: bool) -> anyhow::Result<ExitCode> {
+fn run_daemon(common: &Common, takeover: bool, force: bool) -> anyhow::Result<ExitCode> {
     let configuration = common.configuration()?;
     let log = logging::start(configuration.log.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match runtime.block_on(daemon::run(configuration, log, takeover)) {
+    match runtime.block_on(daemon::run(configuration, log, takeover, force)) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             tracing::error!("EZZ8434I PAGENT EXITING ABNORMALLY: {error:#}");
@@ -250,7 +257,7 @@ fn stop(common: &Common, release: bool) -> anyhow::Result<ExitCode> {
         Ok(_) => print_lines(&["pagent stops; what the policy protects is refused until it runs again".to_owned()])?,
         // No daemon, and the rules of the last one refuse: whoever may change the kernel's rules may open.
         Err(error) if release && error.downcast_ref::<client::Refused>().is_none() => {
-            ttls::release(&configuration.boot_file())?;
+            daemon::release(&configuration.boot_file())?;
             print_lines(&["no pagent runs; its capture rules are removed".to_owned()])?;
         }
         Err(error) => return Err(error),

@@ -70,7 +70,7 @@ impl Daemon {
         let waits = self.policy.read().unwrap_or_else(PoisonError::into_inner).refused.is_some();
         if waits
             && !self.engine.is_retired()
-            && let Err(message) = self.read_policy(None).await
+            && let Err(message) = self.read_policy(None, false).await
         {
             error!("{message}");
         }

@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 4511 §4.1.1 (messages), §4.12 (extended operations), §4.14 (StartTLS).
 
-use super::{Looks, MAX_MESSAGE, Step};
+use super::{Looks, MAX_MESSAGE, Step, early};
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
@@ -87,6 +87,11 @@ pub(crate) struct Ldap {
 }
 
 impl Ldap {
+    /// Whether a part of a request has come.
+    pub(super) fn withholds(&self) -> bool {
+        self.asked.is_none() && !self.client.is_empty()
+    }
+
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
         self.client.extend_from_slice(bytes);
         while self.asked.is_none() {
@@ -102,7 +107,10 @@ impl Ldap {
             }
             self.client = rest.to_vec();
         }
-        let broken = self.asked.is_none() && matches!(read(&self.client), Read::Other) && !self.client.is_empty();
+        if self.asked.is_some() {
+            return early(&self.client);
+        }
+        let broken = matches!(read(&self.client), Read::Other) && !self.client.is_empty();
         if broken || self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
     }
 

@@ -1,6 +1,6 @@
 //! Protocols of lines, in which the server greets first: FTP, SMTP, IMAP, POP3.
 
-use super::{MAX_MESSAGE, Step, Upgrade};
+use super::{MAX_MESSAGE, Step, Upgrade, early};
 
 /// What a client of FTP or SMTP may say before it asks for TLS and still mean to.
 const HARMLESS: [&str; 14] =
@@ -53,11 +53,10 @@ impl Lines {
     }
 
     pub(crate) fn client(&mut self, bytes: &[u8]) -> Step {
-        if self.asked.is_some() {
-            // Nothing may follow the request before its answer; what does is kept for nobody.
-            return Step::Wait;
-        }
         self.client.extend_from_slice(bytes);
+        if self.asked.is_some() {
+            return early(&self.client);
+        }
         while let Some(line) = take_line(&mut self.client) {
             self.outstanding += 1;
             let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
@@ -72,18 +71,47 @@ impl Lines {
             };
             if asks {
                 self.asked = Some(tag.to_owned());
-                return Step::Wait;
+                return early(&self.client);
             }
-            let harmless: &[&str] = match self.kind {
-                Kind::Codes => &HARMLESS,
-                Kind::Imap => &HARMLESS_IMAP,
-                Kind::Pop3 => &HARMLESS_POP3,
-            };
-            if !harmless.contains(&command) {
+            if !self.harmless().contains(&command) {
                 return Step::Clear;
             }
         }
+        if !self.may_be_harmless() {
+            return Step::Clear;
+        }
         if self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+    }
+
+    fn harmless(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::Codes => &HARMLESS,
+            Kind::Imap => &HARMLESS_IMAP,
+            Kind::Pop3 => &HARMLESS_POP3,
+        }
+    }
+
+    /// Whether a line that has not come whole may still be a request for TLS or a harmless one: its first word, or in AUTH
+    /// its second, tells before anything else of it comes.
+    fn may_be_harmless(&self) -> bool {
+        let line = String::from_utf8_lossy(&self.client).to_ascii_uppercase();
+        let mut rest = line.trim_start();
+        if self.kind == Kind::Imap {
+            // The tag.
+            let Some((_, behind)) = rest.split_once(' ') else { return true };
+            rest = behind.trim_start();
+        }
+        let asks: &[&str] = match self.kind {
+            Kind::Codes => &["AUTH TLS", "AUTH SSL", "STARTTLS"],
+            Kind::Imap => &["STARTTLS"],
+            Kind::Pop3 => &["STLS"],
+        };
+        let (word, whole) = match rest.split_once(char::is_whitespace) {
+            Some((word, _)) => (word, true),
+            None => (rest, false),
+        };
+        asks.iter().any(|ask| ask.starts_with(rest.trim_end()) || rest.starts_with(ask))
+            || self.harmless().iter().any(|known| if whole { *known == word } else { known.starts_with(word) })
     }
 
     pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
@@ -94,10 +122,13 @@ impl Lines {
             // Replies come in the order of their commands; the request for TLS was the last.
             if self.asked.is_some() && self.outstanding == 0 {
                 if agreed {
-                    return Step::Upgraded(Vec::new());
+                    return Step::Upgraded(std::mem::take(&mut self.client));
                 }
                 self.asked = None;
-                self.client.clear();
+                let step = self.client(&[]);
+                if step != Step::Wait {
+                    return step;
+                }
             }
         }
         if self.server.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }

@@ -2,7 +2,7 @@
 //!
 //! Source: PostgreSQL documentation, "Message Flow", SSL and GSSAPI Session Encryption.
 
-use super::{Looks, Step};
+use super::{Looks, Step, early};
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F];
 const GSS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x30];
@@ -28,7 +28,7 @@ impl Postgres {
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
         self.client.extend_from_slice(bytes);
         if self.asked.is_some() {
-            return Step::Wait;
+            return early(&self.client);
         }
         match looks(&self.client) {
             Looks::No => Step::Clear,
@@ -36,7 +36,7 @@ impl Postgres {
             Looks::Yes => {
                 self.asked = Some(self.client.starts_with(&SSL_REQUEST));
                 self.client.drain(..SSL_REQUEST.len());
-                Step::Wait
+                early(&self.client)
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Source: \[MS-RDPBCGR\] §2.2.1.1 and §2.2.1.2.
 
-use super::{Looks, MAX_MESSAGE, Step};
+use super::{Looks, MAX_MESSAGE, Step, early};
 
 /// TPKT version 3.
 const TPKT: [u8; 2] = [3, 0];
@@ -54,6 +54,11 @@ pub(crate) struct Rdp {
 }
 
 impl Rdp {
+    /// Whether a part of the request has come.
+    pub(super) fn withholds(&self) -> bool {
+        !self.asked && !self.client.is_empty()
+    }
+
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
         self.client.extend_from_slice(bytes);
         if !self.asked {
@@ -66,7 +71,7 @@ impl Rdp {
             self.asked = true;
             self.client = rest.to_vec();
         }
-        if self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+        early(&self.client)
     }
 
     pub(super) fn server(&mut self, bytes: &[u8]) -> Step {

@@ -49,6 +49,11 @@ fn next_element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Xmpp {
+    /// Whether a part of an element has come.
+    pub(super) fn withholds(&self) -> bool {
+        !self.asked && !self.client.trim_ascii().is_empty()
+    }
+
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
         self.client.extend_from_slice(bytes);
         while !self.asked {

@@ -45,6 +45,7 @@ impl Watch {
         };
         end.judged = true;
         let action = &rule.action;
+        end.refused = action.reset;
         let mut enforcement = Enforcement {
             rule: rule.name.clone(),
             action: action.name.clone(),
@@ -54,11 +55,12 @@ impl Watch {
         };
         if action.reset {
             match self.reset(end) {
-                Ok(true) => {
+                Ok(found) if found || end.held => {
+                    // Without a socket nothing answers, but nothing of it goes on.
                     enforcement.reset = true;
                     self.shared.reset.fetch_add(1, Ordering::Relaxed);
                 }
-                Ok(false) => debug!("the connection to reset had ended"),
+                Ok(_) => debug!("the connection to reset had ended"),
                 Err(error) => error!(%error, rule = rule.name, "a connection could not be reset"),
             }
         }

@@ -1,0 +1,221 @@
+//! The kernel rules that hold packets of connections whose protection is judged before anything of use passes.
+//!
+//! nftables of many kernels cannot queue, xtables can: two chains in the table `mangle`, IPv4 and IPv6. Connections are told apart by
+//! two values in the three bits that are this project's: held, and released. What has another mark of ours is the AT-TLS
+//! engine's. Without the daemon nobody answers for the queue, and the kernel drops what is held.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
+
+use policies::Policy;
+use policies::address::PortRange;
+
+/// The chains.
+const CHAINS: [(&str, &str); 2] = [("INPUT", "PAGENT_HOLD_IN"), ("OUTPUT", "PAGENT_HOLD_OUT")];
+const TOOLS: [&str; 2] = ["iptables", "ip6tables"];
+
+/// Where held packets go, and how connections are marked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hold {
+    /// The NFQUEUE number.
+    pub queue: u16,
+    /// The three bits of marks that are ours begin here.
+    pub mark_shift: u32,
+}
+
+impl Hold {
+    pub(crate) fn mask(self) -> u32 {
+        7 << self.mark_shift
+    }
+
+    /// The verdict has fallen, or none is to fall: packets pass.
+    pub(crate) fn released(self) -> u32 {
+        5 << self.mark_shift
+    }
+
+    /// The verdict is waited for.
+    pub(crate) fn held(self) -> u32 {
+        6 << self.mark_shift
+    }
+
+    /// Both chains, as `iptables-restore --noflush` reads them.
+    fn rules(self, ports: &Ports) -> String {
+        let (mask, released, held) = (self.mask(), self.released(), self.held());
+        let save = format!("-j CONNMARK --save-mark --nfmask {mask:#x} --ctmask {mask:#x}");
+        let queue = format!("-j NFQUEUE --queue-num {}", self.queue);
+        let mut text = String::from("*mangle\n");
+        for (_, chain) in CHAINS {
+            let _ = writeln!(text, ":{chain} - [0:0]");
+        }
+        for (hook, chain) in CHAINS {
+            let mut rule = |words: String| {
+                let _ = writeln!(text, "-A {chain} {words}");
+            };
+            // Marked by a verdict: kept with the connection.
+            rule(format!("-m mark --mark {released:#x}/{mask:#x} {save}"));
+            rule(format!("-m mark --mark {held:#x}/{mask:#x} {save}"));
+            rule(format!("-m mark ! --mark 0x0/{mask:#x} -j RETURN"));
+            rule(format!("-m connmark --mark {held:#x}/{mask:#x} -j MARK --set-xmark {held:#x}/{mask:#x}"));
+            rule(format!("-p tcp -m connmark --mark {held:#x}/{mask:#x} {queue}"));
+            rule(format!("-m connmark ! --mark 0x0/{mask:#x} -j RETURN"));
+            let (local, remote) = if hook == "INPUT" { ("--dport", "--sport") } else { ("--sport", "--dport") };
+            match ports {
+                Ports::All => rule(format!("-p tcp {queue}")),
+                Ports::Some { locals, remotes } => {
+                    for (word, ranges) in [(local, locals), (remote, remotes)] {
+                        for range in ranges {
+                            rule(format!("-p tcp {word} {}:{} {queue}", range.0.start(), range.0.end()));
+                        }
+                    }
+                }
+            }
+        }
+        text.push_str("COMMIT\n");
+        text
+    }
+
+    /// Puts the rules of a policy in the kernel, or takes them out where it holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the tool says; the rules of before are in force then.
+    pub(crate) fn install(self, policy: &Policy) -> io::Result<()> {
+        let Some(ports) = Ports::of(policy) else { return remove() };
+        let text = self.rules(&ports);
+        for tool in TOOLS {
+            run(&format!("{tool}-restore"), &["-w", "5", "--noflush"], &text)?;
+            for (hook, chain) in CHAINS {
+                let jump = |verb| ["-w", "5", "-t", "mangle", verb, hook, "-p", "tcp", "-j", chain];
+                if run(tool, &jump("-C"), "").is_err() {
+                    run(tool, &jump("-I"), "")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the rules of a policy that holds connections are in the kernel still.
+    pub(crate) fn is_installed(self) -> bool {
+        let queue = format!("-j NFQUEUE --queue-num {}", self.queue);
+        TOOLS.into_iter().all(|tool| {
+            let said = run(tool, &["-w", "5", "-t", "mangle", "-S"], "").unwrap_or_default();
+            CHAINS.into_iter().all(|(hook, chain)| {
+                let begins = format!("-A {chain} ");
+                said.lines().any(|line| line == format!("-A {hook} -p tcp -j {chain}"))
+                    && said.lines().any(|line| line.starts_with(&begins) && line.ends_with(&queue))
+            })
+        })
+    }
+}
+
+/// Takes the chains out, where they are.
+///
+/// # Errors
+///
+/// What the tool says.
+pub fn remove() -> io::Result<()> {
+    for tool in TOOLS {
+        for (hook, chain) in CHAINS {
+            let table = |words: &[&'static str]| [&["-w", "5", "-t", "mangle"], words].concat();
+            match run(tool, &table(&["-S", chain]), "") {
+                // No such chain, or no such tool: nothing is held.
+                Err(_) => continue,
+                Ok(_) => {
+                    while run(tool, &table(&["-D", hook, "-p", "tcp", "-j", chain]), "").is_ok() {}
+                    run(tool, &table(&["-F", chain]), "")?;
+                    run(tool, &table(&["-X", chain]), "")?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a policy has rules that hold connections.
+#[must_use]
+pub fn holds(policy: &Policy) -> bool {
+    Ports::of(policy).is_some()
+}
+
+/// The ports whose packets have to wait: more than the rules say, never less.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Ports {
+    All,
+    Some { locals: Vec<PortRange>, remotes: Vec<PortRange> },
+}
+
+impl Ports {
+    fn of(policy: &Policy) -> Option<Self> {
+        let (mut locals, mut remotes) = (Vec::new(), Vec::new());
+        for rule in policy.zert.iter().filter(|rule| rule.action.hold && rule.action.reset) {
+            let conditions = &rule.conditions;
+            match (conditions.local_ports.is_empty(), conditions.remote_ports.is_empty()) {
+                (false, _) => locals.extend(conditions.local_ports.iter().cloned()),
+                (true, false) => remotes.extend(conditions.remote_ports.iter().cloned()),
+                (true, true) => return Some(Self::All),
+            }
+        }
+        (!locals.is_empty() || !remotes.is_empty()).then_some(Self::Some { locals, remotes })
+    }
+}
+
+fn run(tool: &str, words: &[&str], input: &str) -> io::Result<String> {
+    let missing = |error: io::Error| {
+        io::Error::new(error.kind(), format!("`{tool}` cannot be run ({error}); install the package iptables"))
+    };
+    let mut child = Command::new(tool)
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(missing)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("{tool} {}: {said}", words.join(" "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(text: &str) -> Option<Ports> {
+        let (document, _) = policies::parse(&policies::Source::new("test", text));
+        let (policy, diagnostics) = policies::resolve(&[document], false);
+        assert!(!diagnostics.iter().any(|found| found.severity() == policies::Severity::Error), "{diagnostics:?}");
+        Ports::of(&policy)
+    }
+
+    fn rule(name: &str, conditions: &str, hold: &str) -> String {
+        format!(
+            "zERTPolicyRule {name}\n{{\n{conditions}\nzERTPolicyActionRef {name}\n}}\nzERTPolicyAction {name}\n{{\n\
+             Action Reset\nHold {hold}\nProtocol TLS\n}}\n"
+        )
+    }
+
+    #[test]
+    fn only_ports_of_rules_that_hold_are_held() {
+        assert_eq!(ports(&rule("A", "LocalPortRange 21", "Off")), None);
+        let text = rule("A", "LocalPortRange 21", "On") + &rule("B", "RemotePortRange 990-992", "On");
+        let found = ports(&text).expect("ports");
+        let hold = Hold { queue: 119, mark_shift: 16 };
+        let text = hold.rules(&found);
+        for expected in [
+            "-A PAGENT_HOLD_IN -p tcp --dport 21:21 -j NFQUEUE --queue-num 119",
+            "-A PAGENT_HOLD_OUT -p tcp --sport 21:21 -j NFQUEUE --queue-num 119",
+            "-A PAGENT_HOLD_IN -p tcp --sport 990:992 -j NFQUEUE --queue-num 119",
+            "-A PAGENT_HOLD_OUT -p tcp --dport 990:992 -j NFQUEUE --queue-num 119",
+            "-A PAGENT_HOLD_IN -m connmark --mark 0x60000/0x70000 -j MARK --set-xmark 0x60000/0x70000",
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
+        }
+        assert_eq!(ports(&rule("A", "RemoteAddr 10.0.0.0/8", "On")), Some(Ports::All));
+    }
+}
