@@ -94,6 +94,10 @@ pub(crate) struct Zert {
     pub(crate) packets: u32,
     /// Bytes of each connection after which no more are copied.
     pub(crate) bytes: u32,
+    /// Where the history is kept, by URL; in the state folder where it is not said.
+    pub(crate) history: Option<String>,
+    /// Days after which the history is forgotten; 0: none is kept.
+    pub(crate) history_days: u16,
     /// Minutes of a summary's interval (SMF 119-12), 1–1440; 0: no summaries.
     pub(crate) summary_minutes: u32,
 }
@@ -127,7 +131,16 @@ impl Default for Capture {
 
 impl Default for Zert {
     fn default() -> Self {
-        Self { enabled: true, group: 119, queue: 119, packets: 64, bytes: 131_072, summary_minutes: 30 }
+        Self {
+            enabled: true,
+            group: 119,
+            queue: 119,
+            packets: 64,
+            bytes: 131_072,
+            history: None,
+            history_days: 90,
+            summary_minutes: 30,
+        }
     }
 }
 
@@ -221,6 +234,12 @@ impl Configuration {
     #[must_use]
     pub(crate) fn saf_url(&self) -> String {
         self.saf.clone().unwrap_or_else(|| format!("sqlite:{}", self.state.join("saf.db").display()))
+    }
+
+    /// The history of zERT.
+    #[must_use]
+    pub(crate) fn history_url(&self) -> String {
+        self.zert.history.clone().unwrap_or_else(|| format!("sqlite:{}", self.state.join("history.db").display()))
     }
 
     /// The dump that SMF records are written to.

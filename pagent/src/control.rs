@@ -153,6 +153,7 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/logon", post(logon))
         .route("/v1/saf", post(saf::ask))
         .route("/v1/console", post(console))
+        .route("/v1/zert", get(zert))
         .with_state(daemon)
 }
 
@@ -178,6 +179,12 @@ async fn status(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl I
     let resource = format!("EZB.NETSTAT.{}.{}.CONFIG", daemon.configuration.sysname, daemon.configuration.image);
     let _authorized = authorize(&daemon, peer.0, "SERVAUTH", &resource, Access::Read)?;
     Ok(Json(daemon.status().await))
+}
+
+async fn zert(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {
+    let _authorized = authorize(&daemon, peer.0, "OPERCMDS", "MVS.DISPLAY.TCPIP", Access::Read)?;
+    let disabled = || Denied::new(StatusCode::NOT_FOUND, "zERT is not enabled: [zert] enabled = false in pagent.toml");
+    daemon.monitor.as_ref().map(|monitor| Json(monitor.statistics())).ok_or_else(disabled)
 }
 
 async fn connections(State(daemon): Shared, peer: ConnectInfo<Peer>) -> Result<impl IntoResponse, Denied> {

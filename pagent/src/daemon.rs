@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use history::{Collector, Store};
 use keyrings::{Keyrings, Racdcert, ReadsRings};
 use policies::diagnostic;
 use saf::Saf;
@@ -19,9 +20,9 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use ttls::{CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, Settings};
-use zert::{Monitor, MonitorSettings, RecordContext, Wrapped};
+use zert::{History, Monitor, MonitorSettings, RecordContext, Wrapped};
 
 use crate::clients::Clients;
 use crate::configuration::Configuration;
@@ -35,6 +36,8 @@ use crate::takeover;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// How often the capture rules are looked after.
+/// How often a history that cannot be opened is tried again.
+const HISTORY: std::time::Duration = std::time::Duration::from_secs(60);
 const REPAIR: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The running daemon, as the control API sees it.
@@ -46,6 +49,7 @@ pub(crate) struct Daemon {
     pub(crate) keyrings: Arc<Keyrings>,
     pub(crate) stop: Notify,
     pub(crate) smf: SmfFile,
+    history: Option<Collector>,
     policy: RwLock<PolicyState>,
     /// Refreshes run one at a time.
     pub(crate) refreshing: Mutex<()>,
@@ -180,7 +184,8 @@ pub(crate) async fn run(
     let keyrings = Arc::new(Keyrings::new(Arc::clone(&saf), envelope, configuration.reader(), runtime));
     let dump = configuration.smf_dump();
     let smf = SmfFile::open(&dump).with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
-    let monitor = start_monitor(&configuration, &smf)?;
+    let history = (configuration.zert.enabled && configuration.zert.history_days > 0).then(Collector::default);
+    let monitor = start_monitor(&configuration, &smf, history.clone())?;
     let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };
     let control = inheritance.as_mut().and_then(Inheritance::control);
     let clients = Arc::new(Clients::new(Arc::clone(&saf), &configuration));
@@ -196,6 +201,7 @@ pub(crate) async fn run(
         keyrings,
         stop: Notify::new(),
         smf,
+        history,
         policy: RwLock::default(),
         refreshing: Mutex::new(()),
         retire_api: Notify::new(),
@@ -240,6 +246,7 @@ pub(crate) async fn run(
     notify_systemd(&format!("MAINPID={}\nREADY=1", std::process::id()));
     tokio::spawn(Arc::clone(&daemon).stay_alive());
     tokio::spawn(Arc::clone(&daemon).forget());
+    tokio::spawn(Arc::clone(&daemon).keep_history());
     tokio::spawn(Arc::clone(&daemon).follow_rings(rings));
     let mut watch = tokio::time::interval(REPAIR);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -297,6 +304,9 @@ pub(crate) async fn run(
             monitor.switch(false).await;
         }
         let _ = fs::remove_file(&daemon.configuration.socket);
+    }
+    if let Some(history) = &daemon.history {
+        history.finish().await;
     }
     // The capture rules stay: what the policy protects is refused from now on, not let through.
     info!(active = daemon.engine.active(), "EZZ8433I PAGENT STOPPING");
@@ -361,7 +371,11 @@ fn start_successor(upgrading: &Arc<AtomicBool>) {
     }
 }
 
-fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result<Option<Monitor>> {
+fn start_monitor(
+    configuration: &Configuration,
+    smf: &SmfFile,
+    history: Option<Collector>,
+) -> anyhow::Result<Option<Monitor>> {
     if !configuration.zert.enabled {
         return Ok(None);
     }
@@ -378,6 +392,7 @@ fn start_monitor(configuration: &Configuration, smf: &SmfFile) -> anyhow::Result
         context,
         summaries: NonZeroU32::new(configuration.zert.summary_minutes)
             .map(|minutes| std::time::Duration::from_secs(60) * minutes.get()),
+        history: history.map(|history| Box::new(move |facts: &zert::Facts| history.record(facts)) as History),
         sink: Box::new(move |record| smf.write(record)),
     };
     Monitor::start(settings).map(Some).context("zERT cannot hear of the ends of connections; is CAP_NET_ADMIN there?")
@@ -562,6 +577,24 @@ impl Daemon {
     /// Whether a policy has been installed since the start.
     pub(crate) fn has_policy(&self) -> bool {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).installed.is_some()
+    }
+
+    /// Writes the history; while it cannot be opened what was counted waits.
+    async fn keep_history(self: Arc<Self>) {
+        let (Some(history), Some(monitor)) = (&self.history, &self.monitor) else { return };
+        let url = self.configuration.history_url();
+        let mut told = false;
+        let store = loop {
+            match Store::open(&url, &saf::shown_url(&url)).await {
+                Ok(store) => break store,
+                Err(problem) if told => debug!(%problem, "the zERT history cannot be opened"),
+                Err(problem) => error!(%problem, "what is counted waits in memory"),
+            }
+            told = true;
+            tokio::time::sleep(HISTORY).await;
+        };
+        let monitor = monitor.clone();
+        history.write_to(store, self.configuration.zert.history_days, move || monitor.statistics().lost);
     }
 
     /// Forgets commands that were recorded too long ago, once a day.

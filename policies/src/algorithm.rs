@@ -1,6 +1,6 @@
 //! Algorithms by class, as zERT policies name them, and what a cipher suite's name says of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cipher;
 
@@ -26,6 +26,14 @@ macro_rules! words {
             #[must_use]
             pub fn by_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$member),)+ _ => None }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(deserializer)?;
+                Self::by_word(&word)
+                    .ok_or_else(|| serde::de::Error::custom(format!("`{word}` is none of {}", Self::WORDS.join(", "))))
             }
         }
 
@@ -105,7 +113,7 @@ words! {
 }
 
 /// The protection of one direction.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Hash, Serialize)]
 pub struct Symmetric {
     /// Encryption.
     pub encryption: Encryption,

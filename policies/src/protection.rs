@@ -1,6 +1,6 @@
 //! What zERT policies say of protections: as the condition of a rule, or as what an action demands.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Authentication, Encryption, KeyExchange, Protocol, Symmetric};
 
@@ -52,7 +52,7 @@ pub struct ProtectionTerms {
 }
 
 /// The kind of a server's key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Hash, Serialize)]
 pub enum KeyKind {
     /// RSA.
     Rsa,
@@ -63,7 +63,7 @@ pub enum KeyKind {
 }
 
 /// What is known of a connection's protection.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Hash, Serialize)]
 pub struct Observed {
     /// What protects it.
     pub protocol: Protocol,

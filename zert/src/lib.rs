@@ -25,6 +25,6 @@ mod summary;
 pub mod tls;
 
 pub use dialogue::Upgrade;
-pub use monitor::{Monitor, MonitorSettings, Statistics, Wrapped};
+pub use monitor::{History, Monitor, MonitorSettings, Statistics, Wrapped};
 pub use observer::{Observer, Protection, Side};
-pub use record::RecordContext;
+pub use record::{Facts, RecordContext, Source};

@@ -47,6 +47,9 @@ const UNANSWERED: Duration = Duration::from_secs(130);
 const END_WAIT: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
 
+/// Told of each event of a connection, as it is recorded.
+pub type History = Box<dyn Fn(&Facts) + Send + Sync>;
+
 /// How the monitor is set up.
 pub struct MonitorSettings {
     /// The NFLOG group its packets come from.
@@ -57,6 +60,8 @@ pub struct MonitorSettings {
     pub context: RecordContext,
     /// How long the intervals of summaries are, where summaries are wanted: they end at multiples of it, in UTC.
     pub summaries: Option<Duration>,
+    /// Who keeps a history beside the records, if anybody does.
+    pub history: Option<History>,
     /// Where SMF records go, RDW included.
     pub sink: Box<dyn Fn(Vec<u8>) + Send + Sync>,
 }
@@ -675,7 +680,7 @@ impl Watch {
             return;
         }
         let jobname = self.jobname(end);
-        let record = self.shared.settings.context.record(Facts {
+        let facts = Facts {
             event,
             local: end.endpoints.local,
             remote: end.endpoints.remote,
@@ -689,7 +694,12 @@ impl Watch {
             protection: protection.clone(),
             source,
             enforcement: end.enforcement.clone(),
-        });
+        };
+        let settings = &self.shared.settings;
+        if let Some(history) = &settings.history {
+            history(&facts);
+        }
+        let record = settings.context.record(facts);
         if let Some(intervals) = &mut self.intervals
             && !intervals.record(&record)
         {

@@ -49,22 +49,35 @@ pub enum Source {
     Engine,
 }
 
-/// What a record says.
+/// What is told of a connection at one of its events.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    pub(crate) event: Event,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-    pub(crate) side: Side,
-    pub(crate) jobname: String,
-    pub(crate) userid: String,
-    pub(crate) started: DateTime<Utc>,
-    pub(crate) ended: Option<DateTime<Utc>>,
-    pub(crate) id: ConnectionId,
-    pub(crate) counters: Counters,
-    pub(crate) protection: Protection,
-    pub(crate) source: Source,
-    pub(crate) enforcement: Option<Enforcement>,
+pub struct Facts {
+    /// What happened.
+    pub event: Event,
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// Which side of the connection this host's end is.
+    pub side: Side,
+    /// The local job; empty where it is not known.
+    pub jobname: String,
+    /// Its user; empty where it is not known.
+    pub userid: String,
+    /// When the connection began.
+    pub started: DateTime<Utc>,
+    /// When it ended, or when this was told.
+    pub ended: Option<DateTime<Utc>>,
+    /// The connection's number.
+    pub id: ConnectionId,
+    /// What it has carried.
+    pub counters: Counters,
+    /// What protects it.
+    pub protection: Protection,
+    /// Who says so.
+    pub source: Source,
+    /// The rule it fell short of, if it did.
+    pub enforcement: Option<Enforcement>,
 }
 
 impl RecordContext {

@@ -53,7 +53,7 @@ pub(super) fn now_seconds() -> i64 {
 }
 
 /// A time with an offset, or by this machine's clock.
-fn read_time(text: &str) -> anyhow::Result<DateTime<FixedOffset>> {
+pub(super) fn read_time(text: &str) -> anyhow::Result<DateTime<FixedOffset>> {
     // Policies speak of this machine's clock, whatever offset the time is written with.
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.with_timezone(&Local).fixed_offset());

@@ -1,18 +1,16 @@
-//! `zert`: observation without the daemon.
+//! `zert`: what was observed, with and without the daemon.
 
-use std::fs::File;
+mod history;
+mod replay;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::zert::Protection;
-use ::zert::judge::version_name;
-use ::zert::replay::Replay;
-use ::zert::ssh::{Cipher, Ssh};
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use policies::{cipher, group};
+use serde_json::Value;
 
 use super::{Common, finish, print_lines};
+use crate::client;
 
 /// Cryptographic protection of connections.
 #[derive(Parser)]
@@ -27,14 +25,32 @@ struct Flags {
 #[derive(Subcommand)]
 enum Verb {
     /// Reads a capture file (pcap, pcapng) through the code that watches live connections
-    Replay {
-        /// The capture; its next files, where it has several
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// One JSON object a connection and line
+    Replay(replay::Flags),
+    /// Shows what the daemon's observer and enforcement have counted
+    Stats {
+        /// JSON instead of text
         #[arg(long)]
         json: bool,
     },
+    /// Answers auditors' questions from the recorded history
+    Report(history::ReportFlags),
+    /// Says which recorded connections a new policy's zERT rules would have reset
+    Simulate {
+        /// The policy file, or the main file that names it
+        #[arg(long)]
+        policy: PathBuf,
+        #[command(flatten)]
+        period: history::Period,
+        #[command(flatten)]
+        form: history::Form,
+    },
+    /// Writes TTLS and zERT rules from what was recorded
+    Suggest {
+        #[command(flatten)]
+        period: history::Period,
+    },
+    /// Exports the recorded history: a CycloneDX bill of cryptographic materials, or JSON
+    Export(history::ExportFlags),
 }
 
 /// Runs the program.
@@ -44,46 +60,31 @@ pub fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let Verb::Replay { files, json } = &flags.verb;
-    let mut replay = Replay::default();
-    for file in files {
-        let context = || format!("{} cannot be replayed", file.display());
-        replay.read(File::open(file).with_context(context)?).with_context(context)?;
+    let common = &flags.common;
+    match &flags.verb {
+        Verb::Replay(flags) => replay::run(flags),
+        Verb::Stats { json } => statistics(common, *json),
+        Verb::Report(flags) => history::report(common, flags),
+        Verb::Simulate { policy, period, form } => history::simulate(common, policy, period, form),
+        Verb::Suggest { period } => history::suggest(common, period),
+        Verb::Export(flags) => history::export(common, flags),
     }
-    for connection in &replay.finish() {
-        if *json {
-            print_lines(&[serde_json::to_string(connection)?])?;
-            continue;
-        }
-        let protection = match &connection.protection {
-            Protection::Undetermined => "undetermined".to_owned(),
-            Protection::None => "none".to_owned(),
-            Protection::Ssh(ssh) => ssh_line(ssh),
-            Protection::Tls(handshake) if handshake.version == 0 => "TLS, handshake failed".to_owned(),
-            Protection::Tls(handshake) => {
-                let resumed = if handshake.resumed == Some(true) { " resumed" } else { "" };
-                let group = handshake.group.map(|code| format!(" {}", group::name(code))).unwrap_or_default();
-                format!("{} {}{group}{resumed}", version_name(handshake.version), cipher::name(handshake.suite))
-            }
-        };
-        print_lines(&[format!("{} -> {}  {protection}", connection.key.client, connection.key.server)])?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// `SSH 2 curve25519-sha256 ssh-ed25519 aes128-ctr hmac-sha2-256`; both directions where they differ.
-fn ssh_line(ssh: &Ssh) -> String {
-    let cipher = |cipher: &Cipher| format!("{} {}", cipher.encryption, cipher.authentication).trim_end().to_owned();
-    let (to_server, to_client) = (ssh.to_server.as_ref().map(cipher), ssh.to_client.as_ref().map(cipher));
-    let back = to_client.filter(|back| Some(back) != to_server.as_ref()).map(|back| format!("/ {back}"));
-    let words = [ssh.key_exchange.clone(), ssh.host_key.clone(), to_server, back];
-    let failed = ssh.failed.then(|| "handshake failed".to_owned());
-    let strict = ssh.strict.then(|| "strict".to_owned());
-    let version = if ssh.version == 0 { "SSH".to_owned() } else { format!("SSH {}", ssh.version) };
-    std::iter::once(version)
-        .chain(words.into_iter().flatten())
-        .chain(strict)
-        .chain(failed)
-        .collect::<Vec<_>>()
-        .join(" ")
+fn statistics(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
+    let answer = client::get(&common.configuration()?.socket, "/v1/zert")?;
+    if json {
+        print_lines(&[serde_json::to_string_pretty(&answer)?])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let lines = [
+        ("observed", "connections whose protection was recorded or is being watched"),
+        ("reset", "connections reset by enforcement"),
+        ("logged", "connections logged by enforcement"),
+        ("suppressed", "messages of enforcement that were counted and not written"),
+        ("lost", "times packets or ends of connections were lost to the observer, and connections beyond a limit"),
+    ];
+    print_lines(&lines.map(|(name, what)| format!("{name:11}{:>12}  {what}", number(name))))?;
+    Ok(ExitCode::SUCCESS)
 }
