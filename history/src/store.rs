@@ -1,6 +1,7 @@
 //! The database: SQLite, or PostgreSQL by URL. Statements are written in SQL that both take.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, AnyRow, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -8,6 +9,8 @@ use sqlx::{AnyPool, Row as _};
 
 use crate::usage::{Counts, Session, Usage};
 
+/// How long a connection to the database is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Sums are kept by quarters of an hour.
 pub(crate) const QUARTER: i64 = 900;
 
@@ -74,7 +77,8 @@ impl Store {
         let open = |source| HistoryError::Open { url: shown.to_owned(), source };
         let is_sqlite = url.starts_with("sqlite:");
         let address = if is_sqlite { format!("{url}?mode={mode}") } else { url.to_owned() };
-        let pool = AnyPoolOptions::new().max_connections(4).connect(&address).await.map_err(open)?;
+        let pool =
+            AnyPoolOptions::new().max_connections(4).acquire_timeout(PATIENCE).connect(&address).await.map_err(open)?;
         if is_sqlite {
             // Readers never wait for the writer.
             sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.map_err(open)?;

@@ -9,7 +9,7 @@ use crate::network::{HOST, Network, PEER};
 const PYTHON: &str = "/usr/bin/python3";
 
 /// An FTP server of AUTH TLS, with any version of TLS, that says what it reads.
-const SERVER: &str = "
+pub(crate) const SERVER: &str = "
 import socket, ssl, sys, threading
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.minimum_version = ssl.TLSVersion.TLSv1
@@ -43,7 +43,7 @@ while True:
 ";
 
 /// Sends each word, `-` for nothing, some time apart, and says how the connection ends. `TLSv1.x` goes on under TLS.
-const CLIENT: &str = "
+pub(crate) const CLIENT: &str = "
 import socket, ssl, sys, time
 connection = socket.create_connection((sys.argv[1], 21), 5)
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,7 +74,7 @@ except OSError as error:
 ";
 
 /// The rule of the cheat sheet, on whatever address of this host.
-fn policy(action: &str) -> String {
+pub(crate) fn policy(action: &str) -> String {
     format!(
         "zERTPolicyRule REFUSE_WEAK_TLS\nLocalAddr All\nLocalPortRange 21 990\n\
          zERTPolicyActionRef zERT_ENFORCE_TLS12_MIN\nzERTPolicyAction zERT_ENFORCE_TLS12_MIN\n{action}\nProtocol TLS\n\

@@ -13,6 +13,7 @@ mod fips;
 mod ftp;
 mod gnutls;
 mod handshakes;
+mod history;
 mod hold;
 mod identity;
 mod idle;

@@ -37,8 +37,11 @@ const TEST_PROGRAMS: [(&str, &str); 13] = [
     ("go", "golang-go"),
 ];
 /// What Debian's python3 must be able to import, and the packages that bring it.
-const PYTHON: &str = "import pyftpdlib.handlers, OpenSSL";
-const PYTHON_PACKAGES: [&str; 3] = ["python3", "python3-pyftpdlib", "python3-openssl"];
+const PYTHON: &str = "import pyftpdlib.handlers, OpenSSL, ensurepip";
+const PYTHON_PACKAGES: [&str; 4] = ["python3", "python3-pyftpdlib", "python3-openssl", "python3-venv"];
+/// CycloneDX's own validator, which Debian does not have.
+const VALIDATOR: &str = "cyclonedx-python-lib[json-validation]==11.12.0";
+const VALIDATOR_FOLDER: &str = "target/cyclonedx";
 
 /// The project's own tasks.
 #[derive(Parser)]
@@ -267,7 +270,20 @@ fn tidy() -> anyhow::Result<()> {
 }
 
 fn install_for_tests() -> anyhow::Result<()> {
-    install_what_is_missing(&[&PROGRAMS[..], &TEST_PROGRAMS].concat())
+    install_what_is_missing(&[&PROGRAMS[..], &TEST_PROGRAMS].concat())?;
+    install_validator()
+}
+
+/// CycloneDX's schema and what reads it, from PyPI into a folder of its own.
+fn install_validator() -> anyhow::Result<()> {
+    let python = Path::new(VALIDATOR_FOLDER).join("bin/python3");
+    let imports = Command::new(&python).args(["-c", "import cyclonedx.validation.json, jsonschema"]).output();
+    if imports.is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    step("installing CycloneDX's validator");
+    run(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear", VALIDATOR_FOLDER]))?;
+    run(Command::new(python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", VALIDATOR]))
 }
 
 /// Installs the packages of programs, and Python's modules.
