@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use keyrings::Envelope;
 use saf::Userid;
 use serde::Deserialize;
 use ttls::{Listener, Marks, TicketSecret};
+
+use crate::smf_file::DumpSettings;
 
 /// The file that is read when none is named.
 pub(crate) const DEFAULT_PATH: &str = "/etc/pagent/pagent.toml";
@@ -49,6 +52,28 @@ pub(crate) struct Configuration {
     pub(crate) listen: Vec<Listen>,
     /// The zERT observer.
     pub(crate) zert: Zert,
+    /// The SMF dump.
+    pub(crate) smf: Smf,
+}
+
+/// `[smf]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Smf {
+    /// MiB after which another file is begun; 0: never for that.
+    pub(crate) most_megabytes: u32,
+    /// Hours after which another file is begun; 0: never for that.
+    pub(crate) most_hours: u32,
+    /// Days after which files that are written no more are deleted; 0: never.
+    pub(crate) keep_days: u32,
+    /// Seconds that written records may take to the disk; 0: the next ones wait until they are there.
+    pub(crate) sync_seconds: u32,
+}
+
+impl Default for Smf {
+    fn default() -> Self {
+        Self { most_megabytes: 256, most_hours: 0, keep_days: 0, sync_seconds: 5 }
+    }
 }
 
 /// `[[listen]]`: connections to a port of this host are wrapped as a rule says, and go on to a target.
@@ -119,6 +144,7 @@ impl Default for Configuration {
             capture: Capture::default(),
             listen: Vec::new(),
             zert: Zert::default(),
+            smf: Smf::default(),
         }
     }
 }
@@ -246,6 +272,19 @@ impl Configuration {
     #[must_use]
     pub(crate) fn smf_dump(&self) -> PathBuf {
         self.state.join("smf119.dump")
+    }
+
+    /// What is done with it.
+    pub(crate) fn dump_settings(&self) -> DumpSettings {
+        let Smf { most_megabytes, most_hours, keep_days, sync_seconds } = self.smf;
+        let some = |count: u32, unit: u64| (count > 0).then(|| Duration::from_secs(u64::from(count) * unit));
+        DumpSettings {
+            path: self.smf_dump(),
+            most_bytes: (most_megabytes > 0).then(|| u64::from(most_megabytes) << 20),
+            most_age: some(most_hours, 3600),
+            keep: some(keep_days, 86_400),
+            sync: Duration::from_secs(sync_seconds.into()),
+        }
     }
 
     /// The ruleset the boot unit loads.

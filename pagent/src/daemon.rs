@@ -183,7 +183,9 @@ pub(crate) async fn run(
     let runtime = tokio::runtime::Handle::current();
     let keyrings = Arc::new(Keyrings::new(Arc::clone(&saf), envelope, configuration.reader(), runtime));
     let dump = configuration.smf_dump();
-    let smf = SmfFile::open(&dump).with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
+    // Beside a daemon that is taken over from nothing is cut off: it may be writing.
+    let smf = SmfFile::open(configuration.dump_settings(), !takeover)
+        .with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
     let history = (configuration.zert.enabled && configuration.zert.history_days > 0).then(Collector::default);
     let monitor = start_monitor(&configuration, &smf, history.clone())?;
     let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };

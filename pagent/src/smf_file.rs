@@ -1,17 +1,23 @@
 //! The SMF dump: records appended by a thread of their own, so that a slow disk never holds up a connection.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+mod dump;
+
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use tracing::error;
+
+use dump::Dump;
+pub(crate) use dump::{DumpSettings, earlier};
 
 /// Records waiting for the disk; more are lost, and counted. The queue is no bounded channel: that one would take its
 /// whole room at once, and touch it bit by bit.
 const QUEUE: u64 = 100_000;
+/// How often the thread looks at the dump when nothing comes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The writer's end.
 #[derive(Clone)]
@@ -28,20 +34,27 @@ struct Counts {
 }
 
 impl SmfFile {
-    /// Opens the dump for appending.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
+    /// Opens the dump for appending. `alone`: no other process writes it.
+    pub(crate) fn open(settings: DumpSettings, alone: bool) -> io::Result<Self> {
+        let mut dump = Dump::open(settings, alone)?;
         let (records, receiver) = channel::<Vec<u8>>();
         let counts = Arc::new(Counts::default());
-        let (thread_counts, path) = (Arc::clone(&counts), path.to_owned());
+        let written = Arc::clone(&counts);
         std::thread::Builder::new().name("smf".to_owned()).spawn(move || {
-            let mut writer = Writer { path, file, counts: thread_counts };
-            while let Ok(first) = receiver.recv() {
-                let mut batch = vec![first];
-                batch.extend(receiver.try_iter().take(1000));
-                writer.counts.waiting.fetch_sub(batch.len() as u64, Ordering::Relaxed);
-                writer.write(&batch);
+            loop {
+                match receiver.recv_timeout(LOOK) {
+                    Ok(first) => {
+                        let mut batch = vec![first];
+                        batch.extend(receiver.try_iter().take(1000));
+                        written.waiting.fetch_sub(batch.len() as u64, Ordering::Relaxed);
+                        written.write(&mut dump, &batch);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+                dump.look();
             }
+            dump.sync();
         })?;
         Ok(Self { records, counts })
     }
@@ -61,37 +74,17 @@ impl SmfFile {
     }
 }
 
-struct Writer {
-    path: PathBuf,
-    file: File,
-    counts: Arc<Counts>,
-}
-
-impl Writer {
-    fn write(&mut self, batch: &[Vec<u8>]) {
-        // A dump that was moved away (log rotation) is begun anew.
-        let moved = std::fs::metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let result = if moved { open(&self.path).map(|file| self.file = file) } else { Ok(()) };
-        let length = self.file.metadata().map(|metadata| metadata.len());
-        let result = result.and_then(|()| self.file.write_all(&batch.concat()));
+impl Counts {
+    fn write(&self, dump: &mut Dump, batch: &[Vec<u8>]) {
         let count = batch.len() as u64;
-        match result {
+        match dump.write(&batch.concat()) {
             Ok(()) => {
-                self.counts.written.fetch_add(count, Ordering::Relaxed);
+                self.written.fetch_add(count, Ordering::Relaxed);
             }
             Err(problem) => {
-                // A batch written in part would hide every later record: there is no mark between records.
-                if let Ok(length) = length {
-                    let _ = self.file.set_len(length);
-                }
-                self.counts.lost.fetch_add(count, Ordering::Relaxed);
-                error!(path = %self.path.display(), error = %problem, count, "SMF records lost");
+                self.lost.fetch_add(count, Ordering::Relaxed);
+                error!(error = %problem, count, "SMF records lost");
             }
         }
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }

@@ -55,10 +55,9 @@ fn traffic(network: &Network, agent: &Agent) -> anyhow::Result<()> {
     let rows = || -> anyhow::Result<usize> {
         let answer = agent.command("zert", &["report", "--json"]).output()?;
         let answer: Value = serde_json::from_slice(&answer.stdout).unwrap_or_default();
-        let rows = answer["rows"]
-            .as_array()
-            .map(|rows| rows.iter().filter_map(|row| row["connections"].as_u64()).sum::<u64>());
-        Ok(usize::try_from(rows.unwrap_or_default())?)
+        let rows = answer.get("rows").and_then(Value::as_array).into_iter().flatten();
+        let rows: u64 = rows.filter_map(|row| row.get("connections")?.as_u64()).sum();
+        Ok(usize::try_from(rows)?)
     };
     wait_until("nine connections are in the history", || Ok(rows()? >= 9))
 }

@@ -4,7 +4,7 @@ mod dump;
 mod summary;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::smf::racf::TYPE_80;
@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use super::{Common, finish, print_lines, print_stderr};
 use crate::report::records;
+use crate::smf_file;
 
 /// Reads SMF type 119 and type 80 records.
 #[derive(Parser)]
@@ -53,8 +54,8 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Input {
-    /// The dump [default: smf119.dump in the state folder]
-    file: Option<PathBuf>,
+    /// The dumps, in order [default: smf119.dump in the state folder, and those before it]
+    files: Vec<PathBuf>,
 }
 
 /// Runs the program. Exit code 4 when the dump's end is cut or a record could not be read.
@@ -64,14 +65,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let default = || anyhow::Ok(flags.common.configuration()?.smf_dump());
-    let file = |input: &Input| input.file.clone().map_or_else(default, Ok);
+    let default = || {
+        let dump = flags.common.configuration()?.smf_dump();
+        anyhow::Ok(smf_file::earlier(&dump).into_iter().chain([dump]).collect::<Vec<PathBuf>>())
+    };
+    let files = |input: &Input| if input.files.is_empty() { default() } else { Ok(input.files.clone()) };
     match &flags.verb {
-        Verb::Show(input) => each(&file(input)?, |record| print(record, false)),
-        Verb::Json(input) => each(&file(input)?, |record| print(record, true)),
+        Verb::Show(input) => each(&files(input)?, |record| print(record, false)),
+        Verb::Json(input) => each(&files(input)?, |record| print(record, true)),
         Verb::Csv { sessions, input } => {
             let mut rows = if *sessions { table::Rows::sessions()? } else { table::Rows::connections()? };
-            let code = each(&file(input)?, |record| match record {
+            let code = each(&files(input)?, |record| match record {
                 Record::Connection(record) if !sessions => rows.connection(&record),
                 Record::Session(record) if *sessions => rows.session(&record),
                 _ => Ok(()),
@@ -81,7 +85,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         }
         Verb::Summary { by, input } => {
             let mut table = summary::Table::default();
-            let code = each(&file(input)?, |record| {
+            let code = each(&files(input)?, |record| {
                 if let Record::Connection(record) = record {
                     table.add(*by, &record);
                 }
@@ -94,18 +98,20 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Does something with each record of a dump that is known here. Exit code 4 when one could not be read.
-fn each(path: &Path, mut take: impl FnMut(Record) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+/// Does something with each record of dumps that is known here. Exit code 4 when one could not be read.
+fn each(paths: &[PathBuf], mut take: impl FnMut(Record) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    for frame in Frames::new(&bytes) {
-        match frame.and_then(read) {
-            Ok(Some(record)) => take(record)?,
-            // Other types and subtypes are none of ours.
-            Ok(None) => {}
-            Err(error) => {
-                print_stderr(format_args!("{}: {error}\n", path.display()));
-                code = ExitCode::from(4);
+    for path in paths {
+        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        for frame in Frames::new(&bytes) {
+            match frame.and_then(read) {
+                Ok(Some(record)) => take(record)?,
+                // Other types and subtypes are none of ours.
+                Ok(None) => {}
+                Err(error) => {
+                    print_stderr(format_args!("{}: {error}\n", path.display()));
+                    code = ExitCode::from(4);
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use super::super::{print_lines, print_stderr};
 
 #[derive(clap::Args)]
 pub(super) struct Flags {
-    /// A DD name and its file, NAME=FILE; DUMPIN without one is the daemon's dump
+    /// A DD name and its file, NAME=FILE; DUMPIN without one is the daemon's dump and those before it
     #[arg(long = "dd", value_name = "NAME=FILE", value_parser = dd)]
     dds: Vec<(String, PathBuf)>,
     /// The control statements [default: standard input]
@@ -31,7 +31,7 @@ fn dd(text: &str) -> Result<(String, PathBuf), String> {
 /// Who may read an output: commands and names are in it, as in the daemon's dump.
 const MODE: u32 = 0o640;
 
-pub(super) fn run(flags: &Flags, default: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn run(flags: &Flags, default: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let text = match &flags.statements {
         Some(path) => fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
@@ -42,16 +42,22 @@ pub(super) fn run(flags: &Flags, default: &Path) -> anyhow::Result<ExitCode> {
         }
     };
     let dump = Dump::parse(&text)?;
-    let of = |name: &str| flags.dds.iter().find(|(dd, _)| dd == name).map(|(_, file)| file.as_path());
-    let inputs = dump.inputs.iter().map(|name| match of(name) {
-        None if name == "DUMPIN" => Ok(default),
-        found => found.with_context(|| format!("there is no file for INDD({name}): code --dd {name}=FILE")),
-    });
-    let inputs = inputs.collect::<anyhow::Result<Vec<_>>>()?;
+    let of = |name: &str| flags.dds.iter().find(|(dd, _)| dd == name).map(|(_, file)| file);
+    let mut inputs: Vec<&PathBuf> = Vec::new();
+    for name in &dump.inputs {
+        match of(name) {
+            None if name == "DUMPIN" => inputs.extend(default),
+            found => {
+                inputs.push(found.with_context(|| format!("there is no file for INDD({name}): code --dd {name}=FILE"))?)
+            }
+        }
+    }
     let mut outputs = Vec::new();
     for output in &dump.outputs {
         let name = &output.name;
-        let path = of(name).with_context(|| format!("there is no file for OUTDD({name}): code --dd {name}=FILE"))?;
+        let path = of(name)
+            .map(PathBuf::as_path)
+            .with_context(|| format!("there is no file for OUTDD({name}): code --dd {name}=FILE"))?;
         let named = outputs.iter().any(|(_, other, _)| *other == path);
         anyhow::ensure!(!named && !path.exists(), "{} is there already; a dump goes to a new file", path.display());
         // A dump that fails or is ended leaves no half of it under that name.
