@@ -508,6 +508,12 @@ impl Daemon {
         }
         let policies::Loaded { policy, log_level, .. } = loaded;
         let policy = Arc::new(policy);
+        if policy.ttls.is_empty() && policy.zert.is_empty() && zert::hold::is_in_the_kernel() {
+            return Err(format!(
+                "{errors}\nthe new policy has no rules, the one before holds connections (`Hold On`): nothing is opened by a file that \
+                 came up empty; to open on purpose use `pagent stop --release`"
+            ));
+        }
         if policy.ttls.is_empty() && self.engine.captures() {
             return Err(format!(
                 "{errors}\nthe new policy has no TTLS rules, the one before has: nothing is opened by a file that came up \
@@ -536,22 +542,30 @@ impl Daemon {
         if let Some(inheritance) = inheritance {
             inheritance.ready().await.map_err(|error| format!("the running daemon does not wait for it: {error}"))?;
         }
-        if let Some(monitor) = &self.monitor {
-            let held = monitor.hold(&policy).await;
-            held.map_err(|error| format!("{errors}\nwhat `Hold On` holds cannot be held: {error}"))?;
+        // Before the policy is in force what it holds is held. A daemon that is taken over from goes on holding what its own does.
+        if !taking_over {
+            self.hold(&policy).await.map_err(|error| format!("{errors}\n{error}"))?;
         }
         let engine = self.engine.clone();
         let installed =
             tokio::task::spawn_blocking(move || engine.install(prepared).map_err(|error| error.to_string()));
         let installed = installed.await.map_err(|error| error.to_string()).and_then(|installed| installed);
-        if let Some(monitor) = &self.monitor {
-            if installed.is_ok() {
-                monitor.set_policy(Arc::clone(&policy));
-            } else if let Err(problem) = monitor.hold(&old).await {
-                error!(%problem, "more is held than the policy in force says");
+        if let Err(error) = installed {
+            // Without a policy that was in force what is held stays so, and is judged by nobody.
+            if !taking_over && self.has_policy() {
+                match self.hold(&old).await {
+                    Ok(()) => self.monitor.iter().for_each(|monitor| monitor.set_policy(Arc::clone(&old))),
+                    Err(problem) => error!("{problem}; connections wait for a policy"),
+                }
             }
+            return Err(format!("{errors}\n{error}"));
         }
-        installed.map_err(|error| format!("{errors}\n{error}"))?;
+        if taking_over {
+            self.hold(&policy).await.map_err(|error| format!("{errors}\n{error}"))?;
+        }
+        if let Some(monitor) = &self.monitor {
+            monitor.set_policy(Arc::clone(&policy));
+        }
         self.tell_of_zert(&policy);
         let mut messages = vec![format!("EZZ8771I PAGENT CONFIG POLICY PROCESSING COMPLETE FOR {image} : TTLS")];
         self.log.set(log_level);
@@ -563,6 +577,12 @@ impl Daemon {
             info!("{message}");
         }
         Ok(InstalledPolicy { old, new: policy, messages })
+    }
+
+    /// Has the kernel hold what a policy holds.
+    async fn hold(&self, policy: &Arc<policies::Policy>) -> Result<(), String> {
+        let Some(monitor) = &self.monitor else { return Ok(()) };
+        monitor.hold(policy).await.map_err(|error| format!("what `Hold On` holds cannot be held: {error}"))
     }
 
     /// What keeps zERT rules from doing what they say.

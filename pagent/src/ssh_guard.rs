@@ -8,6 +8,8 @@ use policies::Policy;
 use stack::socket::{self, State};
 use stack::{StackError, owner};
 
+/// The port of SSH: whoever listens there.
+const SSH: u16 = 22;
 /// Programs that serve SSH, as /proc calls them.
 const SERVERS: [&str; 3] = ["sshd", "sshd-session", "dropbear"];
 
@@ -28,7 +30,7 @@ pub(crate) fn check(policy: &Policy) -> Result<(), String> {
             let rule = policy.resets_ssh_to(port)?;
             Some(format!(
                 "zERTPolicyRule `{}` ({}) may reset SSH connections to port {port}, where this host's SSH is served (pid {pid}); \
-                 whoever administers it would be locked out. Code a rule with `LocalPortRange {port}` and `Action Allow` that is \
+                 whoever administers it would be locked out. Code a rule with `LocalPortRange {port}` and `Action Allow`, and no other condition, that is \
                  searched before it, or say --force (pagent refresh --force, pagent run --force)",
                 rule.name,
                 rule.origin.short(),
@@ -51,12 +53,16 @@ fn ssh_ports() -> Result<BTreeMap<u16, i32>, StackError> {
     let mut known: BTreeMap<i32, bool> = BTreeMap::new();
     let mut ports = BTreeMap::new();
     for socket in &sockets {
+        let port = socket.endpoints.local.port();
         let Some(owner) = owners.get(&socket.inode) else { continue };
+        // systemd listens for servers that it starts when somebody comes.
+        if socket.state == State::Listen && port == SSH {
+            ports.entry(port).or_insert(owner.pid);
+        }
         if *known.entry(owner.pid).or_insert_with(|| serves_ssh(owner.pid)) {
             // A session that forwards connections has sockets on other ports, opened by itself.
-            let listens = socket.state == State::Listen || socket.endpoints.local.port() < 32_768;
-            if listens {
-                ports.entry(socket.endpoints.local.port()).or_insert(owner.pid);
+            if socket.state == State::Listen || port < 32_768 {
+                ports.entry(port).or_insert(owner.pid);
             }
         }
     }

@@ -21,6 +21,24 @@ pub enum Judgement<'a> {
 }
 
 impl ZertRule {
+    /// Whether it is for every connection to its local ports: nothing else is asked.
+    fn asks_for_ports_only(&self) -> bool {
+        let conditions = &self.conditions;
+        self.protections.is_empty()
+            && conditions.local.is_empty()
+            && conditions.remote.is_empty()
+            && conditions.remote_ports.is_empty()
+            && !conditions.asks_for_owner()
+            && conditions.schedule.is_none()
+            && conditions.direction != Some(Direction::Outbound)
+    }
+
+    /// Whether it allows whatever comes to local ports that it names.
+    #[must_use]
+    pub fn allows_all_to_its_ports(&self) -> bool {
+        self.action.allows() && !self.conditions.local_ports.is_empty() && self.asks_for_ports_only()
+    }
+
     /// Whether the protection is one of those that the rule is for.
     #[must_use]
     pub fn is_for(&self, observed: &Observed) -> Fit {
@@ -38,10 +56,12 @@ impl ZertRule {
 
 impl Policy {
     /// The first rule that may reset SSH connections to a local port, unless a rule before it allows them: `Action Allow` on
-    /// that very port, or a demand that SSH meets.
+    /// that very port, or a demand that SSH meets. One that holds must have one before it that allows whatever comes to the port: what is
+    /// held needs the daemon.
     #[must_use]
     pub fn resets_ssh_to(&self, port: u16) -> Option<&Arc<ZertRule>> {
         let ssh = Observed { version: Some(2), ..Observed::only(Protocol::Ssh) };
+        let mut allowed = false;
         for rule in &self.zert {
             let conditions = &rule.conditions;
             let names_it = conditions.local_ports.iter().any(|range| range.contains(port));
@@ -49,12 +69,19 @@ impl Policy {
             if !inbound || !(names_it || conditions.local_ports.is_empty()) || rule.is_for(&ssh) == Fit::No {
                 continue;
             }
-            if rule.action.allows() && names_it {
-                return None;
+            if rule.action.allows() {
+                if names_it && rule.asks_for_ports_only() {
+                    return None;
+                }
+                allowed |= names_it;
+                continue;
             }
             let met = rule.action.required.as_ref().is_some_and(|required| required.fit(&ssh) == Fit::Yes);
-            if rule.action.reset && !met {
+            if rule.action.reset && (rule.action.hold || !(met || allowed)) {
                 return Some(rule);
+            }
+            if met && rule.asks_for_ports_only() {
+                return None;
             }
         }
         None

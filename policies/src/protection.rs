@@ -198,7 +198,7 @@ impl ProtectionTerms {
         if let Some(least) = self.dh_bits {
             let uses = observed.key_exchange.map(|found| matches!(found, KeyExchange::Dh | KeyExchange::Dhe));
             let holds = match uses {
-                Some(false) => Some(true),
+                Some(false) if observed.dh_bits.is_none() => Some(true),
                 _ => observed.dh_bits.map(|bits| bits >= least),
             };
             fits.push(holds.into());

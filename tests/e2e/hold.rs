@@ -270,3 +270,120 @@ fn the_host_s_own_ssh_is_not_cut_off_unless_somebody_says_so() -> anyhow::Result
     assert_eq!(network.peer.succeed(PYTHON, &["-c", banner, HOST[0]])?, "ended by 104\n");
     Ok(())
 }
+
+/// Ends each connection with a RST behind its first word under TLS.
+const RESETS: &str = "connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\x01\\0\\0\\0\\0\\0\\0\\0'); connection.close(); return";
+
+/// Comes from port 40000 of its host, and sends its words.
+const FROM_A_PORT: &str = "
+import socket, ssl, sys
+def connect(words):
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    connection.bind(('', int(sys.argv[2])))
+    connection.settimeout(3)
+    connection.connect((sys.argv[1], 21))
+    connection.recv(100)
+    for word in words:
+        connection.sendall(word)
+    return connection
+try:
+    first = connect([b'AUTH TLS\\r\\n'])
+    first.recv(100)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    first = context.wrap_socket(first)
+    first.sendall(b'NOOP\\r\\n')
+    print(first.recv(100))
+except OSError as error:
+    print('first ended by', error.errno)
+first.close()
+try:
+    second = connect([b'USER alice\\r\\n'])
+    print('got', second.recv(100))
+except OSError as error:
+    print('second ended by', error.errno)
+";
+
+/// Points at each byte of a harmless word as urgent, in segments without data, and then logs in. Needs root.
+const URGENT: &str = "
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 21), 5)
+connection.settimeout(2)
+connection.recv(100)
+try:
+    for byte in b'NOOP ':
+        connection.send(bytes([byte]), socket.MSG_OOB)
+    connection.sendall(b'USER alice\\r\\n')
+    print('got', connection.recv(100))
+except OSError as error:
+    print('ended by', error.errno)
+";
+
+#[test]
+fn tricks_do_not_get_words_past_the_verdict() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let server = SERVER.replace(
+        "connection.sendall(b'200 done\\r\\n')",
+        &format!("\n                if not clear: {RESETS}\n                connection.sendall(b'200 done\\r\\n')"),
+    );
+    let server = network.host.serve(21, PYTHON, &["-u", "-c", &server, &network.server_pem()?])?;
+    let mut agent = network.agent(&network.host)?;
+    agent.install(&policy("Action Reset\nHold On"))?;
+    agent.says("EZD1586I")?;
+    // A port whose last connection was released and reset is looked at again.
+    let said = network.peer.succeed(PYTHON, &["-c", FROM_A_PORT, HOST[0], "40000"])?;
+    assert!(said.contains("second ended by 104"), "{said}\n{}", agent.log());
+    let said = network.peer.succeed(PYTHON, &["-c", URGENT, HOST[0]])?;
+    assert!(!said.contains("got"), "{said}");
+    // A client of this host on a port that the rule holds for servers: its server's end counts.
+    let clear = network.host.succeed(PYTHON, &["-c", FROM_A_PORT, "127.0.0.1", "990"])?;
+    assert!(clear.contains("second ended by"), "{clear}\n{}", agent.log());
+    // SSH may be demanded beside TLS; its banner alone is none where the server greets otherwise.
+    agent.install(&policy("Action Reset\nHold On").replace("Protocol TLS", "Protocol TLS SSH"))?;
+    let words = ["SSH-2.0-x\\r\\n", "USER alice\\r\\n"];
+    let said = network.peer.succeed(PYTHON, &[&["-c", CLIENT, HOST[0]], &words[..]].concat())?;
+    assert!(said.ends_with("ended by 104\n"), "{said}");
+    // A rule against clear text only: a hello is no answer of a server.
+    let refuse = "zERTPolicyRule CLEAR\n{\nLocalPortRange 21\nzERTProtectionRef CLEAR\nzERTPolicyActionRef CLEAR\n}\n\
+                  zERTProtection CLEAR\n{\nProtocol None\n}\nzERTPolicyAction CLEAR\n{\nAction Reset\nHold On\n}\n";
+    agent.install(refuse)?;
+    let hello = "\\x16\\x03\\x01\\x40\\x00\\x01\\r\\nUSER alice\\r\\n";
+    let said = network.peer.succeed(PYTHON, &["-c", CLIENT, HOST[0], "AUTH TLS\\r\\n", hello])?;
+    assert!(!said.contains("200 done"), "{said}");
+    let said = network.peer.succeed(PYTHON, &["-c", CLIENT, HOST[0], "AUTH TLS\\r\\n", "TLSv1.1", "NOOP\\r\\n"])?;
+    assert!(said.contains("234 go") && !said.contains("104\n220"), "{said}");
+    // Whoever owns the server counts, not whoever has not accepted yet.
+    let owned = policy("Action Reset\nHold On").replace("LocalAddr All", "LocalAddr All\nUserid ROOT");
+    agent.install(&owned)?;
+    let said = network.peer.succeed(PYTHON, &["-c", CLIENT, HOST[0], "USER alice\\r\\n"])?;
+    assert!(said.ends_with("ended by 104\n"), "{said}");
+    assert!(!server.said().contains("alice"), "{}", server.said());
+    Ok(())
+}
+
+#[test]
+fn what_at_tls_wraps_is_none_of_it_and_a_successor_goes_on_holding() -> anyhow::Result<()> {
+    let mut stage = Stage::new("")?;
+    let pem = stage.network.server_pem()?;
+    let words = ["s_server", "-accept", "8443", "-cert", &pem, "-www", "-quiet"];
+    let _web = stage.network.peer.serve(8443, "openssl", &words)?;
+    let wrap = crate::network::rule("OUT", "RemotePortRange 8443\nDirection Outbound", "Client", "$RINGS/RING");
+    let hold = policy("Action Reset\nHold On").replace("LocalPortRange 21 990", "RemotePortRange 1-65535");
+    stage.agent.install(&format!("{wrap}{hold}"))?;
+    let page = stage.network.host.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8443/", PEER[0])])?;
+    assert!(page.contains("TLSv1.3"), "{page}\n{}", stage.agent.log());
+    stage.agent.install(&format!("{wrap}{}", policy("Action Reset\nHold On")))?;
+    let good = ["AUTH TLS\\r\\n", "TLSv1.2", "NOOP\\r\\n"];
+    for _ in 0..2 {
+        let _before = stage.agent.take_over()?;
+        let refused = stage.client(&["USER alice\\r\\n"])?;
+        assert!(refused.ends_with("ended by 104\n"), "{refused}\n{}", stage.agent.log());
+        let said = stage.client(&good)?;
+        assert!(said.contains("got b'200 done"), "{said}\n{}", stage.agent.log());
+    }
+    assert!(!stage.server.said().contains("alice"), "{}", stage.server.said());
+    // A file that came up empty opens nothing.
+    assert!(stage.agent.install("").is_err());
+    Ok(())
+}

@@ -165,7 +165,7 @@ impl Ruleset {
     /// at for each packet: a leg does not outlive a change of this rule.
     #[must_use]
     pub(crate) fn hold(&self) -> String {
-        let (mask, network) = (self.marks.mask(), self.marks.network());
+        let (mask, network, legs) = (self.marks.mask(), self.marks.network(), self.marks.legs());
         let mut objects =
             String::from("\tchain zones {\n\t\ttype filter hook output priority raw; policy accept;\n\t}\n");
         // What comes from the network has no mark of ours, and is found in the zone of all.
@@ -187,7 +187,7 @@ impl Ruleset {
             for (family, nfproto) in [("ip", "ipv4"), ("ip6", "ipv6")] {
                 let _ = writeln!(
                     rules,
-                    "\t\tmeta nfproto {nfproto} meta l4proto tcp ct mark and {mask:#x} != 0 ct timeout set \"held_{family}\""
+                    "\t\tmeta nfproto {nfproto} meta l4proto tcp ct mark and {mask:#x} {{ {legs} }} ct timeout set \"held_{family}\""
                 );
             }
             rules.push_str("\t}\n");
@@ -210,8 +210,7 @@ pub(crate) fn captures(text: &str) -> bool {
 fn observe(observation: Observation, marks: Marks) -> String {
     let Observation { group, packets, bytes } = observation;
     let mask = marks.mask();
-    let legs =
-        [marks.inbound(), marks.plain(), marks.network(), marks.outbound()].map(|mark| format!("{mark:#x}")).join(", ");
+    let legs = marks.legs();
     let mut text = String::new();
     for (hook, skip) in [("input", ""), ("output", "\t\toifname \"lo\" accept\n")] {
         let _ = write!(

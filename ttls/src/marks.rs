@@ -40,6 +40,12 @@ impl Marks {
         3 << self.shift
     }
 
+    /// The values of connections that are the engine's, as nftables lists them.
+    #[must_use]
+    pub fn legs(self) -> String {
+        [self.inbound(), self.plain(), self.network(), self.outbound()].map(|mark| format!("{mark:#x}")).join(", ")
+    }
+
     /// A local program's connection that was handed to the engine.
     #[must_use]
     pub fn outbound(self) -> u32 {

@@ -75,6 +75,11 @@ pub(crate) fn may_greet(server: &[u8]) -> bool {
         || tls::opening(server) != tls::Opening::Other
 }
 
+/// Whether a server greets as a protocol of lines does, or MySQL.
+pub(crate) fn greets(server: &[u8]) -> bool {
+    !server.is_empty() && (lines::greeted(server).is_some() || mysql::is_greeting(server))
+}
+
 /// Whether what a client began with may hold more than a request for TLS. Of most protocols such a beginning is the same
 /// bytes each time; a message of LDAP is read when it is whole.
 pub(crate) fn withholds_start(client: &[u8]) -> bool {
@@ -173,8 +178,9 @@ impl Dialogue {
     /// Whether the client has sent a part of a message that is read when it is whole.
     pub(crate) fn withholds(&self) -> bool {
         match self {
-            // A line is judged by its first word, which has come before what follows it.
-            Self::Lines(_) | Self::Postgres(_) | Self::Mysql(_) => false,
+            Self::Mysql(_) => false,
+            Self::Lines(lines) => lines.withholds(),
+            Self::Postgres(postgres) => postgres.withholds(),
             Self::Ldap(ldap) => ldap.withholds(),
             Self::Xmpp(xmpp) => xmpp.withholds(),
             Self::Rdp(rdp) => rdp.withholds(),

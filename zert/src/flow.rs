@@ -13,6 +13,9 @@ const MAX_OUT_OF_ORDER: usize = 256 * 1024;
 /// Connections watched at once; beyond it new ones are counted, not watched.
 const MAX_FLOWS: usize = 200_000;
 
+/// Beyond that, for connections whose packets wait for a verdict.
+const RESERVED: usize = 100_000;
+
 /// A connection: who opened it, who accepted it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize)]
 pub struct FlowKey {
@@ -47,6 +50,8 @@ pub struct Flow {
     closed: bool,
     /// What the client sent, in order, while its packets are held.
     held: Option<Vec<u8>>,
+    /// The same of the server.
+    answered: Vec<u8>,
 }
 
 /// How a segment's payload stands to what came before.
@@ -69,11 +74,6 @@ impl Flow {
     /// Whether nothing more will be learned of it.
     pub(crate) fn is_done(&self) -> bool {
         self.observer.is_done()
-    }
-
-    /// Whether a client's whole hello has come.
-    pub(crate) fn has_hello(&self) -> bool {
-        matches!(self.protection(), Protection::Tls(handshake) if handshake.offered != 0)
     }
 
     /// Whether the client has said something that cannot be told to be harmless yet.
@@ -123,6 +123,8 @@ pub struct Flows {
     flows: HashMap<FlowKey, Flow>,
     /// Connections not watched because there were too many.
     pub overflowed: u64,
+    /// Whether the next one may be one of those that others leave room for.
+    reserved: bool,
 }
 
 impl Flows {
@@ -156,7 +158,18 @@ impl Flows {
             events.push(Event::Established(key));
         }
         flow.carry(side, segment, key, &mut events);
-        let ended = segment.rst || (flow.client.length.is_some() && flow.server.length.is_some());
+        // A RST that is not at its place ends nothing (RFC 5961 §3); where nothing more is read the place is not known.
+        let placed = |stream: &Stream| {
+            let at = stream.start.map(|start| u64::from(segment.sequence.wrapping_sub(start)));
+            at.is_none_or(|at| at.wrapping_sub(stream.delivered) < MAX_OUT_OF_ORDER as u64)
+        };
+        let rst = segment.rst
+            && (flow.observer.is_done()
+                || placed(match side {
+                    Side::Client => &flow.client,
+                    Side::Server => &flow.server,
+                }));
+        let ended = rst || (flow.client.length.is_some() && flow.server.length.is_some());
         if ended && !flow.closed {
             flow.closed = true;
             events.push(Event::Closed(key));
@@ -179,8 +192,24 @@ impl Flows {
         [(forward, Side::Client), (backward, Side::Server)].into_iter().find(|(key, _)| self.flows.contains_key(key))
     }
 
+    /// Whether so many connections are watched that those without an answer are kept for a short time only.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.flows.len() > MAX_FLOWS / 2
+    }
+
+    /// Leaves room for the next connections that others have not.
+    pub(crate) fn reserve(&mut self, reserved: bool) {
+        self.reserved = reserved;
+    }
+
+    /// Whether a SYN is the one that a connection began with, sent again.
+    pub(crate) fn begins_with(&self, key: &FlowKey, segment: &Segment<'_>) -> bool {
+        let start = Some(segment.sequence.wrapping_add(1));
+        self.flows.get(key).is_some_and(|flow| flow.client.start == start)
+    }
+
     /// Whether a connection is up: a SYN changes nothing about it.
-    pub(crate) fn is_living(&self, key: &FlowKey) -> bool {
+    fn is_living(&self, key: &FlowKey) -> bool {
         self.flows.get(key).is_some_and(|flow| flow.established && !flow.closed)
     }
 
@@ -204,8 +233,7 @@ impl Flows {
         }
     }
 
-    /// Where a segment's payload stands on a held connection. Of a server only the order counts: nobody here reads what it
-    /// sends.
+    /// Where a segment's payload stands on a held connection.
     pub(crate) fn place(&self, key: &FlowKey, side: Side, segment: &Segment<'_>) -> Place {
         let Some(flow) = self.flows.get(key) else { return Place::Differs };
         let stream = match side {
@@ -218,13 +246,14 @@ impl Flows {
         if position > stream.delivered {
             return Place::Ahead;
         }
-        if side == Side::Client {
-            let seen = flow.held.as_deref().unwrap_or_default();
-            let at = usize::try_from(position).unwrap_or(usize::MAX);
-            let again = segment.payload.iter().zip(seen.get(at..).unwrap_or_default());
-            if again.into_iter().any(|(new, old)| new != old) || seen.len() + segment.payload.len() > MAX_HELD {
-                return Place::Differs;
-            }
+        let seen = match side {
+            Side::Client => flow.held.as_deref().unwrap_or_default(),
+            Side::Server => &flow.answered,
+        };
+        let at = usize::try_from(position).unwrap_or(usize::MAX);
+        let again = segment.payload.iter().zip(seen.get(at..).unwrap_or_default());
+        if again.into_iter().any(|(new, old)| new != old) || seen.len() + segment.payload.len() > MAX_HELD {
+            return Place::Differs;
         }
         if end > stream.delivered { Place::New } else { Place::Known }
     }
@@ -249,7 +278,7 @@ impl Flows {
         if self.is_living(&key) {
             return;
         }
-        if self.flows.len() >= MAX_FLOWS {
+        if self.flows.len() >= if self.reserved { MAX_FLOWS + RESERVED } else { MAX_FLOWS } {
             self.overflowed += 1;
             return;
         }
@@ -260,6 +289,7 @@ impl Flows {
             established: false,
             closed: false,
             held: None,
+            answered: Vec::new(),
         };
         self.flows.insert(key, flow);
         events.push(Event::Opened(key));
@@ -284,8 +314,10 @@ impl Flow {
             return;
         }
         for bytes in stream.accept(position, segment.payload) {
-            if let (Side::Client, Some(held)) = (side, &mut self.held) {
-                held.extend_from_slice(&bytes);
+            match (side, &mut self.held) {
+                (Side::Client, Some(held)) => held.extend_from_slice(&bytes),
+                (Side::Server, Some(_)) => self.answered.extend_from_slice(&bytes),
+                (_, None) => {}
             }
             if self.observer.observe(side, &bytes) {
                 events.push(Event::Determined(key));

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use policies::Policy;
@@ -52,23 +53,34 @@ impl Hold {
             let mut rule = |words: String| {
                 let _ = writeln!(text, "-A {chain} {words}");
             };
+            // The AT-TLS engine's connections.
+            for engine in 1..=4_u32 {
+                rule(format!("-m connmark --mark {:#x}/{mask:#x} -j RETURN", engine << self.mark_shift));
+            }
             // Marked by a verdict: kept with the connection.
             rule(format!("-m mark --mark {released:#x}/{mask:#x} {save}"));
             rule(format!("-m mark --mark {held:#x}/{mask:#x} {save}"));
             rule(format!("-m mark ! --mark 0x0/{mask:#x} -j RETURN"));
+            let (local, remote) = if hook == "INPUT" { ("--dport", "--sport") } else { ("--sport", "--dport") };
+            for range in &ports.allowed {
+                rule(format!("-p tcp {local} {}:{} -j RETURN", range.0.start(), range.0.end()));
+            }
+            let mut matches: Vec<String> = Vec::new();
+            for (word, ranges) in [(local, &ports.locals), (remote, &ports.remotes)] {
+                matches.extend(ranges.iter().map(|range| format!("{word} {}:{} ", range.0.start(), range.0.end())));
+            }
+            if ports.all {
+                matches = vec![String::new()];
+            }
+            // A SYN begins a connection, whatever an earlier one with its ends has left in conntrack.
+            for ports in &matches {
+                rule(format!("-p tcp {ports}--syn {queue}"));
+            }
             rule(format!("-m connmark --mark {held:#x}/{mask:#x} -j MARK --set-xmark {held:#x}/{mask:#x}"));
             rule(format!("-p tcp -m connmark --mark {held:#x}/{mask:#x} {queue}"));
             rule(format!("-m connmark ! --mark 0x0/{mask:#x} -j RETURN"));
-            let (local, remote) = if hook == "INPUT" { ("--dport", "--sport") } else { ("--sport", "--dport") };
-            match ports {
-                Ports::All => rule(format!("-p tcp {queue}")),
-                Ports::Some { locals, remotes } => {
-                    for (word, ranges) in [(local, locals), (remote, remotes)] {
-                        for range in ranges {
-                            rule(format!("-p tcp {word} {}:{} {queue}", range.0.start(), range.0.end()));
-                        }
-                    }
-                }
+            for ports in &matches {
+                rule(format!("-p tcp {ports}{queue}"));
             }
         }
         text.push_str("COMMIT\n");
@@ -83,7 +95,7 @@ impl Hold {
     pub(crate) fn install(self, policy: &Policy) -> io::Result<()> {
         let Some(ports) = Ports::of(policy) else { return remove() };
         let text = self.rules(&ports);
-        for tool in TOOLS {
+        for tool in tools() {
             run(&format!("{tool}-restore"), &["-w", "5", "--noflush"], &text)?;
             for (hook, chain) in CHAINS {
                 let jump = |verb| ["-w", "5", "-t", "mangle", verb, hook, "-p", "tcp", "-j", chain];
@@ -98,7 +110,7 @@ impl Hold {
     /// Whether the rules of a policy that holds connections are in the kernel still.
     pub(crate) fn is_installed(self) -> bool {
         let queue = format!("-j NFQUEUE --queue-num {}", self.queue);
-        TOOLS.into_iter().all(|tool| {
+        tools().all(|tool| {
             let said = run(tool, &["-w", "5", "-t", "mangle", "-S"], "").unwrap_or_default();
             CHAINS.into_iter().all(|(hook, chain)| {
                 let begins = format!("-A {chain} ");
@@ -115,21 +127,36 @@ impl Hold {
 ///
 /// What the tool says.
 pub fn remove() -> io::Result<()> {
-    for tool in TOOLS {
+    for tool in tools() {
+        let said = match run(tool, &["-w", "5", "-t", "mangle", "-S"], "") {
+            // Without the tool nothing has been held.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            said => said?,
+        };
         for (hook, chain) in CHAINS {
-            let table = |words: &[&'static str]| [&["-w", "5", "-t", "mangle"], words].concat();
-            match run(tool, &table(&["-S", chain]), "") {
-                // No such chain, or no such tool: nothing is held.
-                Err(_) => continue,
-                Ok(_) => {
-                    while run(tool, &table(&["-D", hook, "-p", "tcp", "-j", chain]), "").is_ok() {}
-                    run(tool, &table(&["-F", chain]), "")?;
-                    run(tool, &table(&["-X", chain]), "")?;
-                }
+            if !said.lines().any(|line| line == format!("-N {chain}")) {
+                continue;
             }
+            let table = |words: &[&'static str]| [&["-w", "5", "-t", "mangle"], words].concat();
+            while run(tool, &table(&["-D", hook, "-p", "tcp", "-j", chain]), "").is_ok() {}
+            run(tool, &table(&["-F", chain]), "")?;
+            run(tool, &table(&["-X", chain]), "")?;
         }
     }
     Ok(())
+}
+
+/// Whether the kernel holds what some policy had it hold.
+#[must_use]
+pub fn is_in_the_kernel() -> bool {
+    let said = |tool| run(tool, &["-w", "5", "-t", "mangle", "-S"], "").unwrap_or_default();
+    tools().any(|tool| said(tool).lines().any(|line| CHAINS.iter().any(|(_, chain)| line == format!("-N {chain}"))))
+}
+
+/// The tools of the families that the kernel has.
+fn tools() -> impl Iterator<Item = &'static str> {
+    let ipv6 = Path::new("/proc/net/if_inet6").exists();
+    TOOLS.into_iter().filter(move |tool| ipv6 || !tool.starts_with("ip6"))
 }
 
 /// Whether a policy has rules that hold connections.
@@ -139,24 +166,36 @@ pub fn holds(policy: &Policy) -> bool {
 }
 
 /// The ports whose packets have to wait: more than the rules say, never less.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Ports {
-    All,
-    Some { locals: Vec<PortRange>, remotes: Vec<PortRange> },
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Ports {
+    /// A rule names no ports.
+    all: bool,
+    locals: Vec<PortRange>,
+    remotes: Vec<PortRange>,
+    /// This host's ports that are allowed whatever comes, before any rule that holds: they do without a daemon.
+    allowed: Vec<PortRange>,
 }
 
 impl Ports {
     fn of(policy: &Policy) -> Option<Self> {
-        let (mut locals, mut remotes) = (Vec::new(), Vec::new());
-        for rule in policy.zert.iter().filter(|rule| rule.action.hold && rule.action.reset) {
+        let mut ports = Self::default();
+        let mut begun = false;
+        for rule in &policy.zert {
             let conditions = &rule.conditions;
+            if !begun && rule.allows_all_to_its_ports() {
+                ports.allowed.extend(conditions.local_ports.iter().cloned());
+            }
+            if !(rule.action.hold && rule.action.reset) {
+                continue;
+            }
+            begun = true;
             match (conditions.local_ports.is_empty(), conditions.remote_ports.is_empty()) {
-                (false, _) => locals.extend(conditions.local_ports.iter().cloned()),
-                (true, false) => remotes.extend(conditions.remote_ports.iter().cloned()),
-                (true, true) => return Some(Self::All),
+                (false, _) => ports.locals.extend(conditions.local_ports.iter().cloned()),
+                (true, false) => ports.remotes.extend(conditions.remote_ports.iter().cloned()),
+                (true, true) => ports.all = true,
             }
         }
-        (!locals.is_empty() || !remotes.is_empty()).then_some(Self::Some { locals, remotes })
+        begun.then_some(ports)
     }
 }
 
@@ -216,6 +255,29 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected}\n{text}");
         }
-        assert_eq!(ports(&rule("A", "RemoteAddr 10.0.0.0/8", "On")), Some(Ports::All));
+        // The AT-TLS engine's connections pass first, and a SYN is looked at whatever conntrack remembers.
+        let place = |words: &str| text.lines().position(|line| line.contains(words)).expect(words);
+        assert!(place("--mark 0x40000/0x70000 -j RETURN") < place("-j CONNMARK"));
+        assert!(place("--dport 21:21 --syn -j NFQUEUE") < place("-m connmark ! --mark 0x0"));
+    }
+
+    #[test]
+    fn ports_that_are_allowed_first_do_without_a_daemon() {
+        let allow = "zERTPolicyRule SSH\n{\nLocalPortRange 22\nPriority 9\nzERTPolicyActionRef ALLOW\n}\n\
+                     zERTPolicyAction ALLOW\n{\nAction Allow\n}\n";
+        let all = rule("A", "LocalAddr All", "On");
+        let found = ports(&(allow.to_owned() + &all)).expect("ports");
+        assert!(found.all && found.allowed.len() == 1);
+        let text = Hold { queue: 119, mark_shift: 16 }.rules(&found);
+        let place = |words: &str| text.lines().position(|line| line == words).expect("the rule");
+        let allowed = place("-A PAGENT_HOLD_IN -p tcp --dport 22:22 -j RETURN");
+        assert!(allowed < place("-A PAGENT_HOLD_IN -p tcp --syn -j NFQUEUE --queue-num 119"));
+        // For some peers only, or behind the rule that holds: not for all.
+        let narrow = allow.replace("LocalPortRange 22", "LocalPortRange 22\nRemoteAddr 10.0.0.0/8");
+        assert_eq!(ports(&(narrow + &all)).expect("ports").allowed, []);
+        assert_eq!(
+            ports(&(allow.replace("Priority 9", "Priority 1").replace("SSH", "ZZZ") + &all)).expect("ports").allowed,
+            []
+        );
     }
 }

@@ -18,7 +18,8 @@ pub fn observed(protection: &Protection) -> Option<Observed> {
         Protection::Undetermined => None,
         Protection::None => Some(Observed::only(Protocol::None)),
         Protection::Tls(handshake) => (handshake.version != 0).then(|| of_tls(handshake)),
-        Protection::Ssh(ssh) => Some(of_ssh(ssh)),
+        // A client's banner alone is no SSH.
+        Protection::Ssh(ssh) => (ssh.version != 0 && !ssh.failed).then(|| of_ssh(ssh)),
     }
 }
 
@@ -78,16 +79,20 @@ fn of_ssh(ssh: &Ssh) -> Observed {
         version: (ssh.version != 0).then_some(ssh.version.into()),
         symmetric: directions.unwrap_or_default(),
         key_exchange: name.and_then(algorithms::of_key_exchange),
-        server_key: ssh.server_key.as_ref().map(|key| {
-            let kind = if key.kind.starts_with("ssh-rsa") || key.kind.starts_with("rsa-") {
-                KeyKind::Rsa
-            } else if key.kind.contains("ecdsa") || key.kind.contains("ed25519") {
-                KeyKind::Ecc
-            } else {
-                KeyKind::Other
-            };
-            (kind, key.bits)
-        }),
+        server_key: ssh
+            .server_key
+            .as_ref()
+            .map(|key| {
+                let kind = if key.kind.starts_with("ssh-rsa") || key.kind.starts_with("rsa-") {
+                    KeyKind::Rsa
+                } else if key.kind.contains("ecdsa") || key.kind.contains("ed25519") {
+                    KeyKind::Ecc
+                } else {
+                    KeyKind::Other
+                };
+                (kind, key.bits)
+            })
+            .filter(|(_, bits)| *bits != 0),
         dh_bits: ssh.group_bits.or_else(|| name.and_then(algorithms::group_bits)),
         ..Observed::only(Protocol::Ssh)
     }

@@ -32,7 +32,7 @@ use self::messages::Suppression;
 use crate::flow::{Event, FlowKey, Flows};
 use crate::hold::{self, Hold};
 use crate::nflog::Packets;
-use crate::nfqueue::Queued;
+use crate::nfqueue::{Queued, Verdict};
 use crate::observer::{Protection, Side};
 use crate::packet::{self, Segment};
 use crate::record::{Facts, RecordContext, Source};
@@ -46,6 +46,10 @@ const UNANSWERED: Duration = Duration::from_secs(130);
 /// How long the end of a socket is waited for after its connection was seen to close.
 const END_WAIT: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
+/// The same while very many wait.
+const UNANSWERED_IN_A_CROWD: Duration = Duration::from_secs(10);
+/// `ENOBUFS`.
+const NO_BUFFERS: i32 = 105;
 
 /// Told of each event of a connection, as it is recorded.
 pub type History = Box<dyn Fn(&Facts) + Send + Sync>;
@@ -126,7 +130,8 @@ enum Report {
     Observe { observe: bool, done: oneshot::Sender<std::io::Result<()>> },
     Switch { on: bool, done: oneshot::Sender<()> },
     Finish { done: oneshot::Sender<()> },
-    Hold { wanted: bool, done: oneshot::Sender<std::io::Result<()>> },
+    Hold { policy: Option<Arc<Policy>>, done: oneshot::Sender<std::io::Result<()>> },
+    InForce,
 }
 
 impl Monitor {
@@ -196,6 +201,8 @@ impl Monitor {
     /// Puts the enforcement rules of a policy in force for connections whose protection is determined from now on.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         *self.shared.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+        // The task ends only with the process.
+        let _ = self.wrapped.send(Report::InForce);
     }
 
     /// Has the kernel hold what the rules of a policy hold (`Hold On`), and only that, and answers for it while it observes. To
@@ -207,20 +214,21 @@ impl Monitor {
     pub async fn hold(&self, policy: &Arc<Policy>) -> std::io::Result<()> {
         let wanted = hold::holds(policy);
         if wanted {
-            self.answer(true).await?;
+            self.answer(Some(Arc::clone(policy))).await?;
         }
         let (hold, policy) = (self.shared.settings.hold, Arc::clone(policy));
         let installed = tokio::task::spawn_blocking(move || hold.install(&policy)).await;
         installed.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
         if !wanted {
-            self.answer(false).await?;
+            self.answer(None).await?;
         }
         Ok(())
     }
 
-    async fn answer(&self, wanted: bool) -> std::io::Result<()> {
+    /// `policy`: the one whose rules hold, until it is in force.
+    async fn answer(&self, policy: Option<Arc<Policy>>) -> std::io::Result<()> {
         let (done, outcome) = oneshot::channel();
-        let _ = self.wrapped.send(Report::Hold { wanted, done });
+        let _ = self.wrapped.send(Report::Hold { policy, done });
         outcome.await.unwrap_or_else(|_| Err(std::io::Error::other("the observer has ended")))
     }
 
@@ -237,7 +245,9 @@ impl Monitor {
         let hold = self.shared.settings.hold;
         let there = tokio::task::spawn_blocking(move || hold.is_installed()).await.unwrap_or(true);
         if !there {
-            self.hold(&policy).await?;
+            let policy = Arc::clone(&policy);
+            let installed = tokio::task::spawn_blocking(move || hold.install(&policy)).await;
+            installed.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
         }
         Ok(!there)
     }
@@ -353,14 +363,19 @@ impl Watch {
             tokio::select! {
                 // What comes seldom first; packets before ends: a connection's FIN is read before its socket's end.
                 biased;
-                _ = tick.tick() => self.tick(),
+                _ = tick.tick() => {
+                    self.tick();
+                    if !self.holding.is_bound() {
+                        self.holding.bind_again().await;
+                    }
+                }
                 report = reports.recv() => match report {
                     Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
                     Some(Report::Ended { number, bytes_in, bytes_out }) => self.wrapped_ended(number, bytes_in, bytes_out),
                     Some(Report::Observe { observe, done }) => {
                         packets = None;
                         let subscribed = if observe { Packets::subscribe(self.shared.settings.group).map(Some) } else { Ok(None) };
-                        let bound = self.holding.observe(observe);
+                        let bound = self.holding.observe(observe).await;
                         // Nobody waits for it any more: whoever asked has ended.
                         let _ = done.send(subscribed.map(|subscribed| packets = subscribed).and(bound));
                     }
@@ -372,14 +387,21 @@ impl Watch {
                         self.end_interval(false);
                         let _ = done.send(());
                     }
-                    Some(Report::Hold { wanted, done }) => {
-                        let _ = done.send(self.holding.want(wanted));
+                    Some(Report::InForce) => self.holding.coming = None,
+                    Some(Report::Hold { policy, done }) => {
+                        let _ = done.send(self.holding.want(policy.is_some()).await);
+                        self.holding.coming = policy;
                     }
                     None => return,
                 },
                 found = next_queued => match found {
                     Ok(found) => found.iter().for_each(|queued| self.held_packet(queued)),
-                    Err(error) => warn!(%error, "packets that were held are dropped"),
+                    // Packets that were held are dropped, and sent again.
+                    Err(error) if error.raw_os_error() == Some(NO_BUFFERS) => self.count_loss("held packets", &error),
+                    Err(error) => {
+                        warn!(%error, "held packets cannot be read");
+                        self.holding.bind_again().await;
+                    }
                 },
                 Some(found) = resolved.recv() => {
                     self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
@@ -415,11 +437,9 @@ impl Watch {
                     let tracked =
                         Tracked { started: Utc::now(), opened: Instant::now(), closed: None, ends: Vec::new() };
                     // A reused pair of ends: the earlier connection is over, whatever was missed of its end.
-                    if let Some(earlier) = self.tracked.insert(key, tracked) {
-                        for end in earlier.ends {
-                            self.by_cookie.remove(&end.socket.map(|socket| socket.cookie).unwrap_or_default());
-                        }
-                    }
+                    self.end_unseen(key, &Protection::Undetermined);
+                    self.holding.answer_waiting(&key, Verdict::Drop);
+                    self.tracked.insert(key, tracked);
                 }
                 Event::Established(key) => self.find_ends(key),
                 Event::Determined(key) | Event::Completed(key) => self.determined(key),
@@ -450,9 +470,12 @@ impl Watch {
             };
             let Some(socket) = found else { continue };
             // Server sockets have no file before they are accepted; their listener's owner is theirs.
-            let inode = match socket.inode {
-                0 => socket::listener(endpoints.local).ok().flatten().map_or(0, |listener| listener.inode),
-                inode => inode,
+            let (inode, uid) = match (socket.inode, side) {
+                (0, Side::Server) => {
+                    let listener = socket::listener(endpoints.local).ok().flatten();
+                    listener.map_or((0, socket.uid), |listener| (listener.inode, listener.uid))
+                }
+                (inode, _) => (inode, socket.uid),
             };
             if inode != 0 && !self.jobs.keep(inode) {
                 let _ = self.resolver.send(inode);
@@ -466,7 +489,7 @@ impl Watch {
                 opened: tracked.opened,
                 id: socket.id(),
                 socket: Some(socket),
-                uid: Some(socket.uid),
+                uid: Some(uid),
                 inode,
                 told: None,
                 held,
@@ -481,7 +504,8 @@ impl Watch {
         self.find_ends(key);
         let Some(protection) = self.flows.get(&key).map(crate::flow::Flow::protection) else { return };
         let Some(mut tracked) = self.tracked.remove(&key) else { return };
-        if self.flows.is_held(&key) && tracked.ends.len() < 2 && tracked.ends.iter().all(|end| !end.judged) {
+        let judged = crate::judge::observed(&protection).is_some();
+        if judged && self.flows.is_held(&key) && tracked.ends.len() < 2 && tracked.ends.iter().all(|end| !end.judged) {
             // Ends whose sockets cannot be found: packets wait for a verdict on them all the same.
             let missed = missed_ends(key, &tracked);
             let known: Vec<Side> = tracked.ends.iter().map(|end| end.side).collect();
@@ -520,8 +544,18 @@ impl Watch {
     }
 
     fn forget(&mut self, key: FlowKey) {
-        self.flows.remove(&key);
-        self.tracked.remove(&key);
+        let protection = self.flows.remove(&key).map(|flow| flow.protection());
+        self.end_unseen(key, &protection.unwrap_or(Protection::Undetermined));
+        self.holding.answer_waiting(&key, Verdict::Drop);
+    }
+
+    /// Forgets a connection whose sockets' ends were not told, and records them.
+    fn end_unseen(&mut self, key: FlowKey, protection: &Protection) {
+        for end in self.tracked.remove(&key).into_iter().flat_map(|tracked| tracked.ends) {
+            self.by_cookie.remove(&end.socket.map(|socket| socket.cookie).unwrap_or_default());
+            let protection = end.told.clone().unwrap_or_else(|| settled(protection.clone()));
+            self.write_end(&end, &protection, Source::Observed, Counters::default());
+        }
     }
 
     fn switch(&mut self, on: bool) {
@@ -555,13 +589,14 @@ impl Watch {
             let seen = tracked.values().flat_map(|tracked| &tracked.ends);
             seen.chain(wrapped.values().map(|(end, _)| end)).map(|end| end.inode).collect()
         });
+        let unanswered = if self.flows.is_crowded() { UNANSWERED_IN_A_CROWD } else { UNANSWERED };
         let keys: Vec<FlowKey> = self.tracked.keys().copied().collect();
         for key in keys {
             let Some(flow) = self.flows.get(&key) else { continue };
             let protection = flow.protection();
             let bytes = flow.bytes();
             let Some(mut tracked) = self.tracked.remove(&key) else { continue };
-            if tracked.ends.is_empty() && tracked.closed.is_none() && tracked.opened.elapsed() > UNANSWERED {
+            if tracked.ends.is_empty() && tracked.closed.is_none() && tracked.opened.elapsed() > unanswered {
                 self.flows.remove(&key);
                 continue;
             }

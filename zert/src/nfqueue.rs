@@ -3,6 +3,8 @@
 //! Source: `linux/netfilter/nfnetlink_queue.h`.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, TokioSocket};
@@ -23,6 +25,10 @@ const MARK: u16 = 3;
 const PAYLOAD: u16 = 10;
 /// `NF_INET_LOCAL_IN`.
 const LOCAL_IN: u8 = 1;
+/// `NLMSG_ERROR`.
+const ERROR: u16 = 2;
+/// How long the kernel's acknowledgement is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Packets that wait at once; beyond it the kernel drops, and their senders send them again.
 const LENGTH: u32 = 8192;
 
@@ -50,6 +56,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Queue {
     socket: TokioSocket,
     number: u16,
+    /// Packets that came before the last acknowledgement.
+    early: Mutex<Vec<Queued>>,
 }
 
 fn header(number: u16) -> [u8; 4] {
@@ -59,7 +67,11 @@ fn header(number: u16) -> [u8; 4] {
 
 impl Queue {
     /// Takes the queue. Needs CAP_NET_ADMIN; one process at a time has it.
-    pub(crate) fn bind(number: u16) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it, or does not answer.
+    pub(crate) async fn bind(number: u16) -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
         socket.socket_mut().bind_auto()?;
         socket.socket_mut().set_rx_buf_sz(32_i32 << 20)?;
@@ -71,10 +83,44 @@ impl Queue {
             Message::new(CONFIG, REQUEST | ACK).bytes(&header).attribute(CONFIG_PARAMETERS, &parameters),
             Message::new(CONFIG, REQUEST | ACK).bytes(&header).attribute(CONFIG_LENGTH, &LENGTH.to_be_bytes()),
         ];
+        let mut queue = Self { socket, number, early: Mutex::default() };
         for message in messages {
-            socket.socket_mut().send(&message.finish(), 0)?;
+            queue.socket.socket_mut().send(&message.finish(), 0)?;
+            let acknowledged = tokio::time::timeout(PATIENCE, queue.acknowledged()).await;
+            acknowledged.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         }
-        Ok(Self { socket, number })
+        Ok(queue)
+    }
+
+    /// Waits for the kernel's acknowledgement; packets that come before it are kept.
+    async fn acknowledged(&self) -> io::Result<()> {
+        loop {
+            let (packets, acknowledged) = self.receive().await?;
+            self.early.lock().unwrap_or_else(PoisonError::into_inner).extend(packets);
+            if acknowledged {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What comes, and whether an acknowledgement does.
+    async fn receive(&self) -> io::Result<(Vec<Queued>, bool)> {
+        let (buffer, _) = self.socket.recv_from_full().await?;
+        let (mut packets, mut acknowledged) = (Vec::new(), false);
+        for (kind, payload) in netlink::messages(&buffer) {
+            match kind {
+                PACKET => packets.extend(queued(payload)),
+                ERROR => {
+                    let code = payload.first_chunk::<4>().map(|code| i32::from_ne_bytes(*code)).unwrap_or_default();
+                    if code != 0 {
+                        return Err(io::Error::from_raw_os_error(-code));
+                    }
+                    acknowledged = true;
+                }
+                _ => {}
+            }
+        }
+        Ok((packets, acknowledged))
     }
 
     /// The next packets.
@@ -83,21 +129,8 @@ impl Queue {
     ///
     /// `ENOBUFS` when the kernel could not hand over some: they are dropped. Another when it refused the queue.
     pub(crate) async fn next(&self) -> io::Result<Vec<Queued>> {
-        let (buffer, _) = self.socket.recv_from_full().await?;
-        let mut packets = Vec::new();
-        for (kind, payload) in netlink::messages(&buffer) {
-            match kind {
-                PACKET => packets.extend(queued(payload)),
-                2 => {
-                    let code = payload.first_chunk::<4>().map(|code| i32::from_ne_bytes(*code)).unwrap_or_default();
-                    if code != 0 {
-                        return Err(io::Error::from_raw_os_error(-code));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(packets)
+        let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
+        if early.is_empty() { self.receive().await.map(|(packets, _)| packets) } else { Ok(early) }
     }
 
     /// Says what becomes of a packet.

@@ -41,7 +41,9 @@ impl Protection {
     pub fn is_determined(&self) -> bool {
         match self {
             Self::Undetermined => false,
-            Self::None | Self::Ssh(_) => true,
+            Self::None => true,
+            // Both banners have come.
+            Self::Ssh(ssh) => ssh.version != 0 || ssh.complete,
             Self::Tls(handshake) => handshake.version != 0 || handshake.complete,
         }
     }
@@ -128,8 +130,10 @@ impl Observer {
         match &self.stage {
             Stage::Start { client, .. } => dialogue::withholds_start(client),
             Stage::Dialogue(dialogue) => dialogue.withholds(),
-            Stage::Tls { reader, swapped } => !swapped && reader.sends_early(),
-            Stage::Upgraded { .. } | Stage::Ssh(_) | Stage::Clear => false,
+            Stage::Tls { reader, swapped } => !swapped && reader.withholds(),
+            Stage::Upgraded { client, .. } => !client.is_empty(),
+            Stage::Ssh(reader) => reader.withholds(),
+            Stage::Clear => false,
         }
     }
 
@@ -203,6 +207,8 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
     match tls::opening(&client) {
         Opening::Hello => start_tls(&client, &server, false, None),
         Opening::Unclear => Stage::Start { client, server },
+        // A server that greets as another protocol speaks that.
+        Opening::Other if client.starts_with(b"SSH-") && dialogue::greets(&server) => Stage::Clear,
         Opening::Other if client.starts_with(b"SSH-") => {
             let mut reader = Box::<ssh::Reader>::default();
             reader.observe(Side::Server, &server);

@@ -23,6 +23,18 @@ pub(crate) fn from_ip(bytes: &[u8]) -> Option<Segment<'_>> {
     segment(&LaxSlicedPacket::from_ip(bytes).ok()?)
 }
 
+/// Whether the checksum of an IP packet's TCP part is right; a program does not get what it is wrong of.
+pub(crate) fn has_valid_checksum(bytes: &[u8]) -> bool {
+    let Ok(packet) = LaxSlicedPacket::from_ip(bytes) else { return false };
+    let Some(TransportSlice::Tcp(tcp)) = &packet.transport else { return false };
+    let expected = match &packet.net {
+        Some(LaxNetSlice::Ipv4(ip)) => tcp.calc_checksum_ipv4(ip.header().source(), ip.header().destination()).ok(),
+        Some(LaxNetSlice::Ipv6(ip)) => tcp.calc_checksum_ipv6(ip.header().source(), ip.header().destination()).ok(),
+        _ => None,
+    };
+    expected == Some(tcp.checksum())
+}
+
 /// The segment in an Ethernet frame.
 pub(crate) fn from_ethernet(bytes: &[u8]) -> Option<Segment<'_>> {
     segment(&LaxSlicedPacket::from_ethernet(bytes).ok()?)

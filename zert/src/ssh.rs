@@ -185,10 +185,19 @@ impl Reader {
             ssh.failed |= ssh.key_exchange.is_none() || ssh.to_server.is_none() || ssh.to_client.is_none();
         }
         let over = client.new_keys && server.new_keys;
+        // What is no SSH before keys are in use agrees on nothing.
+        ssh.failed |= (client.broken || server.broken) && !over && ssh.version != 1;
         ssh.complete |= over || ssh.failed || client.broken || server.broken;
         if ssh.complete {
             (client.pending, server.pending) = (Vec::new(), Vec::new());
         }
+    }
+}
+
+impl Reader {
+    /// Whether the client has gone on before the server was seen to speak SSH.
+    pub(crate) fn withholds(&self) -> bool {
+        self.client.banner.is_some() && self.server.banner.is_none() && !self.client.pending.is_empty()
     }
 }
 

@@ -113,6 +113,10 @@ pub(crate) fn opening(bytes: &[u8]) -> Opening {
 pub(crate) struct Reader {
     client: Records,
     server: Records,
+    /// The client has sent something behind its hello.
+    behind: bool,
+    /// The server has sent a message of a handshake: it speaks TLS.
+    answered: bool,
     pub(crate) handshake: Handshake,
 }
 
@@ -123,6 +127,7 @@ impl Reader {
             return;
         }
         let handshake = &mut self.handshake;
+        self.behind |= handshake.offered != 0 && !bytes.is_empty();
         self.client.feed(bytes, |kind, body| {
             if !handshake.complete {
                 client_message(handshake, kind, body);
@@ -130,6 +135,7 @@ impl Reader {
             // In TLS 1.3 it means nothing, and another hello may follow.
             kind == Content::ChangeCipherSpec && (1..0x0304).contains(&handshake.version)
         });
+        self.behind |= handshake.offered != 0 && !self.client.is_at_an_end();
     }
 
     /// Takes bytes of the server.
@@ -138,7 +144,9 @@ impl Reader {
             return;
         }
         let handshake = &mut self.handshake;
+        let answered = &mut self.answered;
         self.server.feed(bytes, |kind, body| {
+            *answered |= matches!(kind, Content::Message(_));
             if !handshake.complete {
                 server_message(handshake, kind, body);
             }
@@ -150,9 +158,10 @@ impl Reader {
         }
     }
 
-    /// Whether the client has sent data, or anything encrypted, before the server chose.
-    pub(crate) fn sends_early(&self) -> bool {
-        self.client.application && self.handshake.version == 0
+    /// Whether the client has sent a part of its hello, or anything behind it, and the server has not answered: only a
+    /// server of TLS can make sense of it.
+    pub(crate) fn withholds(&self) -> bool {
+        !self.answered && self.handshake.version == 0 && (self.handshake.offered == 0 || self.behind)
     }
 
     /// Whether the server answered with something that is no TLS, before it chose a version or refused.

@@ -89,7 +89,7 @@ pub(crate) struct Ldap {
 impl Ldap {
     /// Whether a part of a request has come.
     pub(super) fn withholds(&self) -> bool {
-        self.asked.is_none() && !self.client.is_empty()
+        !self.client.is_empty()
     }
 
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
@@ -101,7 +101,8 @@ impl Ldap {
                     self.asked = Some(number.to_vec());
                 }
                 // What a server offers is asked at its root: an empty name.
-                SEARCH_REQUEST if content.starts_with(&[0x04, 0x00]) => {}
+                // The root itself (scope baseObject): with another scope it is everything below.
+                SEARCH_REQUEST if content.starts_with(&[0x04, 0x00, 0x0A, 0x01, 0x00]) => {}
                 UNBIND_REQUEST => {}
                 _ => return Step::Clear,
             }

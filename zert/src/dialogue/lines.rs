@@ -3,8 +3,10 @@
 use super::{MAX_MESSAGE, Step, Upgrade, early};
 
 /// What a client of FTP or SMTP may say before it asks for TLS and still mean to.
-const HARMLESS: [&str; 14] =
-    ["FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT", "EHLO", "HELO", "RSET", "VRFY"];
+const HARMLESS: [&str; 15] = [
+    "FEAT", "HELP", "NOOP", "HOST", "CLNT", "OPTS", "LANG", "SYST", "STAT", "QUIT", "EHLO", "HELO", "LHLO", "RSET",
+    "VRFY",
+];
 const HARMLESS_IMAP: [&str; 4] = ["CAPABILITY", "NOOP", "ID", "LOGOUT"];
 const HARMLESS_POP3: [&str; 4] = ["CAPA", "NOOP", "LANG", "QUIT"];
 
@@ -60,6 +62,10 @@ impl Lines {
         while let Some(line) = take_line(&mut self.client) {
             self.outstanding += 1;
             let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
+            if line.contains('\r') {
+                // Some servers end lines there.
+                return Step::Clear;
+            }
             let mut words = line.split_whitespace();
             let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
             let command = words.next().unwrap_or_default();
@@ -83,6 +89,12 @@ impl Lines {
         if self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
     }
 
+    /// Whether something has come behind the request for TLS. A line is judged by its first word, which comes before what
+    /// follows it.
+    pub(crate) fn withholds(&self) -> bool {
+        self.asked.is_some() && !self.client.is_empty()
+    }
+
     fn harmless(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::Codes => &HARMLESS,
@@ -95,6 +107,9 @@ impl Lines {
     /// its second, tells before anything else of it comes.
     fn may_be_harmless(&self) -> bool {
         let line = String::from_utf8_lossy(&self.client).to_ascii_uppercase();
+        if line.trim_end_matches('\r').contains('\r') {
+            return false;
+        }
         let mut rest = line.trim_start();
         if self.kind == Kind::Imap {
             // The tag.

@@ -25,6 +25,11 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    /// Whether something has come behind the request; before it all is the same bytes each time.
+    pub(super) fn withholds(&self) -> bool {
+        self.asked.is_some() && !self.client.is_empty()
+    }
+
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
         self.client.extend_from_slice(bytes);
         if self.asked.is_some() {

@@ -56,7 +56,7 @@ pub(crate) struct Rdp {
 impl Rdp {
     /// Whether a part of the request has come.
     pub(super) fn withholds(&self) -> bool {
-        !self.asked && !self.client.is_empty()
+        !self.client.is_empty()
     }
 
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {

@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 6120 §5.4.
 
-use super::{Looks, MAX_MESSAGE, Step};
+use super::{Looks, MAX_MESSAGE, Step, early};
 
 /// Whether bytes open a stream, with or without an XML declaration before it.
 pub(super) fn looks(client: &[u8]) -> Looks {
@@ -48,10 +48,17 @@ fn next_element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// What stands behind an element: `<starttls></starttls>` has an end of its own, and lines may be between elements.
+fn behind(bytes: &[u8]) -> &[u8] {
+    let rest = bytes.trim_ascii_start();
+    let rest = rest.strip_prefix(b"</starttls>").unwrap_or(rest);
+    if b"</starttls>".starts_with(rest) { &[] } else { rest.trim_ascii_start() }
+}
+
 impl Xmpp {
     /// Whether a part of an element has come.
     pub(super) fn withholds(&self) -> bool {
-        !self.asked && !self.client.trim_ascii().is_empty()
+        !behind(&self.client).is_empty()
     }
 
     pub(super) fn client(&mut self, bytes: &[u8]) -> Step {
@@ -70,6 +77,9 @@ impl Xmpp {
                 break;
             };
             self.client = rest.get(end + 1..).unwrap_or_default().to_vec();
+        }
+        if self.asked {
+            return early(behind(&self.client));
         }
         if self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
     }

@@ -31,12 +31,18 @@ impl Watch {
         // A client that is held is judged by its best offer: nothing better will be agreed on.
         let offered = || judge::offered(protection).filter(|_| end.held);
         let Some(observed) = judge::observed(protection).or_else(offered) else { return };
+        // A policy whose rules hold already is about to come: it judges what is held.
+        if end.held && self.holding.coming.is_some() {
+            return;
+        }
         // Names are looked up before the verdict only when a rule asks for them: until it falls, data flows.
         let asked = policy.zert.iter().any(|rule| rule.conditions.asks_for_owner());
         let mut connection = self.connection_of(end, asked);
         let complete = judge::is_complete(protection);
         let rule = match policy.judge(&connection, Local::now().fixed_offset(), &observed, complete) {
             Judgement::Undecided => return,
+            // The server may not answer with TLS at all.
+            Judgement::Good(_) if observed.offered => return,
             Judgement::Good(_) => {
                 end.judged = true;
                 return;

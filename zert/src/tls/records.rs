@@ -7,7 +7,6 @@ const MAX_RECORD: usize = 16_384 + 2048;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
 
 /// What a record layer delivers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,8 +28,6 @@ pub(super) struct Records {
     begun: bool,
     /// SSLv2 was agreed on: its framing stays.
     pub(super) ssl2: bool,
-    /// A record of application data has begun.
-    pub(super) application: bool,
     /// What follows is encrypted.
     encrypted: bool,
     /// Bytes that are no TLS record came, or more than can be kept.
@@ -66,7 +63,6 @@ impl Records {
                 self.broken = true;
                 return;
             }
-            self.application |= *kind == APPLICATION_DATA;
             let Some(body) = record.get(5..5 + length) else { break };
             at += 5 + length;
             self.begun = true;
@@ -97,6 +93,11 @@ impl Records {
             self.pending = Vec::new();
             self.messages = Vec::new();
         }
+    }
+
+    /// Whether nothing of a record or message has come whose rest has not.
+    pub(super) fn is_at_an_end(&self) -> bool {
+        self.pending.is_empty() && self.messages.is_empty()
     }
 
     /// Delivers the whole messages that have come.

@@ -42,7 +42,8 @@ fn tls_is_measured_by_its_version() {
 fn whatever_is_no_tls_falls_short_where_tls_is_demanded() {
     for minimum in MINIMUMS {
         assert_eq!(fit(&Protection::None, minimum), Some(Fit::No), "{minimum:#x}");
-        assert_eq!(fit(&Protection::Ssh(Box::default()), minimum), Some(Fit::No), "{minimum:#x}");
+        let ssh = Ssh { version: 2, ..Ssh::default() };
+        assert_eq!(fit(&Protection::Ssh(Box::new(ssh)), minimum), Some(Fit::No), "{minimum:#x}");
     }
 }
 
@@ -50,7 +51,10 @@ fn whatever_is_no_tls_falls_short_where_tls_is_demanded() {
 fn a_failed_handshake_and_what_is_not_determined_are_let_be() {
     let failed = Handshake { alert: Some(70), complete: true, ..Handshake::default() };
     let begun = Protection::Tls(Handshake::default());
-    for protection in [Protection::Tls(failed), Protection::Undetermined, begun] {
+    // A client's banner is no SSH, and what broke off before its keys were in use is none either.
+    let banner = Protection::Ssh(Box::default());
+    let broken = Protection::Ssh(Box::new(Ssh { version: 2, failed: true, ..Ssh::default() }));
+    for protection in [Protection::Tls(failed), Protection::Undetermined, begun, banner, broken] {
         assert_eq!(observed(&protection), None, "{protection:?}");
     }
 }
