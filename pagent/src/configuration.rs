@@ -293,6 +293,12 @@ impl Configuration {
         self.state.join("capture.nft")
     }
 
+    /// What is held, for the boot unit.
+    #[must_use]
+    pub(crate) fn hold_file(&self) -> PathBuf {
+        self.state.join("hold.rules")
+    }
+
     /// The envelope of the private keys in the SAF database.
     #[must_use]
     pub(crate) fn envelope(&self) -> Envelope {

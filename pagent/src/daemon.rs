@@ -390,6 +390,7 @@ fn start_monitor(
     let smf = smf.clone();
     let settings = MonitorSettings {
         group: configuration.zert.group,
+        hold_file: configuration.hold_file(),
         hold: zert::hold::Hold { queue: configuration.zert.queue, mark_shift: configuration.capture.mark_shift },
         context,
         summaries: NonZeroU32::new(configuration.zert.summary_minutes)
@@ -682,8 +683,8 @@ impl Daemon {
         if self.engine.is_retired() {
             return Err("another daemon has just taken over; say it again, to that one".to_owned());
         }
-        let boot_file = self.configuration.boot_file();
-        let released = tokio::task::spawn_blocking(move || release(&boot_file));
+        let configuration = self.configuration.clone();
+        let released = tokio::task::spawn_blocking(move || release(&configuration));
         released.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
         self.released.store(true, Ordering::SeqCst);
         warn!("the capture rules are removed: connections the policy protects travel in clear text from now on");
@@ -714,12 +715,9 @@ impl Daemon {
 }
 
 /// Removes the rules that capture and hold connections.
-pub(crate) fn release(boot_file: &Path) -> anyhow::Result<()> {
-    // What cannot be run has not been used either.
-    if let Err(error) = zert::hold::remove() {
-        warn!(%error, "what is held cannot be released");
-    }
-    ttls::release(boot_file).context("the capture rules cannot be removed")
+pub(crate) fn release(configuration: &Configuration) -> anyhow::Result<()> {
+    zert::hold::remove(&configuration.hold_file()).context("what is held cannot be released")?;
+    ttls::release(&configuration.boot_file()).context("the capture rules cannot be removed")
 }
 
 /// The control socket: everybody may connect, SAF decides what they may ask.

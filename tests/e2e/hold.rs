@@ -201,6 +201,18 @@ fn what_is_held_is_put_back_and_released_on_purpose() -> anyhow::Result<()> {
     let refused = stage.client(&["USER alice\\r\\n"])?;
     assert!(refused.ends_with("ended by 104\n"), "{refused}");
     assert!(!stage.server.said().contains("alice"));
+    // What the next boot loads holds the same, without a daemon.
+    stage.agent.kill()?;
+    let rules = stage.agent.folder().join("state/hold.rules").to_string_lossy().into_owned();
+    for chain in ["PAGENT_HOLD_IN", "PAGENT_HOLD_OUT"] {
+        let hook = if chain.ends_with("IN") { "INPUT" } else { "OUTPUT" };
+        stage.network.host.succeed("iptables", &["-t", "mangle", "-D", hook, "-p", "tcp", "-j", chain])?;
+    }
+    stage.network.host.succeed("sh", &["-c", &format!("iptables-restore --noflush < {rules}")])?;
+    let said = stage.network.peer.run(PYTHON, &["-c", CLIENT, HOST[0], "USER alice\\r\\n"])?;
+    assert!(!String::from_utf8_lossy(&said.stdout).contains("220"), "{said:?}");
+    stage.agent.start()?;
+    stage.agent.says("EZD1586I")?;
     // A rule for another direction or address holds nothing of these.
     stage.agent.install(&policy("Action Reset\nHold On").replace("LocalAddr All", "LocalAddr 192.0.2.1"))?;
     let said = stage.client(&["USER alice\\r\\n"])?;
@@ -217,7 +229,9 @@ fn what_is_held_is_put_back_and_released_on_purpose() -> anyhow::Result<()> {
     stage.agent.pagent(&["stop", "--release"])?;
     wait_until("the rules are out", || {
         Ok(!stage.network.host.succeed("iptables", &["-t", "mangle", "-S"])?.contains("PAGENT"))
-    })
+    })?;
+    assert!(!stage.agent.folder().join("state/hold.rules").exists());
+    Ok(())
 }
 
 #[test]

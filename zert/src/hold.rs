@@ -5,6 +5,7 @@
 //! engine's. Without the daemon nobody answers for the queue, and the kernel drops what is held.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -87,14 +88,16 @@ impl Hold {
         text
     }
 
-    /// Puts the rules of a policy in the kernel, or takes them out where it holds nothing.
+    /// Puts the rules of a policy in the kernel, or takes them out where it holds nothing. `boot_file` keeps them for the next
+    /// boot: it is written first.
     ///
     /// # Errors
     ///
     /// What the tool says; the rules of before are in force then.
-    pub(crate) fn install(self, policy: &Policy) -> io::Result<()> {
-        let Some(ports) = Ports::of(policy) else { return remove() };
+    pub(crate) fn install(self, policy: &Policy, boot_file: &Path) -> io::Result<()> {
+        let Some(ports) = Ports::of(policy) else { return remove(boot_file) };
         let text = self.rules(&ports);
+        write_whole(boot_file, &at_boot(&text))?;
         for tool in tools() {
             run(&format!("{tool}-restore"), &["-w", "5", "--noflush"], &text)?;
             for (hook, chain) in CHAINS {
@@ -121,12 +124,34 @@ impl Hold {
     }
 }
 
-/// Takes the chains out, where they are.
+/// The same for a kernel that has nothing of it yet, jumps included.
+fn at_boot(rules: &str) -> String {
+    let jumps: String = CHAINS.map(|(hook, chain)| format!("-I {hook} 1 -p tcp -j {chain}\n")).concat();
+    rules.replace("COMMIT\n", &format!("{jumps}COMMIT\n"))
+}
+
+/// Writes a file as a whole or not at all.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let shown =
+        |error: io::Error| io::Error::new(error.kind(), format!("{} cannot be written: {error}", path.display()));
+    let temporary = path.with_extension("new");
+    let written = fs::File::create(&temporary).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&temporary, path)).map_err(shown)
+}
+
+/// Takes the chains out, where they are, and out of the next boot.
 ///
 /// # Errors
 ///
 /// What the tool says.
-pub fn remove() -> io::Result<()> {
+pub fn remove(boot_file: &Path) -> io::Result<()> {
+    match fs::remove_file(boot_file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     for tool in tools() {
         let said = match run(tool, &["-w", "5", "-t", "mangle", "-S"], "") {
             // Without the tool nothing has been held.

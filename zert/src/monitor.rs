@@ -11,6 +11,7 @@ mod messages;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -60,6 +61,8 @@ pub struct MonitorSettings {
     pub group: u16,
     /// Where packets wait for a verdict, and how their connections are marked.
     pub hold: Hold,
+    /// What is held, for the next boot.
+    pub hold_file: PathBuf,
     /// What records say of their writer.
     pub context: RecordContext,
     /// How long the intervals of summaries are, where summaries are wanted: they end at multiples of it, in UTC.
@@ -216,13 +219,18 @@ impl Monitor {
         if wanted {
             self.answer(Some(Arc::clone(policy))).await?;
         }
-        let (hold, policy) = (self.shared.settings.hold, Arc::clone(policy));
-        let installed = tokio::task::spawn_blocking(move || hold.install(&policy)).await;
-        installed.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
+        self.install_hold(policy).await?;
         if !wanted {
             self.answer(None).await?;
         }
         Ok(())
+    }
+
+    async fn install_hold(&self, policy: &Arc<Policy>) -> std::io::Result<()> {
+        let (shared, policy) = (Arc::clone(&self.shared), Arc::clone(policy));
+        let MonitorSettings { hold, .. } = shared.settings;
+        let installed = tokio::task::spawn_blocking(move || hold.install(&policy, &shared.settings.hold_file)).await;
+        installed.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     }
 
     /// `policy`: the one whose rules hold, until it is in force.
@@ -245,9 +253,7 @@ impl Monitor {
         let hold = self.shared.settings.hold;
         let there = tokio::task::spawn_blocking(move || hold.is_installed()).await.unwrap_or(true);
         if !there {
-            let policy = Arc::clone(&policy);
-            let installed = tokio::task::spawn_blocking(move || hold.install(&policy)).await;
-            installed.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
+            self.install_hold(&policy).await?;
         }
         Ok(!there)
     }

@@ -257,7 +257,7 @@ fn stop(common: &Common, release: bool) -> anyhow::Result<ExitCode> {
         Ok(_) => print_lines(&["pagent stops; what the policy protects is refused until it runs again".to_owned()])?,
         // No daemon, and the rules of the last one refuse: whoever may change the kernel's rules may open.
         Err(error) if release && error.downcast_ref::<client::Refused>().is_none() => {
-            daemon::release(&configuration.boot_file())?;
+            daemon::release(&configuration)?;
             print_lines(&["no pagent runs; its capture rules are removed".to_owned()])?;
         }
         Err(error) => return Err(error),
