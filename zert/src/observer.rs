@@ -246,3 +246,88 @@ fn start_tls(hello: &[u8], answer: &[u8], swapped: bool, upgrade: Option<Upgrade
     reader.client(hello);
     if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Side::{Client, Server};
+
+    /// What of a held client's bytes goes on to the server before a verdict, when they come in pieces of this size.
+    fn passes(turns: &[(Side, &[u8])], size: usize) -> Vec<u8> {
+        let mut observer = Observer::default();
+        observer.be_strict();
+        let (mut passed, mut waiting) = (Vec::new(), Vec::new());
+        for (from, bytes) in turns {
+            for piece in bytes.chunks(size) {
+                observer.observe(*from, piece);
+                // From here on a verdict has fallen, or nothing of the client goes on.
+                if observer.is_done() || observer.protection() == Protection::None {
+                    return passed;
+                }
+                if *from == Client {
+                    waiting.extend_from_slice(piece);
+                }
+                if !observer.withholds() {
+                    passed.append(&mut waiting);
+                }
+            }
+        }
+        passed
+    }
+
+    const LDAP_BIND: &[u8] = b"\x30\x14\x02\x01\x01\x60\x0f\x02\x01\x03\x04\x02cn\x80\x06SECRET";
+    const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+    const LDAP_SUBTREE: &[u8] = b"\x30\x25\x02\x01\x01\x63\x20\x04\x00\x0a\x01\x02\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00\x87\x06SECRET\x30\x06\x04\x04name";
+    const MYSQL: &[u8] = b"\x14\x00\x00\x00\x0a8.0\x00aaaaaaaaaaaaaaaaaa";
+
+    #[test]
+    fn no_secret_goes_on_before_the_verdict() {
+        let stream = b"<stream:stream to='x' xmlns='jabber:client' xmlns:stream='s'>".as_slice();
+        let dialogues: &[&[(Side, &[u8])]] = &[
+            &[(Server, b"220 ready\r\n"), (Client, b"USER SECRET\r\n")],
+            &[(Server, b"220 ready\r\n"), (Client, b"NOOP\rUSER SECRET\r\n")],
+            &[(Server, b"220 ready\r\n"), (Client, b"AUTH TLS\r\nUSER SECRET\r\n")],
+            &[(Server, b"220 ready\r\n"), (Client, b"AUTH TLS\r\n"), (Client, b"USER SECRET\r\n")],
+            &[(Server, b"220 ready\r\n"), (Client, b"AUTH TLS\r\n\x16\x03\x01\x40\x00\x01\r\nUSER SECRET\r\n")],
+            &[(Server, b"220 ready\r\n"), (Client, b"AUTH PLAIN SECRET\r\n")],
+            &[(Server, b"220 ready\r\n"), (Client, b"SSH-2.0-x\r\nUSER SECRET\r\n")],
+            &[(Client, b"SSH-2.0-x\r\nUSER SECRET\r\n"), (Server, b"500 what\r\n")],
+            &[(Server, b"* OK ready\r\n"), (Client, b"a LOGIN me SECRET\r\n")],
+            &[(Server, b"* OK ready\r\n"), (Client, b"a CAPABILITY\r\n"), (Client, b"b LOGIN me SECRET\r\n")],
+            &[(Server, b"+OK ready\r\n"), (Client, b"PASS SECRET\r\n")],
+            &[(Client, LDAP_BIND)],
+            &[(Client, LDAP_SUBTREE)],
+            &[(Client, LDAP_START_TLS), (Client, LDAP_BIND)],
+            &[(Client, stream), (Client, b"<auth mechanism='PLAIN'>SECRET</auth>")],
+            &[(Client, stream), (Client, b"<starttls/><auth mechanism='PLAIN'>SECRET</auth>")],
+            &[(Client, b"\0\0\0\x08\x04\xd2\x16\x2f"), (Client, b"\0\0\0\x20\0\x03\0\0user\0SECRET\0\0")],
+            &[(Client, b"\0\0\0\x20\0\x03\0\0user\0SECRET\0\0")],
+            &[(Server, MYSQL), (Client, b"\x30\x00\x00\x01\x85\xa6\xff\x01\0\0\0\x01SECRET")],
+            &[(Client, b"\x16\x03\x01\x40\x00\x01\r\nAUTH SECRET\r\n")],
+            &[(Client, b"GET /SECRET HTTP/1.1\r\n\r\n")],
+            &[(Server, b"login: "), (Client, b"SECRET\r\n")],
+        ];
+        for (number, turns) in dialogues.iter().enumerate() {
+            for size in 1..64 {
+                let passed = passes(turns, size);
+                let text = String::from_utf8_lossy(&passed);
+                assert!(!text.contains('S') || !text.contains("SE"), "dialogue {number} in pieces of {size}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_leads_to_a_handshake_goes_on() {
+        let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x00\x00\x02\x13\x01\x01\x00\x00\x00";
+        for (lead, answer) in
+            [(b"AUTH TLS\r\n".as_slice(), b"234 go\r\n".as_slice()), (b"FEAT\r\nSTARTTLS\r\n", b"211 no\r\n220 go\r\n")]
+        {
+            for size in 1..80 {
+                let turns: [(Side, &[u8]); 4] =
+                    [(Server, b"220 ready\r\n"), (Client, lead), (Server, answer), (Client, hello)];
+                assert_eq!(passes(&turns, size), [lead, hello].concat(), "in pieces of {size}");
+            }
+        }
+        assert_eq!(passes(&[(Client, LDAP_START_TLS)], 7), LDAP_START_TLS);
+    }
+}
