@@ -17,7 +17,8 @@ use zert::{Facts, Protection, Side, Source};
 const NOON: i64 = 1_790_000_100;
 
 fn facts(side: Side, port: u16, protection: Protection) -> Facts {
-    let (client, server) = ("10.2.2.2:40000".parse().unwrap(), format!("10.1.1.1:{port}").parse().unwrap());
+    let (client, server) =
+        ("10.2.2.2:40000".parse().expect("an address"), format!("10.1.1.1:{port}").parse().expect("an address"));
     let (local, remote) = if side == Side::Server { (server, client) } else { (client, server) };
     Facts {
         event: Event::ShortTermination,
@@ -119,7 +120,7 @@ fn evidence_says_no_more_than_was_seen() {
 fn inventories_count_and_name_what_is_weak() {
     let table = Report::Version.table(&usages(), &scope(&[], 0), NOON);
     let count = |words: &str| {
-        let at = table.columns.iter().position(|name| *name == "CONNECTIONS").unwrap();
+        let at = table.columns.iter().position(|name| *name == "CONNECTIONS").expect("it is there");
         table.rows.iter().find(|row| row[0] == words).map(|row| row[at].clone())
     };
     assert_eq!(count("in clear").as_deref(), Some("8"));
@@ -172,9 +173,9 @@ fn what_is_suggested_breaks_nobody() {
 
 #[test]
 fn a_bill_of_materials_refers_to_what_is_in_it() {
-    let made = DateTime::<Utc>::from_timestamp(NOON, 0).unwrap();
+    let made = DateTime::<Utc>::from_timestamp(NOON, 0).expect("it is there");
     let bill = cbom::cbom(&usages(), made, "SYSA");
-    let parts = bill["components"].as_array().unwrap();
+    let parts = bill["components"].as_array().expect("it is there");
     let known: Vec<&str> = parts.iter().filter_map(|part| part["bom-ref"].as_str()).collect();
     let mut unique = known.clone();
     unique.dedup();
@@ -183,9 +184,12 @@ fn a_bill_of_materials_refers_to_what_is_in_it() {
     assert_eq!(protocols.len(), 5, "neither clear text nor what failed: {bill:#}");
     for protocol in protocols {
         let properties = &protocol["cryptoProperties"]["protocolProperties"];
-        let references = properties["cryptoRefArray"].as_array().unwrap();
-        assert!(!references.is_empty() && references.iter().all(|name| known.contains(&name.as_str().unwrap())));
-        assert!(!properties["version"].as_str().unwrap().is_empty(), "{protocol:#}");
+        let references = properties["cryptoRefArray"].as_array().expect("it is there");
+        assert!(
+            !references.is_empty()
+                && references.iter().all(|name| known.contains(&name.as_str().expect("it is there")))
+        );
+        assert!(!properties["version"].as_str().expect("it is there").is_empty(), "{protocol:#}");
     }
     assert!(known.contains(&"algorithm/x25519mlkem768"), "{known:?}");
     assert_eq!(bill, cbom::cbom(&usages(), made, "SYSA"), "the same twice");
@@ -208,7 +212,7 @@ fn events_are_counted_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sums_are_kept_added_up_and_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("it is there");
     let url = format!("sqlite:{}/history.db", folder.path().display());
     assert!(Store::open_existing(&url, &url).await.is_err(), "there is none");
     let all = (0, i64::MAX);
@@ -216,26 +220,27 @@ async fn sums_are_kept_added_up_and_forgotten() {
         let collector = Collector::default();
         collector.record(&facts(Side::Server, 21, tls(0x0303, 0xC02F, 23)));
         collector.record(&facts(Side::Server, 21, Protection::None));
-        collector.write_to(Store::open(&url, &url).await.unwrap(), 90, move || 7 * round);
+        collector.write_to(Store::open(&url, &url).await.expect("it is there"), 90, move || 7 * round);
         collector.finish().await;
-        let store = Store::open_existing(&url, &url).await.unwrap();
-        let found = store.usages(all.0, all.1).await.unwrap();
+        let store = Store::open_existing(&url, &url).await.expect("it is there");
+        let found = store.usages(all.0, all.1).await.expect("it is there");
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|usage| usage.counts.connections == round && usage.counts.bytes_out == 20 * round));
         let clear = found.iter().filter(|usage| usage.session.attributes.is_clear()).count();
         assert_eq!(clear, 1);
         // Each daemon's losses count.
-        assert_eq!(store.lost(all.0, all.1).await.unwrap(), 7 * (1..=round).sum::<u64>());
-        assert_eq!(store.usages(0, 1000).await.unwrap(), [], "before anything was seen");
+        assert_eq!(store.lost(all.0, all.1).await.expect("it is there"), 7 * (1..=round).sum::<u64>());
+        assert_eq!(store.usages(0, 1000).await.expect("it is there"), [], "before anything was seen");
     }
     let collector = Collector::default();
-    collector.write_to(Store::open(&url, &url).await.unwrap(), 0, || 0);
+    collector.write_to(Store::open(&url, &url).await.expect("it is there"), 0, || 0);
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     collector.finish().await;
     // Nothing is older than now but what has been counted.
-    let store = Store::open_existing(&url, &url).await.unwrap();
-    assert_eq!(store.usages(all.0, all.1).await.unwrap(), []);
-    std::fs::write(folder.path().join("broken.db"), "no database at all, and not a short text either").unwrap();
+    let store = Store::open_existing(&url, &url).await.expect("it is there");
+    assert_eq!(store.usages(all.0, all.1).await.expect("it is there"), []);
+    std::fs::write(folder.path().join("broken.db"), "no database at all, and not a short text either")
+        .expect("it is there");
     let broken = format!("sqlite:{}/broken.db", folder.path().display());
     let problem = Store::open(&broken, "shown").await.expect_err("damage").to_string();
     assert!(problem.contains("the zERT history shown cannot be opened"), "{problem}");
