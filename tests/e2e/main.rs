@@ -3,6 +3,7 @@
 mod author;
 mod bench;
 mod broken;
+mod captures;
 mod chromium;
 mod controlled;
 mod enforcement;

@@ -101,6 +101,13 @@ handshakes! {
     tls_1_3_resumed: "tls13-resumed" => 0x0304, 0x1301, Some(29), resumed true;
     tls_1_3_after_a_retry_has_the_group_asked_for: "tls13-retry" => 0x0304, 0x1301, Some(24), resumed false;
     tls_1_3_over_ipv6: "tls13-ipv6" => 0x0304, 0x1302, Some(29), resumed false;
+    sslv3_of_tlslite: "ssl3-tlslite" => 0x0300, 0xC013, Some(23), resumed false;
+    sslv3_with_3des: "ssl3-3des" => 0x0300, 0xC012, Some(23), resumed false;
+    tls_1_0_of_gnutls: "gnutls-tls10" => 0x0301, 0xC014, Some(23), resumed false;
+    gnutls_after_a_retry: "gnutls-tls13-retry" => 0x0304, 0x1302, Some(24), resumed false;
+    tls_1_3_in_a_finite_field: "tls13-ffdhe3072" => 0x0304, 0x1302, Some(257), resumed false;
+    tls_1_3_with_a_key_of_its_own: "tls13-psk" => 0x0304, 0x1303, Some(29), resumed true;
+    tls_1_2_with_aria: "tls12-aria" => 0x0303, 0xC060, Some(29), resumed false;
 }
 
 #[test]
@@ -345,6 +352,45 @@ fn what_ssh_agrees_on_is_read_from_both_ends_lists() {
 fn an_ssh_connection_without_a_cipher_in_common_has_failed() {
     let found = ssh("ssh-nothing-in-common");
     assert_eq!((found.failed, found.complete, found.to_server, found.server_key), (true, true, None, None));
+}
+
+#[test]
+fn every_upgrade_is_known_by_its_dialogue() {
+    use zert::Upgrade;
+    for (name, expected) in [
+        ("starttls-smtp", Upgrade::FtpOrSmtp),
+        ("starttls-lmtp", Upgrade::FtpOrSmtp),
+        ("starttls-ftp", Upgrade::FtpOrSmtp),
+        ("starttls-imap", Upgrade::Imap),
+        ("starttls-pop3", Upgrade::Pop3),
+        ("starttls-ldap", Upgrade::Ldap),
+        ("starttls-postgres", Upgrade::Postgres),
+        ("starttls-xmpp", Upgrade::Xmpp),
+        ("starttls-mysql", Upgrade::Mysql),
+        ("starttls-rdp", Upgrade::Rdp),
+    ] {
+        let found = handshake(name);
+        assert_eq!((found.upgrade, found.version, found.complete), (Some(expected), 0x0304, true), "{name}");
+    }
+}
+
+#[test]
+fn certificates_of_clients_and_protocols_are_read_where_they_are_in_clear() {
+    let mutual = handshake("tls12-mutual");
+    assert!(mutual.client_certificate.is_some() && mutual.client_certificate != mutual.server_certificate);
+    assert_eq!(handshake("tls13-mutual").client_certificate, None, "TLS 1.3 hides it");
+    assert_eq!(handshake("tls12-p256").client_certificate, None);
+    let alpn = handshake("tls12-alpn");
+    assert_eq!((alpn.protocols, alpn.protocol.as_deref()), (vec!["h2".to_owned(), "http/1.1".to_owned()], Some("h2")));
+    let hidden = handshake("tls13-alpn");
+    assert_eq!((hidden.protocols.len(), hidden.protocol), (2, None));
+    assert_eq!(handshake("tls12-ed25519").signature, Some(0x0807));
+    assert_eq!(handshake("gnutls-tls12-dhe").dh_bits, Some(2048));
+    let early: Vec<bool> = connections("tls13-early")
+        .iter()
+        .map(|found| matches!(found, Protection::Tls(handshake) if handshake.early_data))
+        .collect();
+    assert_eq!(early, [false, true]);
 }
 
 #[test]

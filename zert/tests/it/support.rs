@@ -11,7 +11,7 @@ use zert::replay::{Replay, ReplayError, Replayed};
 use zert::{Observer, Protection, Side};
 
 /// The handshakes, each one TLS connection from its first byte.
-pub(crate) const HANDSHAKES: [&str; 19] = [
+pub(crate) const HANDSHAKES: [&str; 41] = [
     "tls10",
     "tls11",
     "tls12-p256",
@@ -31,10 +31,32 @@ pub(crate) const HANDSHAKES: [&str; 19] = [
     "tls13-ipv6",
     "version-mismatch",
     "tls-to-plain",
+    "ssl3-tlslite",
+    "ssl3-3des",
+    "tls10-tlslite",
+    "tls12-chacha-tlslite",
+    "tls13-tlslite",
+    "tls12-mutual",
+    "tls13-mutual",
+    "tls12-alpn",
+    "tls13-alpn",
+    "tls12-ccm8",
+    "tls13-ccm",
+    "tls13-ffdhe3072",
+    "tls13-p521",
+    "tls13-x448",
+    "tls12-ed25519",
+    "tls12-camellia",
+    "tls12-aria",
+    "tls13-psk",
+    "gnutls-tls10",
+    "gnutls-tls12-dhe",
+    "gnutls-tls13",
+    "gnutls-tls13-retry",
 ];
 
 /// The others.
-pub(crate) const DIALOGUES: [&str; 12] = [
+pub(crate) const DIALOGUES: [&str; 23] = [
     "plain",
     "ssh",
     "ssh-default",
@@ -47,6 +69,17 @@ pub(crate) const DIALOGUES: [&str; 12] = [
     "ftp-clear",
     "ftp-clear-tls-server",
     "ftp-auth-refused",
+    "starttls-smtp",
+    "starttls-lmtp",
+    "starttls-imap",
+    "starttls-pop3",
+    "starttls-ftp",
+    "starttls-ldap",
+    "starttls-postgres",
+    "starttls-xmpp",
+    "starttls-mysql",
+    "starttls-rdp",
+    "tls13-early",
 ];
 
 pub(crate) fn all_captures() -> impl Iterator<Item = &'static str> {
