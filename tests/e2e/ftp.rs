@@ -22,7 +22,7 @@ fn served(network: &Network) -> anyhow::Result<PathBuf> {
 }
 
 /// vsftpd on port 21 for everybody, with these settings more.
-fn vsftpd(network: &Network, host: &Host, more: &str) -> anyhow::Result<Running> {
+pub(crate) fn vsftpd(network: &Network, host: &Host, more: &str) -> anyhow::Result<Running> {
     let folder = served(network)?;
     let (file, empty) = (network.lab.folder().join("vsftpd.conf"), network.lab.folder().join("empty"));
     fs::create_dir_all(&empty)?;

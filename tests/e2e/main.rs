@@ -18,6 +18,7 @@ mod history;
 mod hold;
 mod identity;
 mod idle;
+mod inventory;
 mod keyrings;
 mod limits;
 mod listeners;

@@ -66,7 +66,7 @@ fn program(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// What psql makes of a query.
-fn psql(host: &Host, connection: &str, query: &str) -> anyhow::Result<Output> {
+pub(crate) fn psql(host: &Host, connection: &str, query: &str) -> anyhow::Result<Output> {
     let mut command = host.command(program("psql")?);
     command.args(["--no-psqlrc", "--no-password", "--no-align", "--tuples-only", "--command", query, connection]);
     Ok(command.env("PGPASSWORD", "secret").output()?)
