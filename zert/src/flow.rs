@@ -181,7 +181,8 @@ impl Flows {
     pub(crate) fn reused(&mut self, segment: &Segment<'_>) -> Option<(FlowKey, Flow)> {
         let key = FlowKey { client: segment.from, server: segment.to };
         let start = Some(segment.sequence.wrapping_add(1));
-        let reused = segment.syn && !segment.ack && self.flows.get(&key).is_some_and(|flow| flow.client.start != start);
+        let other = self.flows.get(&key).is_some_and(|flow| flow.client.start != start);
+        let reused = segment.syn && !segment.ack && other && !self.is_living(&key);
         if reused { self.flows.remove(&key).map(|flow| (key, flow)) } else { None }
     }
 

@@ -30,7 +30,7 @@ use self::held::Holding;
 use self::intervals::Intervals;
 use self::jobs::Jobs;
 use self::messages::Suppression;
-use crate::flow::{Event, FlowKey, Flows};
+use crate::flow::{Event, Flow, FlowKey, Flows};
 use crate::hold::{self, Hold};
 use crate::nflog::Packets;
 use crate::nfqueue::{Queued, Verdict};
@@ -436,15 +436,16 @@ impl Watch {
     }
 
     fn segment(&mut self, segment: &Segment<'_>) {
+        if let Some((key, flow)) = self.flows.reused(segment) {
+            self.end_unseen(key, Some(&flow));
+            self.holding.answer_waiting(&key, Verdict::Drop);
+        }
         for event in self.flows.segment(segment) {
             match event {
                 Event::Opened(key) => {
                     self.shared.observed.fetch_add(1, Ordering::Relaxed);
                     let tracked =
                         Tracked { started: Utc::now(), opened: Instant::now(), closed: None, ends: Vec::new() };
-                    // A reused pair of ends: the earlier connection is over, whatever was missed of its end.
-                    self.end_unseen(key, &Protection::Undetermined);
-                    self.holding.answer_waiting(&key, Verdict::Drop);
                     self.tracked.insert(key, tracked);
                 }
                 Event::Established(key) => self.find_ends(key),
@@ -508,7 +509,7 @@ impl Watch {
 
     fn determined(&mut self, key: FlowKey) {
         self.find_ends(key);
-        let Some(protection) = self.flows.get(&key).map(crate::flow::Flow::protection) else { return };
+        let Some(protection) = self.flows.get(&key).map(Flow::protection) else { return };
         let Some(mut tracked) = self.tracked.remove(&key) else { return };
         let judged = crate::judge::observed(&protection).is_some();
         if judged && self.flows.is_held(&key) && tracked.ends.len() < 2 && tracked.ends.iter().all(|end| !end.judged) {
@@ -550,17 +551,23 @@ impl Watch {
     }
 
     fn forget(&mut self, key: FlowKey) {
-        let protection = self.flows.remove(&key).map(|flow| flow.protection());
-        self.end_unseen(key, &protection.unwrap_or(Protection::Undetermined));
+        let flow = self.flows.remove(&key);
+        self.end_unseen(key, flow.as_ref());
         self.holding.answer_waiting(&key, Verdict::Drop);
     }
 
-    /// Forgets a connection whose sockets' ends were not told, and records them.
-    fn end_unseen(&mut self, key: FlowKey, protection: &Protection) {
-        for end in self.tracked.remove(&key).into_iter().flat_map(|tracked| tracked.ends) {
+    /// Forgets a connection whose sockets' ends were not told, and records them by what the wire showed.
+    fn end_unseen(&mut self, key: FlowKey, flow: Option<&Flow>) {
+        let Some(mut tracked) = self.tracked.remove(&key) else { return };
+        let mut ends = std::mem::take(&mut tracked.ends);
+        if ends.is_empty() && tracked.closed.is_some() {
+            ends = missed_ends(key, &tracked);
+        }
+        for end in ends {
             self.by_cookie.remove(&end.socket.map(|socket| socket.cookie).unwrap_or_default());
-            let protection = end.told.clone().unwrap_or_else(|| settled(protection.clone()));
-            self.write_end(&end, &protection, Source::Observed, Counters::default());
+            let protection = settled(flow.map_or(Protection::Undetermined, Flow::protection));
+            let counters = flow.map(|flow| counters_of(flow.bytes(), end.side)).unwrap_or_default();
+            self.write_end(&end, &protection, Source::Observed, counters);
         }
     }
 
@@ -616,15 +623,7 @@ impl Watch {
                         tracked.ends.push(end);
                         continue;
                     }
-                    let (sent, received) = match end.side {
-                        Side::Client => (bytes.0, bytes.1),
-                        Side::Server => (bytes.1, bytes.0),
-                    };
-                    let counters = Counters {
-                        bytes_out: sent.unwrap_or_default(),
-                        bytes_in: received.unwrap_or_default(),
-                        ..Counters::default()
-                    };
+                    let counters = counters_of(bytes, end.side);
                     self.write_end(&end, &settled(protection.clone()), Source::Observed, counters);
                 }
                 if tracked.ends.is_empty() {
@@ -748,6 +747,15 @@ impl Watch {
         }
         (self.shared.settings.sink)(record.encode());
     }
+}
+
+/// What the wire showed of an end's bytes: the client's and the server's.
+fn counters_of(bytes: (Option<u64>, Option<u64>), side: Side) -> Counters {
+    let (sent, received) = match side {
+        Side::Client => bytes,
+        Side::Server => (bytes.1, bytes.0),
+    };
+    Counters { bytes_out: sent.unwrap_or_default(), bytes_in: received.unwrap_or_default(), ..Counters::default() }
 }
 
 /// What its socket has carried so far.
