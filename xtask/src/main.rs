@@ -60,7 +60,7 @@ enum Task {
     Reference,
     /// Fuzzes a target of fuzz/targets for some seconds
     Fuzz {
-        /// policy, format or assist
+        /// policy, format, assist, capture, connection or records
         target: String,
         /// How long
         seconds: u32,
@@ -207,9 +207,19 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
     let mut command = Command::new(cargo_program());
     command.args(["run", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"]);
     command.args(["--target", "x86_64-unknown-linux-gnu", "--bin", target, "--"]);
-    command.args([&corpus, "policies/tests/samples/good", "policies/tests/samples/bad", "policies/tests/samples/lint"]);
+    command.arg(&corpus);
+    match target {
+        "capture" => {
+            command.arg("zert/tests/captures");
+        }
+        "connection" | "records" => {}
+        _ => {
+            command.args(["policies/tests/samples/good", "policies/tests/samples/bad", "policies/tests/samples/lint"]);
+            command.arg("-dict=fuzz/policy.dict");
+        }
+    }
     command.args([&format!("-max_total_time={seconds}"), "-max_len=8192", "-timeout=20", "-rss_limit_mb=4096"]);
-    command.args(["-artifact_prefix=target/fuzz/artifacts/", "-print_final_stats=1", "-dict=fuzz/policy.dict"]);
+    command.args(["-artifact_prefix=target/fuzz/artifacts/", "-print_final_stats=1"]);
     run(command.env("RUSTFLAGS", INSTRUMENTED))
 }
 

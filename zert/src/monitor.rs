@@ -546,6 +546,8 @@ impl Watch {
         let protection = settled(flow.protection());
         self.write_end(&end, &protection, Source::Observed, counters);
         if finished {
+            // All of its ends are recorded.
+            self.tracked.remove(&key);
             self.forget(key);
         }
     }

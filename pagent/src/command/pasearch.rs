@@ -22,8 +22,8 @@ use crate::{client, policy_files, report};
 struct Flags {
     #[command(flatten)]
     common: Common,
-    /// `TTLS`: the short report of AT-TLS rules; otherwise the name of the stack (image) that is meant
-    #[arg(short = 'p', value_name = "TTLS|IMAGE")]
+    /// `TTLS`: the short report of AT-TLS rules; `ZERT`: as -z; otherwise the name of the stack (image) that is meant
+    #[arg(short = 'p', value_name = "TTLS|ZERT|IMAGE")]
     selector: Option<String>,
     /// AT-TLS policy
     #[arg(short = 't')]
@@ -102,7 +102,11 @@ struct Flags {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    finish(run(&Flags::parse()))
+    let mut flags = Flags::parse();
+    if flags.selector.as_deref().is_some_and(|selector| selector.eq_ignore_ascii_case("ZERT")) {
+        (flags.selector, flags.zert) = (None, true);
+    }
+    finish(run(&flags))
 }
 
 fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
@@ -126,7 +130,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             }
         }
         None if image != configuration.image => {
-            bail!("`{image}` is neither TTLS nor this stack's name, {}", configuration.image);
+            bail!("`{image}` is neither TTLS nor ZERT nor this stack's name, {}", configuration.image);
         }
         None => serde_json::from_value(client::get(&configuration.socket, "/v1/policy")?)?,
     };
@@ -202,7 +206,7 @@ fn from_file(path: &PathBuf, flags: &Flags, image: Option<&str>) -> anyhow::Resu
     let mut images: Vec<String> = directives.filter_map(|directive| directive.file()?.image.clone()).collect();
     images.dedup();
     if let Some(name) = image.filter(|name| images.is_empty() && *name != configuration.image) {
-        bail!("`{name}` is neither TTLS nor this stack's name, {}", configuration.image);
+        bail!("`{name}` is neither TTLS nor ZERT nor this stack's name, {}", configuration.image);
     }
     let image = image.or(images.first().map(String::as_str)).unwrap_or(&configuration.image);
     let mut report = Report::new(&loaded.policy, image, instance, Local::now().fixed_offset(), &instance);
