@@ -59,8 +59,8 @@ pub(crate) enum Step {
     Wait,
     /// The client logged in, or spoke something else, in clear text.
     Clear,
-    /// TLS begins with the client's next bytes, of which these have come already.
-    Upgraded(Vec<u8>),
+    /// TLS begins with the client's next bytes; of them and of the server's these have come already.
+    Upgraded { client: Vec<u8>, server: Vec<u8> },
 }
 
 /// Whether a server may greet so, as far as it has, and TLS or SSH follow: as the protocols of lines do, as MySQL, as SSH, or

@@ -89,6 +89,9 @@ impl Default for Stage {
 impl Observer {
     /// Takes bytes that one side sent, in order. Returns whether that determined the protection.
     pub fn observe(&mut self, from: Side, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return false;
+        }
         let before = self.protection().is_determined();
         let stage = std::mem::take(&mut self.stage);
         self.stage = advance(stage, from, bytes);
@@ -231,8 +234,8 @@ fn after(dialogue: Dialogue, step: Step) -> Stage {
     match step {
         Step::Wait => Stage::Dialogue(dialogue),
         Step::Clear => Stage::Clear,
-        Step::Upgraded(early) => {
-            let upgraded = Stage::Upgraded { via: dialogue.upgrade(), client: Vec::new(), server: Vec::new() };
+        Step::Upgraded { client: early, server } => {
+            let upgraded = Stage::Upgraded { via: dialogue.upgrade(), client: Vec::new(), server };
             if early.is_empty() { upgraded } else { advance(upgraded, Side::Client, &early) }
         }
     }

@@ -121,7 +121,7 @@ impl Ldap {
             if operation == EXTENDED_RESPONSE && self.asked.as_deref() == Some(number) {
                 // The result code comes first: ENUMERATED, 0 is success.
                 if matches!(element(content), Element::Whole(0x0A, [0], _)) {
-                    return Step::Upgraded(std::mem::take(&mut self.client));
+                    return Step::Upgraded { client: std::mem::take(&mut self.client), server: rest.to_vec() };
                 }
                 self.asked = None;
             }

@@ -137,7 +137,8 @@ impl Lines {
             // Replies come in the order of their commands; the request for TLS was the last.
             if self.asked.is_some() && self.outstanding == 0 {
                 if agreed {
-                    return Step::Upgraded(std::mem::take(&mut self.client));
+                    let (client, server) = (std::mem::take(&mut self.client), std::mem::take(&mut self.server));
+                    return Step::Upgraded { client, server };
                 }
                 self.asked = None;
                 let step = self.client(&[]);

@@ -29,7 +29,7 @@ impl Mysql {
             Looks::Perhaps => Step::Wait,
             Looks::Yes => match (self.client.get(HEADER + 1), self.client.get(HEADER + usize::from(SSL_REQUEST)..)) {
                 (Some(capabilities), _) if capabilities & CLIENT_SSL == 0 => Step::Clear,
-                (Some(_), Some(rest)) => Step::Upgraded(rest.to_vec()),
+                (Some(_), Some(rest)) => Step::Upgraded { client: rest.to_vec(), server: Vec::new() },
                 _ => Step::Wait,
             },
         }

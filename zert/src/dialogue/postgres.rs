@@ -47,9 +47,9 @@ impl Postgres {
     }
 
     pub(super) fn server(&mut self, bytes: &[u8]) -> Step {
-        let Some(answer) = bytes.first() else { return Step::Wait };
+        let Some((answer, rest)) = bytes.split_first() else { return Step::Wait };
         match (self.asked, answer) {
-            (Some(true), b'S') => Step::Upgraded(std::mem::take(&mut self.client)),
+            (Some(true), b'S') => Step::Upgraded { client: std::mem::take(&mut self.client), server: rest.to_vec() },
             // Refused: another request may follow, or the login.
             (Some(_), b'N') => {
                 self.asked = None;

@@ -76,13 +76,13 @@ impl Rdp {
 
     pub(super) fn server(&mut self, bytes: &[u8]) -> Step {
         self.server.extend_from_slice(bytes);
-        let Some((confirm, _)) = packet(&self.server) else {
+        let Some((confirm, rest)) = packet(&self.server) else {
             return if self.server.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait };
         };
         let confirms = confirm.get(5) == Some(&CONFIRM);
         match protocols(confirm, 2) {
             Some(protocols) if confirms && self.asked && protocols & TLS != 0 => {
-                Step::Upgraded(std::mem::take(&mut self.client))
+                Step::Upgraded { client: std::mem::take(&mut self.client), server: rest.to_vec() }
             }
             _ => Step::Clear,
         }

@@ -55,6 +55,13 @@ fn behind(bytes: &[u8]) -> &[u8] {
     if b"</starttls>".starts_with(rest) { &[] } else { rest.trim_ascii_start() }
 }
 
+/// The same of `<proceed></proceed>`.
+fn behind_proceed(bytes: &[u8]) -> &[u8] {
+    let rest = bytes.trim_ascii_start();
+    let rest = rest.strip_prefix(b"</proceed>").unwrap_or(rest);
+    if b"</proceed>".starts_with(rest) { &[] } else { rest.trim_ascii_start() }
+}
+
 impl Xmpp {
     /// Whether a part of an element has come.
     pub(super) fn withholds(&self) -> bool {
@@ -90,13 +97,9 @@ impl Xmpp {
             let Some(end) = rest.iter().position(|byte| *byte == b'>') else { break };
             match name {
                 b"proceed" if self.asked => {
-                    // `<starttls></starttls>` has an end of its own.
-                    let mut early = std::mem::take(&mut self.client);
-                    if early.starts_with(b"</") {
-                        let end = early.iter().position(|byte| *byte == b'>').map_or(early.len(), |end| end + 1);
-                        early.drain(..end);
-                    }
-                    return Step::Upgraded(early);
+                    let client = behind(&std::mem::take(&mut self.client)).to_vec();
+                    let server = behind_proceed(rest.get(end + 1..).unwrap_or_default()).to_vec();
+                    return Step::Upgraded { client, server };
                 }
                 b"failure" if self.asked => return Step::Clear,
                 _ => {}
