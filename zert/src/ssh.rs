@@ -115,10 +115,9 @@ impl Reader {
         if self.ssh.complete {
             return;
         }
-        let Self { client, server, ssh } = self;
         let stream = match from {
-            Side::Client => &mut *client,
-            Side::Server => &mut *server,
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
         };
         // Behind NEWKEYS all is encrypted.
         if !stream.new_keys && !stream.broken {
@@ -127,7 +126,36 @@ impl Reader {
         if stream.banner.is_none() {
             stream.take_banner();
         }
-        while let Some(payload) = stream.next_packet(ssh.version == 1) {
+        self.settle_version();
+        // Version 1 agrees in another manner, which is not read; which one it is both banners say.
+        if self.ssh.version == 2 {
+            self.packets(Side::Client);
+            self.packets(Side::Server);
+        }
+        self.settle();
+    }
+
+    fn settle_version(&mut self) {
+        let Self { client, server, ssh } = self;
+        if let (0, Some(ours), Some(theirs)) = (ssh.version, &client.banner, &server.banner) {
+            ssh.version = version(ours).min(version(theirs));
+            (ssh.client_banner, ssh.server_banner) = (ours.clone(), theirs.clone());
+            ssh.complete = ssh.version != 2;
+        }
+    }
+
+    /// Takes the whole packets of a side that have come.
+    fn packets(&mut self, from: Side) {
+        loop {
+            let Self { client, server, ssh } = self;
+            let stream = match from {
+                Side::Client => client,
+                Side::Server => server,
+            };
+            if stream.new_keys || ssh.failed {
+                return;
+            }
+            let Some(payload) = stream.next_packet() else { return };
             match payload.first() {
                 Some(&KEXINIT) if stream.lists.is_none() => stream.lists = name_lists(&payload),
                 Some(kind @ (&REPLY | &GROUP_EXCHANGE_REPLY)) if from == Side::Server => {
@@ -145,22 +173,13 @@ impl Reader {
                 Some(&DISCONNECT) => ssh.failed = true,
                 _ => {}
             }
-            if stream.new_keys || ssh.failed {
-                break;
-            }
+            self.agree();
         }
-        self.agree();
     }
 
     /// Puts together what both directions said.
     fn agree(&mut self) {
         let Self { client, server, ssh } = self;
-        if let (0, Some(ours), Some(theirs)) = (ssh.version, &client.banner, &server.banner) {
-            ssh.version = version(ours).min(version(theirs));
-            (ssh.client_banner, ssh.server_banner) = (ours.clone(), theirs.clone());
-            // Version 1 agrees in another manner, which is not read.
-            ssh.complete = ssh.version != 2;
-        }
         if let (None, Some(ours), Some(theirs)) = (&ssh.key_exchange, &client.lists, &server.lists) {
             let chosen = |at: usize| -> Option<String> {
                 let known = theirs.get(at)?;
@@ -184,10 +203,16 @@ impl Reader {
             // Nothing in common: the connection is given up.
             ssh.failed |= ssh.key_exchange.is_none() || ssh.to_server.is_none() || ssh.to_client.is_none();
         }
+    }
+
+    /// Whether nothing more will be learned.
+    fn settle(&mut self) {
+        let Self { client, server, ssh } = self;
         let over = client.new_keys && server.new_keys;
-        // What is no SSH before keys are in use agrees on nothing.
-        ssh.failed |= (client.broken || server.broken) && !over && ssh.version != 1;
-        ssh.complete |= over || ssh.failed || client.broken || server.broken;
+        // What is no SSH before keys are in use agrees on nothing; which version it is the banners say first.
+        let broken = |stream: &Stream| stream.broken && (ssh.version == 2 || stream.banner.is_none());
+        ssh.failed |= (broken(client) || broken(server)) && !over && ssh.version != 1;
+        ssh.complete |= over || ssh.failed;
         if ssh.complete {
             (client.pending, server.pending) = (Vec::new(), Vec::new());
         }
@@ -218,8 +243,8 @@ impl Stream {
     }
 
     /// The payload of the next whole packet before encryption.
-    fn next_packet(&mut self, first_version: bool) -> Option<Vec<u8>> {
-        if self.banner.is_none() || self.new_keys || self.broken || first_version {
+    fn next_packet(&mut self) -> Option<Vec<u8>> {
+        if self.banner.is_none() || self.new_keys || self.broken {
             return None;
         }
         let length = self.pending.first_chunk::<4>().map(|length| u32::from_be_bytes(*length))?;

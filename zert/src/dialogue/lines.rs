@@ -61,11 +61,12 @@ impl Lines {
         }
         while let Some(line) = take_line(&mut self.client) {
             self.outstanding += 1;
-            let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
-            if line.contains('\r') {
+            let whole = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line);
+            if whole.contains(&b'\r') {
                 // Some servers end lines there.
                 return Step::Clear;
             }
+            let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
             let mut words = line.split_whitespace();
             let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
             let command = words.next().unwrap_or_default();
@@ -113,7 +114,7 @@ impl Lines {
         let mut rest = line.trim_start();
         if self.kind == Kind::Imap {
             // The tag.
-            let Some((_, behind)) = rest.split_once(' ') else { return true };
+            let Some((_, behind)) = rest.split_once(char::is_whitespace) else { return true };
             rest = behind.trim_start();
         }
         let asks: &[&str] = match self.kind {
