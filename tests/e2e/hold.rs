@@ -47,7 +47,7 @@ pub(crate) const CLIENT: &str = "
 import socket, ssl, sys, time
 connection = socket.create_connection((sys.argv[1], 21), 5)
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-connection.settimeout(1)
+connection.settimeout(10)
 try:
     print(connection.recv(100))
     for word in sys.argv[2:]:
@@ -62,6 +62,7 @@ try:
         else:
             connection.sendall(word.encode().decode('unicode_escape').encode())
             time.sleep(0.1)
+    connection.settimeout(2)
     while data := connection.recv(100):
         print('got', data)
     print('closed')
