@@ -154,11 +154,16 @@ impl Attributes {
     }
 }
 
+/// A name that comes from a peer, on one line.
+fn shown(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 fn certificate(der: &[u8]) -> Option<CertificateFacts> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     Some(CertificateFacts {
-        subject: parsed.subject().to_string(),
-        issuer: parsed.issuer().to_string(),
+        subject: shown(&parsed.subject().to_string()),
+        issuer: shown(&parsed.issuer().to_string()),
         serial: parsed.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
         not_after: parsed.validity().not_after.timestamp(),
         signature: parsed.signature_algorithm.algorithm.to_id_string(),

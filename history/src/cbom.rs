@@ -30,7 +30,10 @@ pub fn cbom(usages: &[Usage], made: DateTime<Utc>, host: &str) -> Value {
             components.entry(name).or_insert(component);
         }
         if let Some(certificate) = &attributes.certificate {
-            let name = format!("certificate/{}", certificate.serial.to_ascii_lowercase());
+            // Serial numbers are an issuer's own.
+            let issuer = Sha256::digest(certificate.issuer.as_bytes());
+            let issuer: String = issuer.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            let name = format!("certificate/{}-{issuer}", certificate.serial.to_ascii_lowercase());
             components.entry(name.clone()).or_insert_with(|| {
                 let end = DateTime::<Utc>::from_timestamp(certificate.not_after, 0).unwrap_or_default();
                 json!({

@@ -127,7 +127,11 @@ impl Collector {
                 // Nothing of it was written; it waits with what has come meanwhile.
                 let mut waiting = self.shared.sums.lock().unwrap_or_else(PoisonError::into_inner);
                 for (key, counts) in sums {
-                    waiting.entry(key).or_default().add(&counts);
+                    if waiting.len() < MOST || waiting.contains_key(&key) {
+                        waiting.entry(key).or_default().add(&counts);
+                    } else {
+                        self.shared.lost.fetch_add(counts.connections, Ordering::Relaxed);
+                    }
                 }
             }
         }

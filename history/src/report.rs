@@ -328,25 +328,29 @@ fn ftps(scope: &Scope, usages: &[&Usage]) -> Table {
         |usage: &Usage| usage.session.attributes.observed.as_ref().and_then(|observed| observed.version).unwrap_or(0);
     let is_tls = |usage: &Usage| usage.session.attributes.protocol == "TLS" && !usage.session.attributes.failed;
     let all = sum(&|_| true);
-    let good = sum(&|usage| is_tls(usage) && version(usage) >= 0x0303);
+    let strong = |usage: &Usage| is_tls(usage) && version(usage) >= 0x0303;
+    let good = sum(&|usage| strong(usage) && finding(&usage.session.attributes).is_none());
+    let weak = sum(&|usage| strong(usage) && finding(&usage.session.attributes).is_some());
     let old = sum(&|usage| is_tls(usage) && version(usage) < 0x0303);
     let failed = sum(&|usage| usage.session.attributes.failed);
     let clear = sum(&|usage| usage.session.attributes.is_clear());
-    let other = all - good - old - failed - clear;
+    let other = all - good - weak - old - failed - clear;
     let reset: u64 = usages.iter().map(|usage| usage.counts.reset).sum();
     table.notes = vec![
         format!("connections                  {all}"),
         format!("protected by TLS 1.2 or 1.3  {good} ({})", share(good, all)),
+        format!("weak suite or key            {weak}"),
         format!("protected by older TLS       {old}"),
         format!("handshake failed, no data    {failed}"),
         format!("other protection             {other}"),
         format!("in clear                     {clear}"),
         format!("reset by enforcement         {reset}"),
         if all > 0 && good + failed == all && scope.lost == 0 {
-            "every connection of the period that carried data was protected by TLS 1.2 or later".to_owned()
+            "every recorded connection of the period that carried data was protected by TLS 1.2 or later".to_owned()
         } else {
             "not every connection of the period is shown to be protected by TLS 1.2 or later".to_owned()
         },
+        "recorded is what began and ended, or lasted ten seconds, while the daemon observed".to_owned(),
         "data connections are counted with the ports they use, not with the control connection's".to_owned(),
     ];
     table

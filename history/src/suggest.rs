@@ -45,12 +45,27 @@ pub fn suggest(usages: &[Usage]) -> String {
                 seen.lowest = [seen.lowest, version].into_iter().flatten().min();
             }
             "SSH" => seen.ssh += count,
+            // Whoever only connects (a scanner, a balancer's check) is no client.
+            _ if usage.counts.bytes_in == 0 => {}
             _ => seen.clear += count,
         }
     }
     let mut text =
         String::from("# Suggested from recorded connections. Look it over: what was not seen is not in it.\n");
-    let clear: Vec<(&u16, &Seen)> = ports.iter().filter(|(_, seen)| seen.clear > 0).collect();
+    let in_clear = || ports.iter().filter(|(_, seen)| seen.clear > 0);
+    let clear: Vec<(&u16, &Seen)> = in_clear().filter(|(_, seen)| seen.tls == 0 && seen.ssh == 0).collect();
+    let mixed: Vec<(&u16, &Seen)> = in_clear().filter(|(_, seen)| seen.tls > 0 || seen.ssh > 0).collect();
+    for (port, seen) in &mixed {
+        let _ = write!(
+            text,
+            "\n# Port {port}{}: {} of {} connections of {} peers were in clear, others were not: the server protects them itself, and is \
+             not to\n# be wrapped. Have it demand that.\n",
+            jobs(seen),
+            seen.clear,
+            seen.all,
+            seen.peers.len(),
+        );
+    }
     for (port, seen) in &clear {
         let _ = write!(
             text,
@@ -105,7 +120,7 @@ pub fn suggest(usages: &[Usage]) -> String {
             number + 1,
         );
     }
-    if clear.is_empty() && minimums.is_empty() {
+    if clear.is_empty() && mixed.is_empty() && minimums.is_empty() {
         text.push_str("\n# No server of this host was seen in this period.\n");
     }
     text

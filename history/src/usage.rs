@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use smf::detail::Event;
-use zert::{Facts, Side};
+use zert::{Facts, Protection, Side};
 
 use crate::attributes::Attributes;
 
@@ -114,7 +114,11 @@ impl Counts {
         let begins = matches!(facts.event, Event::Initiation | Event::ShortTermination | Event::Change);
         let ends = matches!(facts.event, Event::Termination | Event::ShortTermination);
         let when = |condition: bool| u64::from(condition);
-        let failed = Attributes::of(&facts.protection, facts.source).failed;
+        let failed = match &facts.protection {
+            Protection::Tls(handshake) => handshake.version == 0,
+            Protection::Ssh(ssh) => ssh.failed,
+            Protection::None | Protection::Undetermined => false,
+        };
         let enforced =
             |what: fn(&smf::detail::Enforcement) -> bool| ends && facts.enforcement.as_ref().is_some_and(what);
         Self {

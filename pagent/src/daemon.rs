@@ -182,6 +182,9 @@ pub(crate) async fn run(
     let rings = saf.certificates_changed();
     let runtime = tokio::runtime::Handle::current();
     let keyrings = Arc::new(Keyrings::new(Arc::clone(&saf), envelope, configuration.reader(), runtime));
+    if !takeover && std::os::unix::net::UnixStream::connect(&configuration.socket).is_ok() {
+        anyhow::bail!("another pagent answers on {}", configuration.socket.display());
+    }
     let dump = configuration.smf_dump();
     // Beside a daemon that is taken over from nothing is cut off: it may be writing.
     let smf = SmfFile::open(configuration.dump_settings(), !takeover)
@@ -310,6 +313,7 @@ pub(crate) async fn run(
     if let Some(history) = &daemon.history {
         history.finish().await;
     }
+    daemon.smf.finish().await;
     // The capture rules stay: what the policy protects is refused from now on, not let through.
     info!(active = daemon.engine.active(), "EZZ8433I PAGENT STOPPING");
     // The API's last answer is on its way; records are in their writer's hands.

@@ -4,9 +4,9 @@ mod dump;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::error;
 
@@ -16,6 +16,8 @@ pub(crate) use dump::{DumpSettings, earlier};
 /// Records waiting for the disk; more are lost, and counted. The queue is no bounded channel: that one would take its
 /// whole room at once, and touch it bit by bit.
 const QUEUE: u64 = 100_000;
+/// How long the disk is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the thread looks at the dump when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -28,6 +30,8 @@ pub(crate) struct SmfFile {
 
 #[derive(Default)]
 struct Counts {
+    /// Everything that was queued before [`SmfFile::finish`] is on the disk.
+    finished: AtomicBool,
     waiting: AtomicU64,
     written: AtomicU64,
     lost: AtomicU64,
@@ -46,8 +50,15 @@ impl SmfFile {
                     Ok(first) => {
                         let mut batch = vec![first];
                         batch.extend(receiver.try_iter().take(1000));
+                        // An empty one is no record: it asks for the disk.
+                        let ends = batch.iter().any(Vec::is_empty);
+                        batch.retain(|record| !record.is_empty());
                         written.waiting.fetch_sub(batch.len() as u64, Ordering::Relaxed);
                         written.write(&mut dump, &batch);
+                        if ends {
+                            dump.sync();
+                            written.finished.store(true, Ordering::Release);
+                        }
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -65,6 +76,15 @@ impl SmfFile {
         if full || self.records.send(record).is_err() {
             self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was queued is on the disk; not for ever.
+    pub(crate) async fn finish(&self) {
+        let _ = self.records.send(Vec::new());
+        let end = Instant::now() + PATIENCE;
+        while !self.counts.finished.load(Ordering::Acquire) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -633,8 +633,12 @@ impl Watch {
                     continue;
                 }
             }
-            let handshaking =
-                matches!(&protection, Protection::Tls(handshake) if handshake.version == 0 && !handshake.complete);
+            let handshaking = match &protection {
+                Protection::Tls(handshake) => handshake.version == 0 && !handshake.complete,
+                // Somebody may be asked whether the server's key is right.
+                Protection::Ssh(ssh) => !ssh.complete,
+                Protection::None | Protection::Undetermined => false,
+            };
             if !handshaking && tracked.closed.is_none() {
                 for end in &mut tracked.ends {
                     self.initiate(end, &settled(protection.clone()), Source::Observed);

@@ -107,7 +107,7 @@ fn evidence_says_no_more_than_was_seen() {
     let good: Vec<Usage> = usages().into_iter().take(1).collect();
     assert!(says(
         &Report::Ftps.table(&good, &scope(&[21], 0), NOON),
-        "every connection of the period that carried data"
+        "every recorded connection of the period that carried data"
     ));
     // What was lost may have been anything.
     let lossy = Report::Ftps.table(&good, &scope(&[21], 3), NOON);
@@ -155,16 +155,24 @@ fn a_new_minimum_is_tried_on_what_was() {
 
 #[test]
 fn what_is_suggested_breaks_nobody() {
-    let text = suggest(&usages());
+    let mut usages = usages();
+    usages.push(usage(&facts(Side::Server, 25, Protection::None), 3));
+    // Somebody only looked whether the port is open.
+    let mut scan = usage(&facts(Side::Server, 8443, Protection::None), 2);
+    scan.counts.bytes_in = 0;
+    usages.push(scan);
+    let text = suggest(&usages);
     let suggested = policy(&text);
     assert_eq!(suggested.ttls.len(), 1, "{text}");
     assert!(
-        text.contains("Negotiate ftp") && text.contains("Port 21 (FTPD1): 1 of 8 connections of 1 peers"),
+        text.contains("Negotiate smtp")
+            && text.contains("Port 21 (FTPD1): 1 of 8 connections of 1 peers")
+            && !text.contains("WRAP_21"),
         "{text}"
     );
     assert!(text.contains("MinimumVersion TLSv1.2\n") && text.contains("MinimumSSHVersion SSHv2"), "{text}");
-    let table = simulate(&suggested, &usages());
-    assert_eq!(table.notes[0], "0 of 30 recorded connections would have been reset, of 0 peers", "{text}");
+    let table = simulate(&suggested, &usages);
+    assert_eq!(table.notes[0], "0 of 35 recorded connections would have been reset, of 0 peers", "{text}");
     assert!(suggest(&[]).contains("No server of this host was seen"));
     // Of SSL 2 no minimum can be made.
     let old = usage(&facts(Side::Server, 80, tls(0x0200, 0, 0)), 1);

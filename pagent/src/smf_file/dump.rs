@@ -89,16 +89,19 @@ impl Dump {
     /// Appends records, all of them or none.
     pub(super) fn write(&mut self, records: &[u8]) -> io::Result<()> {
         // A dump that was moved away is begun anew.
-        if fs::metadata(&self.settings.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            self.begin()?;
+        let missing = fs::metadata(&self.settings.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if missing && let Err(problem) = self.begin() {
+            error!(%problem, "no other SMF dump can be begun; the one that was moved goes on");
         }
         self.rotate(records.len() as u64);
+        // Another daemon may append too, until it has ended.
+        let before = self.file.metadata()?.len();
         if let Err(problem) = self.file.write_all(records) {
             // A batch written in part would hide every later record.
-            let _ = self.file.set_len(self.length);
+            let _ = self.file.set_len(before);
             return Err(problem);
         }
-        self.length += records.len() as u64;
+        self.length = before + records.len() as u64;
         self.dirty.get_or_insert_with(Instant::now);
         if self.settings.sync.is_zero() {
             self.sync();
@@ -107,8 +110,9 @@ impl Dump {
     }
 
     fn begin(&mut self) -> io::Result<()> {
+        let file = append(&self.settings.path)?;
         self.sync();
-        self.file = append(&self.settings.path)?;
+        self.file = file;
         self.measure()
     }
 
