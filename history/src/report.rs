@@ -299,6 +299,11 @@ fn share(part: u64, whole: u64) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
+/// How many connections had a protection of which this holds.
+fn connections(usages: &[&Usage], holds: impl Fn(&Attributes) -> bool) -> u64 {
+    usages.iter().filter(|usage| holds(&usage.session.attributes)).map(|usage| usage.counts.connections).sum()
+}
+
 fn ftps(scope: &Scope, usages: &[&Usage]) -> Table {
     let mut table = inventory(
         scope.title("FTPS COMPLIANCE EVIDENCE"),
@@ -321,19 +326,15 @@ fn ftps(scope: &Scope, usages: &[&Usage]) -> Table {
             ]
         },
     );
-    let sum = |holds: &dyn Fn(&Usage) -> bool| -> u64 {
-        usages.iter().filter(|usage| holds(usage)).map(|usage| usage.counts.connections).sum()
-    };
-    let version =
-        |usage: &Usage| usage.session.attributes.observed.as_ref().and_then(|observed| observed.version).unwrap_or(0);
-    let is_tls = |usage: &Usage| usage.session.attributes.protocol == "TLS" && !usage.session.attributes.failed;
-    let all = sum(&|_| true);
-    let strong = |usage: &Usage| is_tls(usage) && version(usage) >= 0x0303;
-    let good = sum(&|usage| strong(usage) && finding(&usage.session.attributes).is_none());
-    let weak = sum(&|usage| strong(usage) && finding(&usage.session.attributes).is_some());
-    let old = sum(&|usage| is_tls(usage) && version(usage) < 0x0303);
-    let failed = sum(&|usage| usage.session.attributes.failed);
-    let clear = sum(&|usage| usage.session.attributes.is_clear());
+    let version = |found: &Attributes| found.observed.as_ref().and_then(|observed| observed.version).unwrap_or(0);
+    let is_tls = |found: &Attributes| found.protocol == "TLS" && !found.failed;
+    let strong = |found: &Attributes| is_tls(found) && version(found) >= 0x0303;
+    let all = connections(usages, |_| true);
+    let good = connections(usages, |found| strong(found) && finding(found).is_none());
+    let weak = connections(usages, |found| strong(found) && finding(found).is_some());
+    let old = connections(usages, |found| is_tls(found) && version(found) < 0x0303);
+    let failed = connections(usages, |found| found.failed);
+    let clear = connections(usages, Attributes::is_clear);
     let other = all - good - weak - old - failed - clear;
     let reset: u64 = usages.iter().map(|usage| usage.counts.reset).sum();
     table.notes = vec![
@@ -400,11 +401,7 @@ fn pci(scope: &Scope, usages: &[&Usage]) -> Table {
             *cell = text;
         }
     }
-    let bad: u64 = usages
-        .iter()
-        .filter(|usage| finding(&usage.session.attributes).is_some())
-        .map(|usage| usage.counts.connections)
-        .sum();
+    let bad = connections(usages, |found| finding(found).is_some());
     table.notes.push(format!("{bad} connections with a finding"));
     table
 }
@@ -431,10 +428,8 @@ fn quantum(scope: &Scope, usages: &[&Usage]) -> Table {
             ]
         },
     );
-    let sum = |holds: &dyn Fn(&Attributes) -> bool| -> u64 {
-        usages.iter().filter(|usage| holds(&usage.session.attributes)).map(|usage| usage.counts.connections).sum()
-    };
-    let (all, ready) = (sum(&|found| !found.failed), sum(&Attributes::is_quantum_safe));
+    let all = connections(usages, |found| !found.failed);
+    let ready = connections(usages, Attributes::is_quantum_safe);
     table.notes.push(format!("{ready} of {all} connections agreed on keys post-quantum ({})", share(ready, all)));
     table
 }
