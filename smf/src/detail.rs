@@ -1,20 +1,23 @@
 //! Subtype 11: zERT connection detail.
 //!
-//! Sections in order: identification, common, IP filter, TLS, SSH, IPsec, certificate names, enforcement. The third and the
-//! sixth are not written.
+//! Sections in order: identification, common, IP filter, TLS, SSH, IPsec, certificate names, enforcement. The third is not
+//! written.
 
+mod ipsec;
 pub(crate) mod names;
 mod ssh;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::bytes::{Reader, Writer};
 use crate::error::RecordError;
-use crate::header::{self, Header, Identification, Sections, assemble};
+use crate::header::{Header, Identification};
+use crate::sections::{Sections, assemble};
 
+pub use ipsec::{AH, ESP, Ipsec};
 pub use names::CertificateName;
 pub use ssh::Ssh;
 
@@ -25,6 +28,7 @@ const IPV6: u8 = 0x80;
 const RESET: u8 = 0x20;
 const SERVER: u8 = 0x10;
 const CLIENT: u8 = 0x08;
+const PREFIX: &str = "SMF119SC_";
 
 /// A 119-11 record.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -41,6 +45,9 @@ pub struct ConnectionDetail {
     /// Its SSH protection, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh: Option<Ssh>,
+    /// Its IPsec protection, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipsec: Option<Ipsec>,
     /// The names in its certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<CertificateName>,
@@ -225,7 +232,7 @@ impl ConnectionDetail {
             None,
             self.tls.as_ref().map(Tls::encode),
             self.ssh.as_ref().map(Ssh::encode),
-            None,
+            self.ipsec.as_ref().map(Ipsec::encode),
             names::encode(&self.names),
             self.enforcement.as_ref().map(Enforcement::encode),
         ];
@@ -238,15 +245,19 @@ impl ConnectionDetail {
     ///
     /// When it is not a 119-11 record or a section is cut short.
     pub fn decode(record: &[u8]) -> Result<Self, RecordError> {
-        let (header, sections) = Sections::read(record, SUBTYPE)?;
+        Self::read(&mut Sections::of_subtype(record, SUBTYPE)?)
+    }
+
+    pub(crate) fn read(sections: &mut Sections<'_>) -> Result<Self, RecordError> {
         Ok(Self {
-            identification: sections.required(0, "identification", Identification::decode)?,
-            common: sections.required(1, "common", Common::decode)?,
-            tls: sections.get(3, "TLS", Tls::decode)?,
-            ssh: sections.get(4, "SSH", Ssh::decode)?,
-            names: sections.get(6, "certificate names", names::decode)?.unwrap_or_default(),
-            enforcement: sections.get(7, "enforcement", Enforcement::decode)?,
-            header,
+            identification: sections.identification()?,
+            common: sections.required(1, "common", PREFIX, Common::read)?,
+            tls: sections.get(3, "TLS", "SMF119SC_TLS_", Tls::read)?,
+            ssh: sections.get(4, "SSH", "SMF119SC_SSH_", Ssh::read)?,
+            ipsec: sections.get(5, "IPsec", "SMF119SC_IPSec_", Ipsec::read)?,
+            names: sections.get(6, "certificate names", "SMF119SC_DN_", names::read)?.unwrap_or_default(),
+            enforcement: sections.get(7, "enforcement", "SMF119SC_PE_", Enforcement::read)?,
+            header: sections.header.clone(),
         })
     }
 }
@@ -260,8 +271,6 @@ impl Common {
         };
         let v6 = if self.remote.is_ipv6() { IPV6 } else { 0 };
         let reset = if self.reset { RESET } else { 0 };
-        let (start_time, start_date) = header::split(self.started);
-        let (end_time, end_date) = self.ended.map(header::split).unwrap_or_default();
         Writer::default()
             .u8(self.event.number())
             .u8(self.protocols)
@@ -272,10 +281,8 @@ impl Common {
             .text::<8>(&self.jobname)
             .text::<8>(&self.jobid)
             .text::<8>(&self.userid)
-            .u32(start_time)
-            .u32(start_date)
-            .u32(end_time)
-            .u32(end_date)
+            .moment(Some(self.started))
+            .moment(self.ended)
             .address(self.remote.ip())
             .address(self.local.ip())
             .u16(self.remote.port())
@@ -289,16 +296,19 @@ impl Common {
             .finish()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let (event, protocols, flags) = (Event::from_number(reader.u8()?), reader.u8()?, reader.u8()?);
-        reader.skip(5)?;
-        let (jobname, jobid, userid) = (reader.text::<8>()?, reader.text::<8>()?, reader.text::<8>()?);
-        let started = header::joined(reader.u32()?, reader.u32()?)?;
-        let ended = header::joined(reader.u32()?, reader.u32()?);
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let event = Event::from_number(reader.u8("SAEvent_Type")?);
+        let (protocols, flags) = (reader.x8("SASecProtos")?, reader.x8("SAFlags")?);
+        let (_, _) = (reader.x8("SASecFlags")?, reader.u8("SAIPProto")?);
+        reader.skip(3)?;
+        let (jobname, jobid) = (reader.text::<8>("SAJobname")?, reader.text::<8>("SAJobID")?);
+        let userid = reader.text::<8>("SAUserID")?;
+        let started = reader.moment("SASTime", "SASDate")??;
+        let ended = reader.moment("SAETime", "SAEDate")?;
         let v6 = flags & IPV6 != 0;
-        let (remote, local): (IpAddr, IpAddr) = (reader.address(v6)?, reader.address(v6)?);
-        let (remote, local) = (SocketAddr::new(remote, reader.u16()?), SocketAddr::new(local, reader.u16()?));
+        let (remote, local) = (reader.address("SARIP", v6)?, reader.address("SALIP", v6)?);
+        let remote = SocketAddr::new(remote, reader.u16("SARPort")?);
+        let local = SocketAddr::new(local, reader.u16("SALPort")?);
         Some(Self {
             event,
             protocols,
@@ -315,11 +325,11 @@ impl Common {
             ended,
             remote,
             local,
-            connection_id: reader.u32()?,
-            bytes_in: reader.u64()?,
-            bytes_out: reader.u64()?,
-            segments_in: reader.u64()?,
-            segments_out: reader.u64()?,
+            connection_id: reader.x32("SAConnID")?,
+            bytes_in: reader.u64("SAInBytes")?,
+            bytes_out: reader.u64("SAOutBytes")?,
+            segments_in: reader.u64("SAInSegDG")?,
+            segments_out: reader.u64("SAOutSegDG")?,
         })
     }
 }
@@ -372,25 +382,25 @@ impl Tls {
         [writer, certificate(self.server_certificate.as_ref()), certificate(self.client_certificate.as_ref())].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let version = reader.u16()?;
-        let source = AttributeSource::from_number(reader.u8()?);
-        let handshake = match reader.u8()? {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let version = reader.x16("Prot_Ver")?;
+        let source = AttributeSource::from_number(reader.u8("Source")?);
+        let handshake = match reader.u8("Handshake_Type")? {
             0 => HandshakeType::Unknown,
             1 => HandshakeType::Full,
             2 => HandshakeType::Abbreviated,
             3 => HandshakeType::Failed,
             number => HandshakeType::Other(number),
         };
-        let role = reader.u8()?;
+        let role = reader.u8("Handshake_Role")?;
         reader.skip(2)?;
-        let id_length = usize::from(reader.u8()?);
-        let session_id = reader.array::<32>()?.get(..id_length.min(32))?.to_vec();
-        let (provider, cipher) = (reader.text::<16>()?, reader.text::<6>()?);
-        let (encryption, authentication, key_exchange) = (reader.u16()?, reader.u16()?, reader.u16()?);
-        reader.skip(1)?;
-        let encrypt_then_mac = reader.u8()? & 0x80 != 0;
+        let id_length = usize::from(reader.u8("Session_ID_Len")?);
+        let session_id = reader.bytes::<32>("Session_ID")?.get(..id_length.min(32))?.to_vec();
+        let (provider, cipher) = (reader.text::<16>("Protocol_Provider")?, reader.text::<6>("Neg_Cipher")?);
+        let (encryption, authentication) = (reader.x16("CS_Enc_Alg")?, reader.x16("CS_Msg_Auth")?);
+        let key_exchange = reader.x16("CS_Kex_Alg")?;
+        let _ = reader.u8("FIPS_Mode")?;
+        let encrypt_then_mac = reader.x8("CryptoFlags")? & 0x80 != 0;
         Some(Self {
             version,
             source,
@@ -403,9 +413,9 @@ impl Tls {
             authentication,
             key_exchange,
             encrypt_then_mac,
-            group: reader.u16()?,
-            server_certificate: read_certificate(&mut reader)?,
-            client_certificate: read_certificate(&mut reader)?,
+            group: reader.x16("Group")?,
+            server_certificate: reader.within("SCert_", read_certificate)?,
+            client_certificate: reader.within("CCert_", read_certificate)?,
         })
     }
 }
@@ -434,13 +444,14 @@ fn certificate(certificate: Option<&Certificate>) -> Vec<u8> {
 
 /// The outer option is the cursor's; the inner is none when the section says nothing of a certificate.
 fn read_certificate(reader: &mut Reader<'_>) -> Option<Option<Certificate>> {
-    let (signature, encryption, digest) = (reader.u16()?, reader.u16()?, reader.u16()?);
+    let (signature, encryption) = (reader.x16("Signature_Method")?, reader.x16("Enc_Method")?);
+    let digest = reader.x16("Digest_Alg")?;
     reader.skip(1)?;
-    let length = usize::from(reader.u8()?);
-    let serial = reader.array::<20>()?.get(..length.min(20))?.to_vec();
-    reader.skip(1)?;
-    let not_after = reader.text::<15>()?;
-    let (key_type, key_length) = (reader.u16()?, reader.u16()?);
+    let length = usize::from(reader.u8("Serial_Len")?);
+    let serial = reader.bytes::<20>("Serial")?.get(..length.min(20))?.to_vec();
+    let _ = reader.u8("Time_Type")?;
+    let not_after = reader.text::<15>("Time")?;
+    let (key_type, key_length) = (reader.x16("Key_Type")?, reader.u16("Key_Len")?);
     let found = Certificate { signature, encryption, digest, serial, not_after, key_type, key_length };
     Some((found != Certificate::default()).then_some(found))
 }
@@ -452,9 +463,9 @@ impl Enforcement {
         Writer::default().text::<32>(&self.rule).text::<32>(&self.action).u8(flags).reserved(3).finish()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let (rule, action, flags) = (reader.text::<32>()?, reader.text::<32>()?, reader.u8()?);
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (rule, action) = (reader.text::<32>("Rule")?, reader.text::<32>("Action")?);
+        let flags = reader.x8("Flags")?;
         Some(Self { rule, action, reset: flags & 0x80 != 0, logged: flags & 0x40 != 0, audited: flags & 0x20 != 0 })
     }
 }

@@ -7,7 +7,7 @@ use pest::Parser as _;
 use pest::iterators::Pair;
 
 use crate::bytes::Reader;
-use crate::header::moment;
+use crate::time::moment;
 
 #[derive(pest_derive::Parser)]
 #[grammar = "ifasmfdp.pest"]
@@ -161,16 +161,16 @@ impl Dump {
     /// Whether a record, RDW included, goes to an output; none when its header cannot be read.
     #[must_use]
     pub fn selects(&self, output: &Output, record: &[u8]) -> Option<bool> {
-        let mut reader = Reader::new(record);
+        let mut reader = Reader::new(record, 0, "", false);
         reader.skip(4)?;
-        let (flags, kind) = (reader.u8()?, reader.u8()?);
-        let (time, date) = (reader.u32()?, reader.u32()?);
-        let sid = reader.text::<4>()?;
+        let (flags, kind) = (reader.x8("Flags")?, reader.u8("Type")?);
+        let (time, date) = (reader.time("Time")?, reader.date("Date")?);
+        let sid = reader.text::<4>("SID")?;
         let subtype = if flags & SUBTYPES_USED == 0 {
             None
         } else {
             reader.skip(4)?;
-            Some(reader.u16()?)
+            Some(reader.u16("SubType")?)
         };
         let listed = output.kinds.iter().any(|listed| listed.has(kind.into(), subtype));
         let of_system = self.sids.is_empty() || self.sids.contains(&sid);

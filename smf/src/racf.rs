@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::bytes::{Reader, Writer};
 use crate::ebcdic;
 use crate::error::RecordError;
-use crate::header::{hundredths, moment, packed_date};
+use crate::field::Part;
+use crate::time::{hundredths, moment, packed_date};
 
 /// The record type.
 pub const TYPE_80: u8 = 80;
@@ -35,6 +36,8 @@ const NAME: u8 = 8;
 const CLASS: u8 = 17;
 const PROFILE: u8 = 33;
 const LOGSTR: u8 = 46;
+/// What the names of its fields begin with.
+const PREFIX: &str = "SMF80";
 
 /// Events by their codes.
 const EVENTS: [(u8, &str); 26] = [
@@ -212,32 +215,51 @@ impl RacfRecord {
     ///
     /// [`RecordError::Header`] for another type, [`RecordError::Section`] when a section lies outside.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let (mut record, sections, count) = Self::fixed(bytes).ok_or(RecordError::Header)?;
-        let section = RecordError::Section { section: "relocate" };
-        let mut rest = Reader::new(match count {
-            0 => &[],
-            _ => bytes.get(usize::from(sections)..).ok_or_else(|| section.clone())?,
-        });
-        let mut log = Vec::new();
-        for _ in 0..count {
-            record.section(&mut rest, &mut log).ok_or_else(|| section.clone())?;
-        }
-        record.log = ebcdic::decode(&log);
-        Ok(record)
+        Self::read(bytes, false).map(|(record, _)| record)
     }
 
-    fn fixed(bytes: &[u8]) -> Option<(Self, u16, u16)> {
-        let mut reader = Reader::new(bytes);
-        reader.skip(5)?;
-        if reader.u8()? != TYPE_80 {
+    /// Its fields by their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`RacfRecord::decode`].
+    pub(crate) fn parts(bytes: &[u8]) -> Result<Vec<Part>, RecordError> {
+        Self::read(bytes, true).map(|(_, parts)| parts)
+    }
+
+    fn read(bytes: &[u8], note: bool) -> Result<(Self, Vec<Part>), RecordError> {
+        let mut parts = Vec::new();
+        let mut reader = Reader::new(bytes, 0, PREFIX, note);
+        let (mut record, offset, count) = Self::fixed(&mut reader).ok_or(RecordError::Header)?;
+        parts.extend(reader.noted().map(|fields| Part { title: "RACF processing record", fields }));
+        let section = RecordError::Section { section: "relocate" };
+        let offset = usize::from(offset);
+        let mut rest = match count {
+            0 => &[],
+            _ => bytes.get(offset..).ok_or_else(|| section.clone())?,
+        };
+        let mut log = Vec::new();
+        for _ in 0..count {
+            let mut reader = Reader::new(rest, bytes.len() - rest.len(), PREFIX, note);
+            let length = record.section(&mut reader, &mut log).ok_or_else(|| section.clone())?;
+            parts.extend(reader.noted().map(|fields| Part { title: "relocate section", fields }));
+            rest = rest.get(length..).ok_or_else(|| section.clone())?;
+        }
+        record.log = ebcdic::decode(&log);
+        Ok((record, parts))
+    }
+
+    fn fixed(reader: &mut Reader<'_>) -> Option<(Self, u16, u16)> {
+        let (_, _, _) = (reader.u16("LEN")?, reader.x16("SEG")?, reader.x8("FLG")?);
+        if reader.u8("RTY")? != TYPE_80 {
             return None;
         }
-        let (time, date) = (reader.u32()?, reader.u32()?);
-        let (system, descriptor) = (reader.text::<4>()?, reader.u16()?);
-        let (event, qualifier) = (reader.u8()?, reader.u8()?);
-        let (userid, group) = (reader.text::<8>()?, reader.text::<8>()?);
-        let (sections, count) = (reader.u16()?, reader.u16()?);
-        let (authorities, reasons) = (reader.u8()?, reader.u8()?);
+        let (time, date) = (reader.time("TME")?, reader.date("DTE")?);
+        let (system, descriptor) = (reader.text::<4>("SID")?, reader.x16("DES")?);
+        let (event, qualifier) = (reader.u8("EVT")?, reader.u8("EVQ")?);
+        let (userid, group) = (reader.text::<8>("USR")?, reader.text::<8>("GRP")?);
+        let (sections, count) = (reader.u16("REL")?, reader.u16("CNT")?);
+        let (authorities, reasons) = (reader.x8("ATH")?, reader.x8("REA")?);
         let record = Self {
             written: moment(date, time)?,
             system,
@@ -255,24 +277,27 @@ impl RacfRecord {
         Some((record, sections, count))
     }
 
-    fn section(&mut self, rest: &mut Reader<'_>, log: &mut Vec<u8>) -> Option<()> {
-        let (kind, length) = (rest.u8()?, rest.u8()?);
-        let data: Vec<u8> = (0..length).map(|_| rest.u8()).collect::<Option<_>>()?;
-        let level = || {
-            let byte = data.first().copied().unwrap_or_default();
-            LEVELS.iter().find(|(known, _)| *known == byte).map_or("", |(_, name)| name).to_owned()
-        };
+    /// Reads a relocate section and gives its length.
+    fn section(&mut self, reader: &mut Reader<'_>, log: &mut Vec<u8>) -> Option<usize> {
+        let (kind, length) = (reader.u8("DTP")?, usize::from(reader.u8("DLN")?));
+        let text = |reader: &mut Reader<'_>| reader.sized_text("DTA", length);
         match kind {
-            RESOURCE => self.resource = ebcdic::decode(&data),
-            CLASS => self.class = ebcdic::decode(&data),
-            PROFILE => self.profile = ebcdic::decode(&data),
-            NAME => self.name = ebcdic::decode(&data),
-            LOGSTR => log.extend(data),
-            INTENT => self.intent = level(),
-            ALLOWED => self.allowed = level(),
-            _ => {}
+            RESOURCE => self.resource = text(reader)?,
+            CLASS => self.class = text(reader)?,
+            PROFILE => self.profile = text(reader)?,
+            NAME => self.name = text(reader)?,
+            // A part of it may end in a blank.
+            LOGSTR => log.extend(reader.raw_text("DTA", length)?),
+            INTENT | ALLOWED => {
+                let byte = reader.sized_bytes("DTA", length)?.first().copied().unwrap_or_default();
+                let level = LEVELS.iter().find(|(known, _)| *known == byte).map_or("", |(_, name)| name).to_owned();
+                if kind == INTENT { self.intent = level } else { self.allowed = level }
+            }
+            _ => {
+                reader.sized_bytes("DTA", length)?;
+            }
         }
-        Some(())
+        Some(2 + length)
     }
 }
 

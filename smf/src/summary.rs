@@ -1,7 +1,7 @@
 //! Subtype 12: zERT summary, one record for each security session and interval.
 //!
-//! Sections in order: identification, common, TLS, SSH, IPsec, certificate names. The fifth is not written. Every counter
-//! stands twice: as it was when the interval began, and as it was when it ended.
+//! Sections in order: identification, common, TLS, SSH, IPsec, certificate names. Every counter stands
+//! twice: as it was when the interval began, and as it was when it ended.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,10 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::bytes::{Reader, Writer};
-use crate::detail::{AttributeSource, Certificate, CertificateName, LocalRole, names};
+use crate::detail::{AttributeSource, Certificate, CertificateName, Ipsec, LocalRole, names};
 use crate::error::RecordError;
-use crate::header::{Header, Identification, Sections, assemble};
+use crate::header::{Header, Identification};
+use crate::sections::{Sections, assemble};
 
 /// The subtype.
 pub const SUBTYPE: u16 = 12;
@@ -35,6 +36,9 @@ pub struct SessionSummary {
     /// Its SSH protection, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh: Option<Ssh>,
+    /// Its IPsec protection, if any; lifetimes and numbers of tunnels are not told of a session, and are zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipsec: Option<Ipsec>,
     /// The names in its certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<CertificateName>,
@@ -159,7 +163,7 @@ impl SessionSummary {
             Some(self.common.encode()),
             self.tls.as_ref().map(Tls::encode),
             self.ssh.as_ref().map(Ssh::encode),
-            None,
+            self.ipsec.as_ref().map(encode_ipsec),
             names::encode(&self.names),
         ];
         assemble(&self.header, &sections)
@@ -171,14 +175,18 @@ impl SessionSummary {
     ///
     /// When it is not a 119-12 record or a section is cut short.
     pub fn decode(record: &[u8]) -> Result<Self, RecordError> {
-        let (header, sections) = Sections::read(record, SUBTYPE)?;
+        Self::read(&mut Sections::of_subtype(record, SUBTYPE)?)
+    }
+
+    pub(crate) fn read(sections: &mut Sections<'_>) -> Result<Self, RecordError> {
         Ok(Self {
-            identification: sections.required(0, "identification", Identification::decode)?,
-            common: sections.required(1, "common", Common::decode)?,
-            tls: sections.get(2, "TLS", Tls::decode)?,
-            ssh: sections.get(3, "SSH", Ssh::decode)?,
-            names: sections.get(5, "certificate names", names::decode)?.unwrap_or_default(),
-            header,
+            identification: sections.identification()?,
+            common: sections.required(1, "common", "SMF119SS_", Common::read)?,
+            tls: sections.get(2, "TLS", "SMF119SS_TLS_", Tls::read)?,
+            ssh: sections.get(3, "SSH", "SMF119SS_SSH_", Ssh::read)?,
+            ipsec: sections.get(4, "IPsec", "SMF119SS_IPSec_", read_ipsec)?,
+            names: sections.get(5, "certificate names", "SMF119SS_DN_", names::read)?.unwrap_or_default(),
+            header: sections.header.clone(),
         })
     }
 }
@@ -227,40 +235,28 @@ impl Common {
         writer.u32(self.begun.failed).u32(self.ended.failed).finish()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let microseconds = i64::try_from(reader.u64()? >> 12).ok()?;
-        let event = match reader.u8()? {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let microseconds = i64::try_from(reader.u64("SAIntervalDuration")? >> 12).ok()?;
+        let event = match reader.u8("SAEvent_Type")? {
             1 => Event::Interval,
             2 => Event::Enabled,
             3 => Event::Disabled,
             number => Event::Other(number),
         };
-        let (flags, protocols) = (reader.u8()?, reader.u8()?);
-        let (jobname, userid) = (reader.text::<8>()?, reader.text::<8>()?);
-        reader.skip(1)?;
+        let (flags, protocols) = (reader.x8("SAFlags")?, reader.x8("SASecProtos")?);
+        let (jobname, userid) = (reader.text::<8>("SAJobname")?, reader.text::<8>("SAUserID")?);
+        let _ = reader.u8("SAIPProto")?;
         let v6 = flags & IPV6 != 0;
-        let (server, client) = (reader.address(v6)?, reader.address(v6)?);
-        let ports = (reader.u16()?, reader.u16()?);
-        let session = reader.text::<42>()?;
+        let (server, client) = (reader.address("SASrvIP", v6)?, reader.address("SACltIP", v6)?);
+        let ports = (reader.u16("SASrvPortStart")?, reader.u16("SASrvPortEnd")?);
+        let session = reader.text::<42>("SASessionID")?;
         reader.skip(2)?;
-        let mut counters = || {
-            Some(Counters {
-                connections: reader.u32()?,
-                partial: reader.u32()?,
-                short: reader.u32()?,
-                active: reader.u32()?,
-                failed: 0,
-                bytes_in: reader.u64()?,
-                bytes_out: reader.u64()?,
-                segments_in: reader.u64()?,
-                segments_out: reader.u64()?,
-            })
-        };
-        let (mut begun, mut ended) = (counters()?, counters()?);
+        let mut begun = reader.within("SAInit", Counters::read)?;
+        let mut ended = reader.within("SAEnd", Counters::read)?;
         // Before z/OS 3.2 the section ended here.
-        if let (Some(first), Some(last)) = (reader.u32(), reader.u32()) {
-            (begun.failed, ended.failed) = (first, last);
+        if !reader.is_at_end() {
+            begun.failed = reader.u32("SAInitFailedHsConnCnt")?;
+            ended.failed = reader.u32("SAEndFailedHsConnCnt")?;
         }
         Some(Self {
             duration: TimeDelta::microseconds(microseconds),
@@ -321,25 +317,19 @@ impl Tls {
             .finish()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let (source, flags) = (AttributeSource::from_number(reader.u8()?), reader.u8()?);
-        let (version, cipher) = (reader.u16()?, reader.text::<6>()?);
-        let algorithms = [reader.u16()?, reader.u16()?, reader.u16()?];
-        let mut methods = || {
-            let (signature, encryption, digest) = (reader.u16()?, reader.u16()?, reader.u16()?);
-            let (key_type, key_length) = (reader.u16()?, reader.u16()?);
-            Some(Certificate { signature, encryption, digest, key_type, key_length, ..Certificate::default() })
-        };
-        let (mut server, mut client) = (methods()?, methods()?);
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (source, flags) = (AttributeSource::from_number(reader.u8("Source")?), reader.x8("CryptoFlags")?);
+        let (version, cipher) = (reader.x16("Prot_Ver")?, reader.text::<6>("Neg_Cipher")?);
+        let algorithms = [reader.x16("CS_Enc_Alg")?, reader.x16("CS_Msg_Auth")?, reader.x16("CS_Kex_Alg")?];
+        let mut server = reader.within("SCert_", read_methods)?;
+        let mut client = reader.within("CCert_", read_methods)?;
         // Before z/OS 3.2 the section ended here.
-        let group = reader.u16().unwrap_or_default();
-        let _ = reader.skip(4);
-        for certificate in [&mut server, &mut client] {
-            let Some(length) = reader.u8() else { break };
-            certificate.serial = reader.array::<20>()?.get(..usize::from(length).min(20))?.to_vec();
-            reader.skip(1)?;
-            certificate.not_after = reader.text::<15>()?;
+        let mut group = 0;
+        if !reader.is_at_end() {
+            group = reader.x16("Group")?;
+            reader.skip(4)?;
+            reader.within("SCert_", |reader| read_serial(reader, &mut server))?;
+            reader.within("CCert_", |reader| read_serial(reader, &mut client))?;
         }
         let seen = |certificate: Certificate| (certificate != Certificate::default()).then_some(certificate);
         Some(Self {
@@ -364,19 +354,100 @@ impl Ssh {
         numbers.fold(writer, Writer::u16).reserved(20).finish()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let source = AttributeSource::from_number(reader.u8()?);
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let source = AttributeSource::from_number(reader.u8("Source")?);
         reader.skip(1)?;
-        let (version, flags) = (reader.u8()?, reader.u8()?);
-        let mut number = || reader.u16();
+        let (version, flags) = (reader.u8("Prot_Ver")?, reader.x8("CryptoFlags")?);
         Some(Self {
             source,
             version,
             encrypt_then_mac: [flags & 0x80 != 0, flags & 0x40 != 0],
-            authentication_methods: [number()?, number()?],
-            algorithms: [number()?, number()?, number()?, number()?, number()?],
-            keys: [number()?, number()?, number()?, number()?],
+            authentication_methods: [reader.x16("Auth_Method")?, reader.x16("Auth_Method2")?],
+            algorithms: [
+                reader.x16("In_Enc_Alg")?,
+                reader.x16("In_Msg_Auth")?,
+                reader.x16("Kex_Method")?,
+                reader.x16("Out_Enc_Alg")?,
+                reader.x16("Out_Msg_Auth")?,
+            ],
+            keys: [
+                reader.x16("SKey_Type")?,
+                reader.u16("SKey_Len")?,
+                reader.x16("CKey_Type")?,
+                reader.u16("CKey_Len")?,
+            ],
         })
     }
+}
+
+/// 148 bytes.
+fn encode_ipsec(ipsec: &Ipsec) -> Vec<u8> {
+    Writer::default()
+        .reserved(2)
+        .address(ipsec.local)
+        .address(ipsec.remote)
+        .reserved(34)
+        .u8(ipsec.mode)
+        .u8(ipsec.protocol)
+        .u16(ipsec.authentication)
+        .u16(ipsec.encryption)
+        .reserved(74)
+        .finish()
+}
+
+fn read_ipsec(reader: &mut Reader<'_>) -> Option<Ipsec> {
+    reader.skip(2)?;
+    let (local, remote) = (reader.any_address("IKETunLclEndpt")?, reader.any_address("IKETunRmtEndpt")?);
+    reader.skip(34)?;
+    let (mode, protocol) = (reader.u8("EncapMode")?, reader.x8("AuthProto")?);
+    let (authentication, encryption) = (reader.x16("AuthAlg")?, reader.x16("EncAlg")?);
+    Some(Ipsec {
+        local,
+        remote,
+        tunnel: 0,
+        kind: 0,
+        mode,
+        protocol,
+        authentication,
+        encryption,
+        lifesize: 0,
+        lifetime: 0,
+    })
+}
+
+impl Counters {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            connections: reader.u32("LifeConnCnt")?,
+            partial: reader.u32("LifePartialConnCnt")?,
+            short: reader.u32("LifeShortConnCnt")?,
+            active: reader.u32("ActiveConnCnt")?,
+            failed: 0,
+            bytes_in: reader.u64("LifeInBytes")?,
+            bytes_out: reader.u64("LifeOutBytes")?,
+            segments_in: reader.u64("LifeInSegDG")?,
+            segments_out: reader.u64("LifeOutSegDG")?,
+        })
+    }
+}
+
+/// What stands first of a certificate.
+fn read_methods(reader: &mut Reader<'_>) -> Option<Certificate> {
+    Some(Certificate {
+        signature: reader.x16("Signature_Method")?,
+        encryption: reader.x16("Enc_Method")?,
+        digest: reader.x16("Digest_Alg")?,
+        key_type: reader.x16("Key_Type")?,
+        key_length: reader.u16("Key_Len")?,
+        ..Certificate::default()
+    })
+}
+
+/// What z/OS 3.2 put behind it.
+fn read_serial(reader: &mut Reader<'_>, certificate: &mut Certificate) -> Option<()> {
+    let length = usize::from(reader.u8("Serial_Len")?);
+    certificate.serial = reader.bytes::<20>("Serial")?.get(..length.min(20))?.to_vec();
+    let _ = reader.u8("Time_Type")?;
+    certificate.not_after = reader.text::<15>("Time")?;
+    Some(())
 }

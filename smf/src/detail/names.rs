@@ -36,15 +36,11 @@ pub(crate) fn encode(names: &[CertificateName]) -> Option<Vec<u8>> {
 }
 
 /// The entries of a section, by their own lengths.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<CertificateName>> {
+pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Vec<CertificateName>> {
     let mut names = Vec::new();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let mut reader = Reader::new(rest);
-        let (length, kind) = (usize::from(reader.u16()?), reader.u16()?);
-        let name = rest.get(HEAD..length)?;
-        names.push(CertificateName { kind, name: ebcdic::decode(name) });
-        rest = rest.get(length..)?;
+    while !reader.is_at_end() {
+        let (length, kind) = (usize::from(reader.u16("Len")?), reader.u16("Type")?);
+        names.push(CertificateName { kind, name: reader.sized_text("DN", length.checked_sub(HEAD)?)? });
     }
     Some(names)
 }

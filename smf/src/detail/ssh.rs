@@ -88,21 +88,23 @@ impl Ssh {
         [section, certificate(self.server_certificate.as_ref()), certificate(self.client_certificate.as_ref())].concat()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let (version, source) = (reader.u8()?, AttributeSource::from_number(reader.u8()?));
-        reader.skip(1)?;
-        let (flags, failed) = (reader.u8()?, reader.u8()?);
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (version, source) = (reader.u8("Prot_Ver")?, AttributeSource::from_number(reader.u8("Source")?));
+        let _ = reader.u8("FIPS_Mode")?;
+        let (flags, failed) = (reader.x8("CryptoFlags")?, reader.x8("Flags")?);
         reader.skip(3)?;
-        let (component, provider) = (reader.text::<8>()?, reader.text::<16>()?);
-        let authentication_methods = [reader.u16()?, reader.u16()?];
-        let (encryption_in, authentication_in, key_exchange) = (reader.u16()?, reader.u16()?, reader.u16()?);
-        let (encryption_out, authentication_out) = (reader.u16()?, reader.u16()?);
+        let (component, provider) = (reader.text::<8>("Comp")?, reader.text::<16>("Protocol_Provider")?);
+        let authentication_methods = [reader.x16("Auth_Method")?, reader.x16("Auth_Method2")?];
+        let (encryption_in, authentication_in) = (reader.x16("In_Enc_Alg")?, reader.x16("In_Msg_Auth")?);
+        let key_exchange = reader.x16("Kex_Method")?;
+        let (encryption_out, authentication_out) = (reader.x16("Out_Enc_Alg")?, reader.x16("Out_Msg_Auth")?);
         reader.skip(2)?;
-        let (server_key, client_key) = ([reader.u16()?, reader.u16()?], [reader.u16()?, reader.u16()?]);
-        let (server_length, client_length) = (usize::from(reader.u16()?), usize::from(reader.u16()?));
-        let server_fingerprint = reader.array::<64>()?.get(..server_length.min(64))?.to_vec();
-        let client_fingerprint = reader.array::<64>()?.get(..client_length.min(64))?.to_vec();
+        let server_key = [reader.x16("SKey_Type")?, reader.u16("SKey_Len")?];
+        let client_key = [reader.x16("CKey_Type")?, reader.u16("CKey_Len")?];
+        let server_length = usize::from(reader.u16("SKey_FPLen")?);
+        let client_length = usize::from(reader.u16("CKey_FPLen")?);
+        let server_fingerprint = reader.bytes::<64>("SKey_FP")?.get(..server_length.min(64))?.to_vec();
+        let client_fingerprint = reader.bytes::<64>("CKey_FP")?.get(..client_length.min(64))?.to_vec();
         Some(Self {
             version,
             source,
@@ -121,8 +123,8 @@ impl Ssh {
             client_key,
             server_fingerprint,
             client_fingerprint,
-            server_certificate: read_certificate(&mut reader)?,
-            client_certificate: read_certificate(&mut reader)?,
+            server_certificate: reader.within("SCert_", read_certificate)?,
+            client_certificate: reader.within("CCert_", read_certificate)?,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! Records written and read again; broken bytes.
 
 mod dump;
+mod fields;
 mod summary;
+mod tcp;
 
 use std::net::SocketAddr;
 
@@ -78,6 +80,7 @@ fn sample() -> ConnectionDetail {
             client_certificate: None,
         }),
         ssh: None,
+        ipsec: None,
         names: vec![CertificateName { kind: 5, name: "CN=server.example, O=Example".to_owned() }],
         enforcement: Some(Enforcement {
             rule: "REFUSE_WEAK_TLS".to_owned(),

@@ -64,6 +64,7 @@ fn summary() -> SessionSummary {
             group: 29,
         }),
         ssh: None,
+        ipsec: None,
         names: detail.names,
     }
 }
