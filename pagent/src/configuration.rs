@@ -1,5 +1,6 @@
 //! `pagent.toml`: where things are. What connections get is the policy's business, not this file's.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use keyrings::Envelope;
 use saf::Userid;
 use serde::Deserialize;
 use ttls::{Listener, Marks, TicketSecret};
+use zert::RecordType;
 
 use crate::smf_file::DumpSettings;
 
@@ -60,6 +62,8 @@ pub(crate) struct Configuration {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Smf {
+    /// The records of type 119 that are written, by SMFCONFIG's words; all of them by default.
+    pub(crate) type119: BTreeSet<RecordType>,
     /// MiB after which another file is begun; 0: never for that.
     pub(crate) most_megabytes: u32,
     /// Hours after which another file is begun; 0: never for that.
@@ -72,7 +76,7 @@ pub(crate) struct Smf {
 
 impl Default for Smf {
     fn default() -> Self {
-        Self { most_megabytes: 256, most_hours: 0, keep_days: 0, sync_seconds: 5 }
+        Self { type119: RecordType::all(), most_megabytes: 256, most_hours: 0, keep_days: 0, sync_seconds: 5 }
     }
 }
 
@@ -123,7 +127,7 @@ pub(crate) struct Zert {
     pub(crate) history: Option<String>,
     /// Days after which the history is forgotten; 0: none is kept.
     pub(crate) history_days: u16,
-    /// Minutes of a summary's interval (SMF 119-12), 1–1440; 0: no summaries.
+    /// Minutes of a summary's interval (SMF 119-12), 1–1440.
     pub(crate) summary_minutes: u32,
 }
 
@@ -208,8 +212,8 @@ impl Configuration {
         if self.zert.enabled && !self.capture.enabled {
             bail!("zert.enabled needs capture.enabled: the capture table copies packets to it; set both or neither");
         }
-        if self.zert.summary_minutes > 1440 {
-            bail!("zert.summary_minutes is {}; expected 1 to 1440, or 0 for no summaries", self.zert.summary_minutes);
+        if !(1..=1440).contains(&self.zert.summary_minutes) {
+            bail!("zert.summary_minutes is {}; expected 1 to 1440", self.zert.summary_minutes);
         }
         for (at, listen) in self.listen.iter().enumerate() {
             if listen.address.port() == 0 || listen.target.port() == 0 {
@@ -276,7 +280,7 @@ impl Configuration {
 
     /// What is done with it.
     pub(crate) fn dump_settings(&self) -> DumpSettings {
-        let Smf { most_megabytes, most_hours, keep_days, sync_seconds } = self.smf;
+        let Smf { most_megabytes, most_hours, keep_days, sync_seconds, .. } = self.smf;
         let some = |count: u32, unit: u64| (count > 0).then(|| Duration::from_secs(u64::from(count) * unit));
         DumpSettings {
             path: self.smf_dump(),

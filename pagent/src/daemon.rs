@@ -3,7 +3,6 @@
 mod rings;
 
 use std::fs;
-use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -15,14 +14,18 @@ use anyhow::Context as _;
 use history::{Collector, Store};
 use keyrings::{Keyrings, Racdcert, ReadsRings};
 use policies::diagnostic;
+use policies::parameters::{ClientAuth, Role};
 use saf::Saf;
 use serde::Serialize;
+use smf::tcp::PolicyStatus;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
-use ttls::{CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, Settings};
-use zert::{History, Monitor, MonitorSettings, RecordContext, Wrapped};
+use ttls::{
+    CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, SessionState, Settings,
+};
+use zert::{AtTls, History, Monitor, MonitorSettings, RecordContext, RecordType, Watching, Wrapped};
 
 use crate::clients::Clients;
 use crate::configuration::Configuration;
@@ -126,29 +129,34 @@ impl Observer for ToMonitor {
 
     fn failed(&self, session: &Arc<Session>) {
         if let Some(monitor) = &self.0 {
-            monitor.established(wrapped(session));
-            monitor.ended(session.number, 0, 0);
+            monitor.failed(wrapped(session));
         }
     }
 
     fn ended(&self, session: &Arc<Session>) {
         if let Some(monitor) = &self.0 {
             let (bytes_in, bytes_out) = (&session.traffic.bytes_in, &session.traffic.bytes_out);
-            monitor.ended(session.number, bytes_in.load(Ordering::Relaxed), bytes_out.load(Ordering::Relaxed));
+            let (bytes_in, bytes_out) = (bytes_in.load(Ordering::Relaxed), bytes_out.load(Ordering::Relaxed));
+            monitor.ended(session.number, bytes_in, bytes_out, reason(session));
         }
     }
 }
 
-/// A session as zERT takes it; without a negotiated version it is a failed handshake.
+/// A session as zERT takes it.
 fn wrapped(session: &Session) -> Wrapped {
     let negotiated = session.negotiated();
-    let handshake = negotiated.map(|negotiated| zert::tls::Handshake {
-        version: negotiated.version,
-        suite: negotiated.suite,
-        group: negotiated.group,
-        resumed: Some(negotiated.resumed),
-        server_certificate: if negotiated.client { negotiated.peer_certificates.first().cloned() } else { None },
-        ..zert::tls::Handshake::default()
+    let handshake = negotiated.as_deref().map(|negotiated| {
+        let certificate = negotiated.peer_certificates.first();
+        zert::tls::Handshake {
+            version: negotiated.version,
+            suite: negotiated.suite,
+            group: negotiated.group,
+            resumed: Some(negotiated.resumed),
+            server_certificate: certificate.filter(|_| negotiated.client).cloned(),
+            client_certificate: certificate.filter(|_| !negotiated.client).cloned(),
+            complete: true,
+            ..zert::tls::Handshake::default()
+        }
     });
     Wrapped {
         number: session.number,
@@ -158,7 +166,37 @@ fn wrapped(session: &Session) -> Wrapped {
         uid: session.uid,
         inode: session.inode,
         started: session.started.into(),
-        handshake: zert::tls::Handshake { complete: true, ..handshake.unwrap_or_default() },
+        handshake,
+        attls: AtTls {
+            policy: match session.security {
+                None if session.rule.is_empty() => PolicyStatus::NoPolicy,
+                None => PolicyStatus::NotEnabled,
+                Some(_) if session.is_controlled() => PolicyStatus::ApplicationControlled,
+                Some(_) => PolicyStatus::Enabled,
+            },
+            security_type: match session.security {
+                None => 0,
+                Some(Role::Client) => 1,
+                Some(Role::Server(ClientAuth::None)) => 2,
+                Some(Role::Server(ClientAuth::PassThru)) => 3,
+                Some(Role::Server(ClientAuth::Full | ClientAuth::Required)) => 4,
+                Some(Role::Server(ClientAuth::SafCheck)) => 5,
+            },
+            rule: session.rule.clone(),
+            environment: session.environment.clone(),
+            partner: negotiated.as_deref().and_then(|negotiated| negotiated.user.clone()).unwrap_or_default(),
+            fips: negotiated.is_some_and(|negotiated| negotiated.fips),
+            secondary: session.secondary,
+            reason: reason(session),
+        },
+    }
+}
+
+/// Why a session was cut.
+fn reason(session: &Session) -> String {
+    match session.state() {
+        SessionState::Failed(reason) => reason,
+        SessionState::Active | SessionState::Closed => String::new(),
     }
 }
 
@@ -217,10 +255,10 @@ pub(crate) async fn run(
     });
     match inheritance {
         None => {
-            daemon.observe(true).await?;
             if let Some(monitor) = &daemon.monitor {
                 monitor.switch(true).await;
             }
+            daemon.observe(Watching::NewAndOlder).await?;
             daemon.engine.serve();
             // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
             if let Err(message) = daemon.refresh(false).await {
@@ -237,7 +275,7 @@ pub(crate) async fn run(
                 .succeed(inheritance)
                 .await
                 .context("the running daemon goes on: it waited in vain for this one")?;
-            if let Err(problem) = daemon.observe(true).await {
+            if let Err(problem) = daemon.observe(Watching::New).await {
                 error!("{problem:#}");
             }
             info!(pid, "taken over from the running daemon");
@@ -397,8 +435,8 @@ fn start_monitor(
         hold_file: configuration.hold_file(),
         hold: zert::hold::Hold { queue: configuration.zert.queue, mark_shift: configuration.capture.mark_shift },
         context,
-        summaries: NonZeroU32::new(configuration.zert.summary_minutes)
-            .map(|minutes| std::time::Duration::from_secs(60) * minutes.get()),
+        types: configuration.smf.type119.clone(),
+        interval: std::time::Duration::from_secs(60) * configuration.zert.summary_minutes,
         history: history.map(|history| Box::new(move |facts: &zert::Facts| history.record(facts)) as History),
         sink: Box::new(move |record| smf.write(record)),
     };
@@ -415,10 +453,10 @@ impl Daemon {
         tokio::spawn(async move { api.await });
     }
 
-    /// Whether zERT hears of new connections: of two daemons only one can.
-    pub(crate) async fn observe(&self, observe: bool) -> anyhow::Result<()> {
+    /// What zERT hears of: of two daemons only one can.
+    pub(crate) async fn observe(&self, watching: Watching) -> anyhow::Result<()> {
         let Some(monitor) = &self.monitor else { return Ok(()) };
-        monitor.observe(observe).await.context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
+        monitor.observe(watching).await.context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
     }
 
     /// Loads the policy files and puts them in force, or changes nothing and says why. Somebody asked for it: the kernel's table
@@ -599,6 +637,13 @@ impl Daemon {
                  false in pagent.toml)"
             );
         }
+        let audited = policy.zert.iter().any(|rule| rule.action.audit);
+        if audited && !self.configuration.smf.type119.contains(&RecordType::ZertDetailByPolicy) {
+            warn!(
+                "EZZ8565I NO AUDIT RECORD WILL BE WRITTEN BY ZERT POLICY ENFORCEMENT FOR {image} - ZERTDETAILBYPOLICY AND \
+                 ZERTSERVICEBYPOLICY NOT ENABLED ([smf] type119 in pagent.toml)"
+            );
+        }
     }
 
     /// Whether a policy has been installed since the start.
@@ -621,7 +666,10 @@ impl Daemon {
             tokio::time::sleep(HISTORY).await;
         };
         let monitor = monitor.clone();
-        history.write_to(store, self.configuration.zert.history_days, move || monitor.statistics().lost);
+        history.write_to(store, self.configuration.zert.history_days, move || {
+            let statistics = monitor.statistics();
+            statistics.lost + statistics.older
+        });
     }
 
     /// Forgets commands that were recorded too long ago, once a day.

@@ -1,5 +1,6 @@
 //! What commands print, as lines.
 
+pub(crate) mod fields;
 pub(crate) mod records;
 
 use policies::cipher;
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_zert_counters_are_those_of_the_seed() {
-        let statistics = Statistics { observed: 12_345, reset: 17, logged: 235, suppressed: 0, lost: 0 };
+        let statistics = Statistics { observed: 12_345, reset: 17, logged: 235, suppressed: 0, lost: 0, older: 0 };
         insta::assert_snapshot!(zert_statistics(&statistics).join("\n"), @r"
         ZERT STATISTICS:
         CONNECTIONS OBSERVED = 00012345

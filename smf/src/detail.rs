@@ -28,6 +28,7 @@ const IPV6: u8 = 0x80;
 const RESET: u8 = 0x20;
 const SERVER: u8 = 0x10;
 const CLIENT: u8 = 0x08;
+const OLDER: u8 = 0x04;
 const PREFIX: &str = "SMF119SC_";
 
 /// A 119-11 record.
@@ -97,6 +98,9 @@ pub struct Common {
     pub protocols: u8,
     /// `SAFlags` X'20': reset by enforcement.
     pub reset: bool,
+    /// `SAFlags` X'04', **ours**: the connection was there before recording began. Nothing is known of its protection, and its
+    /// start is when it was found.
+    pub older: bool,
     /// `SAFlags` X'10' and X'08'.
     pub role: LocalRole,
     /// `SAJobname`, 8 characters.
@@ -271,10 +275,11 @@ impl Common {
         };
         let v6 = if self.remote.is_ipv6() { IPV6 } else { 0 };
         let reset = if self.reset { RESET } else { 0 };
+        let older = if self.older { OLDER } else { 0 };
         Writer::default()
             .u8(self.event.number())
             .u8(self.protocols)
-            .u8(role | v6 | reset)
+            .u8(role | v6 | reset | older)
             .u8(0) // SASecFlags: no IP security
             .u8(6) // TCP
             .reserved(3)
@@ -313,6 +318,7 @@ impl Common {
             event,
             protocols,
             reset: flags & RESET != 0,
+            older: flags & OLDER != 0,
             role: match flags & (SERVER | CLIENT) {
                 SERVER => LocalRole::Server,
                 CLIENT => LocalRole::Client,

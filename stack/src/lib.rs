@@ -10,4 +10,4 @@ pub mod socket;
 
 pub use error::StackError;
 pub use owner::Owner;
-pub use socket::{ConnectionId, Counters, Endpoints, Socket, State};
+pub use socket::{ConnectionId, Counters, Endpoints, Socket, State, Transport};

@@ -113,6 +113,23 @@ impl Counters {
     }
 }
 
+/// How a connection's packets travel, as its socket estimates it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Transport {
+    /// Segment size, bytes.
+    pub segment_size: u32,
+    /// Round trip, microseconds.
+    pub round_trip: u32,
+    /// Its variance, microseconds.
+    pub round_trip_variance: u32,
+    /// Congestion window, segments.
+    pub congestion_window: u32,
+    /// The window the peer offers, bytes.
+    pub send_window: u32,
+    /// Segments that were sent again.
+    pub retransmissions: u32,
+}
+
 /// A TCP socket of this network namespace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Socket {
@@ -134,6 +151,8 @@ pub struct Socket {
     pub unacknowledged: u32,
     /// What it carried.
     pub counters: Counters,
+    /// How it travels.
+    pub transport: Transport,
 }
 
 impl Socket {
@@ -367,10 +386,14 @@ fn parse(payload: &[u8]) -> Option<Socket> {
         inode: word(68)?,
         mark: 0,
         counters: Counters::default(),
+        transport: Transport::default(),
     };
     for (kind, value) in netlink::attributes(tail) {
         match kind {
-            INET_DIAG_INFO => socket.counters = counters(value).unwrap_or_default(),
+            INET_DIAG_INFO => {
+                socket.counters = counters(value).unwrap_or_default();
+                socket.transport = transport(value).unwrap_or_default();
+            }
             INET_DIAG_MARK => {
                 socket.mark = value.first_chunk::<4>().map(|mark| u32::from_ne_bytes(*mark)).unwrap_or_default();
             }
@@ -389,6 +412,19 @@ fn counters(info: &[u8]) -> Option<Counters> {
         bytes_out: long(200)?.saturating_sub(long(208)?),
         segments_out: word(136)?,
         segments_in: word(140)?,
+    })
+}
+
+/// `tcp_info`: snd_mss at 16, rtt at 68, rttvar at 72, snd_cwnd at 80, total_retrans at 100, snd_wnd at 228 (Linux 5.4).
+fn transport(info: &[u8]) -> Option<Transport> {
+    let word = |at: usize| Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk::<4>()?));
+    Some(Transport {
+        segment_size: word(16)?,
+        round_trip: word(68)?,
+        round_trip_variance: word(72)?,
+        congestion_window: word(80)?,
+        retransmissions: word(100)?,
+        send_window: word(228).unwrap_or_default(),
     })
 }
 
@@ -422,6 +458,9 @@ mod tests {
         assert_eq!(found.uid, nix::unistd::getuid().as_raw());
         assert_ne!(found.inode, 0);
         assert_eq!(found.counters.bytes_out, 1000);
+        let transport = found.transport;
+        assert!(transport.segment_size >= 536 && transport.congestion_window > 0, "{transport:?}");
+        assert!(transport.round_trip > 0 && transport.send_window >= transport.segment_size, "{transport:?}");
         let other = lookup(endpoints.reversed()).expect("an answer").expect("the other socket");
         assert_eq!(other.counters.bytes_in, 1000);
         assert_ne!(other.cookie, found.cookie);

@@ -37,4 +37,5 @@ mod soak;
 mod stories;
 mod summaries;
 mod takeover;
+mod tcp_records;
 mod wrapping;

@@ -287,7 +287,7 @@ fn what_is_asked_for_is_recorded_as_type_80() -> anyhow::Result<()> {
     wait_until("the success is recorded", || Ok(of("ACCESS", "ALICE")?.len() == 3))?;
     assert_eq!(of("ACCESS", "ALICE")?[2]["qualifier_name"], "SUCCESS");
     assert!(of("ADDUSER", "ROOT")?.iter().all(|record| record["log"] != "ADDUSER QUIET"));
-    let text = agent.succeed("smf", &["show"])?;
+    let text = agent.succeed("smf", &["list"])?;
     assert!(text.contains("SMF 80 ACCESS INSAUTH") && text.contains("command     PERMIT EZB.PAGENT.**"), "{text}");
     Ok(())
 }

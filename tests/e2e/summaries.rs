@@ -66,7 +66,7 @@ fn the_connections_of_a_session_are_summed_up_and_the_last_interval_is_not_lost(
     let csv = agent.succeed("smf", &["csv"])?;
     assert!(csv.starts_with("written,system,event,") && csv.lines().count() == details.len() + 1, "{csv}");
     assert_eq!(csv.matches(",none recognized,").count(), details.len(), "{csv}");
-    let csv = agent.succeed("smf", &["csv", "--sessions"])?;
+    let csv = agent.succeed("smf", &["csv", "--of", "sessions"])?;
     assert_eq!(csv.lines().count(), sessions.len() + 1, "{csv}");
     let (job, day) = (agent.folder().join("job"), agent.folder().join("day.smf").display().to_string());
     fs::write(&job, "INDD(DUMPIN,OPTIONS(DUMP))\nOUTDD(DUMPOUT,TYPE(119(11)))\n/*\n")?;
@@ -77,7 +77,7 @@ fn the_connections_of_a_session_are_summed_up_and_the_last_interval_is_not_lost(
     let again = agent.command("smf", &words).output()?;
     let stderr = String::from_utf8_lossy(&again.stderr);
     assert!(!again.status.success() && stderr.contains("a dump goes to a new file"), "{stderr}");
-    let shown = agent.succeed("smf", &["show"])?;
+    let shown = agent.succeed("smf", &["list"])?;
     assert!(shown.contains("SMF 119-12 zERT summary") && shown.contains(" 0 up, "), "{shown}");
     Ok(())
 }

@@ -474,6 +474,9 @@ async fn carry(
         }
     };
     let mut told = false;
+    if session.negotiated().is_none() || network.is_clear() {
+        shared.observer.established(&session);
+    }
     // A program that controls TLS speaks its protocol's upgrade itself.
     let spoken = environment.filter(|_| !session.secondary && controlled.is_none());
     let mut dialogue = spoken.and_then(|environment| {
@@ -544,9 +547,7 @@ async fn carry(
         release(shared, primary);
     }
     shared.registry.end(&session, state);
-    if told {
-        shared.observer.ended(&session);
-    }
+    shared.observer.ended(&session);
 }
 
 /// How long bytes of a program on this host are waited for before they are looked for again.

@@ -91,7 +91,7 @@ pub struct Session {
     pub(crate) primary: Option<Endpoints>,
     /// The role TLS has or would have; none where the rule is off.
     #[serde(skip)]
-    pub(crate) security: Option<Role>,
+    pub security: Option<Role>,
     /// The way to its relay, where the program controls TLS.
     #[serde(skip)]
     pub(crate) orders: Option<Orders>,
@@ -149,6 +149,12 @@ impl Session {
         self.inode = socket.map(|socket| socket.inode);
     }
 
+    /// Whether its program says when TLS begins (`ApplicationControlled On`).
+    #[must_use]
+    pub fn is_controlled(&self) -> bool {
+        self.orders.is_some()
+    }
+
     /// What was negotiated; none in clear text: a rule that is off or does not match, a program that has not started TLS.
     #[must_use]
     pub fn negotiated(&self) -> Option<Arc<Negotiated>> {
@@ -174,13 +180,13 @@ fn as_state<S: Serializer>(state: &Mutex<SessionState>, serializer: S) -> Result
     lock(state).serialize(serializer)
 }
 
-/// Hears what the engine negotiated. Called on the engine's threads: it must not block.
+/// Hears what becomes of connections. Called on the engine's threads: it must not block.
 pub trait Observer: Send + Sync {
-    /// A handshake is complete, and relaying begins.
+    /// A connection is carried. Called again when TLS begins on one that began in clear text.
     fn established(&self, session: &Arc<Session>);
-    /// The connection ended before its handshake was complete.
+    /// The connection ended before it was carried: its handshake failed or never began.
     fn failed(&self, session: &Arc<Session>);
-    /// An established connection ended.
+    /// A connection that was carried ended.
     fn ended(&self, session: &Arc<Session>);
 }
 

@@ -25,6 +25,6 @@ mod summary;
 pub mod tls;
 
 pub use dialogue::Upgrade;
-pub use monitor::{History, Monitor, MonitorSettings, Statistics, Wrapped};
+pub use monitor::{History, Monitor, MonitorSettings, Statistics, Watching, Wrapped};
 pub use observer::{Observer, Protection, Side};
-pub use record::{Facts, RecordContext, Source};
+pub use record::{AtTls, Facts, RecordContext, RecordType, Source};

@@ -1,14 +1,19 @@
-//! From what is known of a connection to its SMF 119-11 record.
+//! From what is known of a connection to its SMF records; 119-11 here.
 
+mod tcp;
+
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Local, Utc};
+use serde::Deserialize;
 use smf::detail::{
     self, AttributeSource, Certificate, CertificateName, Common, ConnectionDetail, Enforcement, Event, HandshakeType,
     LocalRole, Tls,
 };
+use smf::tcp::PolicyStatus;
 use smf::{Header, Identification};
-use stack::{ConnectionId, Counters};
+use stack::{ConnectionId, Counters, Transport};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -21,6 +26,8 @@ const TLS: u8 = 0x80;
 const SSH: u8 = 0x40;
 /// Reason of a record: something happened.
 pub(crate) const EVENT: u8 = 0x08;
+/// Who tells of zERT.
+pub(crate) const STACK: &str = "STACK";
 /// `DN_Type`.
 const SERVER_SUBJECT: u16 = 5;
 const SERVER_ISSUER: u16 = 6;
@@ -38,6 +45,67 @@ pub struct RecordContext {
     pub stack: String,
     /// The daemon's user id.
     pub userid: String,
+}
+
+/// The records that are written, by the words of z/OS's SMFCONFIG TYPE119; FTP's are words of its FTP.DATA there, `TTLS` is ours.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    /// 119-1.
+    TcpInit,
+    /// 119-2.
+    TcpTerm,
+    /// 119-3.
+    FtpClient,
+    /// 119-70.
+    FtpServer,
+    /// 119-11, events 1 to 6.
+    ZertDetail,
+    /// 119-11, event 7: enforcement rules with `Audit`.
+    ZertDetailByPolicy,
+    /// 119-12.
+    ZertSummary,
+    /// 119-100.
+    Ttls,
+}
+
+impl RecordType {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> BTreeSet<Self> {
+        [
+            Self::TcpInit,
+            Self::TcpTerm,
+            Self::FtpClient,
+            Self::FtpServer,
+            Self::ZertDetail,
+            Self::ZertDetailByPolicy,
+            Self::ZertSummary,
+            Self::Ttls,
+        ]
+        .into()
+    }
+}
+
+/// What AT-TLS has to do with a connection.
+#[derive(Clone, Debug, Default)]
+pub struct AtTls {
+    /// What its policy says of it.
+    pub policy: PolicyStatus,
+    /// 1 client, 2 server, 3 to 5 server with client authentication (PassThru, Full or Required, SAFCheck); 0 where it is not in it.
+    pub security_type: u8,
+    /// The rule.
+    pub rule: String,
+    /// Its environment action.
+    pub environment: String,
+    /// The user that the peer's certificate stands for.
+    pub partner: String,
+    /// FIPS 140-3 approves what was negotiated.
+    pub fips: bool,
+    /// It has the rule of another connection of its program.
+    pub secondary: bool,
+    /// Why it failed or was cut.
+    pub reason: String,
 }
 
 /// Where the attributes of a protection come from.
@@ -78,6 +146,10 @@ pub struct Facts {
     pub source: Source,
     /// The rule it fell short of, if it did.
     pub enforcement: Option<Enforcement>,
+    /// How it travels.
+    pub transport: Transport,
+    /// It was there before the observer: nothing is known of its protection, and it may be older than it is said to be.
+    pub older: bool,
 }
 
 impl RecordContext {
@@ -90,14 +162,14 @@ impl RecordContext {
         }
     }
 
-    /// `reason` says why the record is written: an event's or an interval's.
-    pub(crate) fn identification(&self, reason: u8) -> Identification {
+    /// `component`: the part of the stack that tells. `reason` says why: an event's or an interval's.
+    pub(crate) fn identification(&self, component: &str, reason: u8) -> Identification {
         Identification {
             system: self.system.clone(),
             sysplex: self.sysplex.clone(),
             stack: self.stack.clone(),
             release: concat!("PAG", env!("CARGO_PKG_VERSION")).to_owned(),
-            component: "STACK".to_owned(),
+            component: component.to_owned(),
             address_space: "PAGENT".to_owned(),
             userid: self.userid.clone(),
             asid: 0,
@@ -110,11 +182,12 @@ impl RecordContext {
         let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         ConnectionDetail {
             header: self.header(detail::SUBTYPE),
-            identification: self.identification(EVENT),
+            identification: self.identification(STACK, EVENT),
             common: Common {
                 event,
                 protocols: 0,
                 reset: false,
+                older: false,
                 role: LocalRole::Unknown,
                 jobname: String::new(),
                 jobid: String::new(),
@@ -131,6 +204,7 @@ impl RecordContext {
             },
             tls: None,
             ssh: None,
+            ipsec: None,
             names: Vec::new(),
             enforcement: None,
         }
@@ -152,7 +226,7 @@ impl RecordContext {
         let terminated = matches!(facts.event, Event::Termination | Event::ShortTermination);
         ConnectionDetail {
             header: self.header(detail::SUBTYPE),
-            identification: self.identification(EVENT),
+            identification: self.identification(STACK, EVENT),
             common: Common {
                 event: facts.event,
                 protocols: match facts.protection {
@@ -161,6 +235,7 @@ impl RecordContext {
                     Protection::Undetermined | Protection::None => 0,
                 },
                 reset: terminated && facts.enforcement.as_ref().is_some_and(|enforcement| enforcement.reset),
+                older: facts.older,
                 role: match facts.side {
                     Side::Client => LocalRole::Client,
                     Side::Server => LocalRole::Server,
@@ -180,6 +255,7 @@ impl RecordContext {
             },
             tls,
             ssh,
+            ipsec: None,
             names,
             enforcement: facts.enforcement,
         }

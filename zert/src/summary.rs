@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use smf::detail::{self, CertificateName, ConnectionDetail, LocalRole};
 use smf::summary::{self, Common, Counters, Event, SessionSummary};
 
-use crate::record::{EVENT, RecordContext};
+use crate::record::{EVENT, RecordContext, STACK};
 
 /// Sessions that are kept; connections of others are counted as lost.
 const MAX_SESSIONS: usize = 100_000;
@@ -28,6 +28,7 @@ struct Key {
     protocols: u8,
     tls: Option<summary::Tls>,
     ssh: Option<summary::Ssh>,
+    ipsec: Option<detail::Ipsec>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -154,7 +155,7 @@ impl Summaries {
         for (key, session) in &mut self.sessions {
             records.push(SessionSummary {
                 header: context.header(summary::SUBTYPE),
-                identification: context.identification(0),
+                identification: context.identification(STACK, 0),
                 common: Common {
                     duration,
                     event: Event::Interval,
@@ -171,6 +172,7 @@ impl Summaries {
                 },
                 tls: key.tls.clone(),
                 ssh: key.ssh.clone(),
+                ipsec: key.ipsec.clone(),
                 names: session.names.clone(),
             });
             session.told = session.now;
@@ -191,7 +193,7 @@ pub(crate) fn switched(context: &RecordContext, event: Event) -> SessionSummary 
     let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     SessionSummary {
         header: context.header(summary::SUBTYPE),
-        identification: context.identification(EVENT),
+        identification: context.identification(STACK, EVENT),
         common: Common {
             duration: TimeDelta::zero(),
             event,
@@ -208,6 +210,7 @@ pub(crate) fn switched(context: &RecordContext, event: Event) -> SessionSummary 
         },
         tls: None,
         ssh: None,
+        ipsec: None,
         names: Vec::new(),
     }
 }
@@ -257,6 +260,14 @@ fn key(record: &ConnectionDetail) -> Key {
             ],
             keys: [ssh.server_key[0], ssh.server_key[1], ssh.client_key[0], ssh.client_key[1]],
         }),
+        // Tunnels and lifetimes are no part of what makes a session.
+        ipsec: record.ipsec.as_ref().map(|ipsec| detail::Ipsec {
+            tunnel: 0,
+            kind: 0,
+            lifesize: 0,
+            lifetime: 0,
+            ..ipsec.clone()
+        }),
     }
 }
 
@@ -276,7 +287,7 @@ fn identifier(key: &Key) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::Utc;
-    use stack::{ConnectionId, Counters as Segments};
+    use stack::{ConnectionId, Counters as Segments, Transport};
 
     use super::*;
     use crate::observer::{Protection, Side};
@@ -311,6 +322,8 @@ mod tests {
             protection,
             source: Source::Observed,
             enforcement: None,
+            transport: Transport::default(),
+            older: false,
         })
     }
 

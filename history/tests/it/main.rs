@@ -9,7 +9,7 @@ use history::suggest::suggest;
 use history::{Collector, Counts, Session, Store, Usage, cbom};
 use policies::Policy;
 use smf::detail::{Enforcement, Event};
-use stack::{ConnectionId, Counters};
+use stack::{ConnectionId, Counters, Transport};
 use zert::ssh::{Cipher, Ssh};
 use zert::tls::Handshake;
 use zert::{Facts, Protection, Side, Source};
@@ -34,6 +34,8 @@ fn facts(side: Side, port: u16, protection: Protection) -> Facts {
         protection,
         source: Source::Observed,
         enforcement: None,
+        transport: Transport::default(),
+        older: false,
     }
 }
 

@@ -358,8 +358,8 @@ impl Scene {
                     == 1
         };
         let records = self.agent.records_when("each connection has its record", enough)?;
-        let shown = self.agent.succeed("smf", &["show"])?;
-        self.stage.shell("zos", "smf show", shown.trim());
+        let shown = self.agent.succeed("smf", &["list"])?;
+        self.stage.shell("zos", "smf list", shown.trim());
         let with = |port: &str, version: u64| {
             records.iter().any(|record| {
                 let ends = [field(record, "/common/local").as_str(), field(record, "/common/remote").as_str()];

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::smf::racf::TYPE_80;
-use ::smf::{ConnectionDetail, Frames, Header, RacfRecord, RecordError, SessionSummary, detail};
+use ::smf::{Frames, Record};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use super::{Common, finish, print_lines, print_stderr};
-use crate::report::records;
+use crate::report::{fields, records};
 use crate::smf_file;
 
 /// Reads SMF type 119 and type 80 records.
@@ -28,15 +28,17 @@ struct Flags {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Prints records in words
+    /// Prints records field by field, by IBM's names
     Show(Input),
+    /// Prints records in words
+    List(Input),
     /// Prints one JSON object a record and line
     Json(Input),
-    /// Prints the records of connections, or of sessions, as comma-separated values
+    /// Prints records of one kind as comma-separated values
     Csv {
-        /// The sessions of 119-12 in place of the connections of 119-11
-        #[arg(long)]
-        sessions: bool,
+        /// Which records
+        #[arg(long, value_enum, default_value = "connections")]
+        of: table::Of,
         #[command(flatten)]
         input: Input,
     },
@@ -71,21 +73,21 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     };
     let files = |input: &Input| if input.files.is_empty() { default() } else { Ok(input.files.clone()) };
     match &flags.verb {
-        Verb::Show(input) => each(&files(input)?, |record| print(record, false)),
-        Verb::Json(input) => each(&files(input)?, |record| print(record, true)),
-        Verb::Csv { sessions, input } => {
-            let mut rows = if *sessions { table::Rows::sessions()? } else { table::Rows::connections()? };
-            let code = each(&files(input)?, |record| match record {
-                Record::Connection(record) if !sessions => rows.connection(&record),
-                Record::Session(record) if *sessions => rows.session(&record),
-                _ => Ok(()),
-            })?;
+        Verb::Show(input) => each(&files(input)?, |record, bytes| {
+            let parts = Record::fields(bytes)?.map(|(_, parts)| parts).unwrap_or_default();
+            print_lines(&[fields::show(&record, &parts)])
+        }),
+        Verb::List(input) => each(&files(input)?, |record, _| print_lines(&[records::words(&record)])),
+        Verb::Json(input) => each(&files(input)?, |record, _| print_lines(&[json(&record)?])),
+        Verb::Csv { of, input } => {
+            let mut rows = table::Rows::new(*of)?;
+            let code = each(&files(input)?, |record, _| rows.add(&record))?;
             rows.print()?;
             Ok(code)
         }
         Verb::Summary { by, input } => {
             let mut table = summary::Table::default();
-            let code = each(&files(input)?, |record| {
+            let code = each(&files(input)?, |record, _| {
                 if let Record::Connection(record) = record {
                     table.add(*by, &record);
                 }
@@ -98,14 +100,14 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Does something with each record of dumps that is known here. Exit code 4 when one could not be read.
-fn each(paths: &[PathBuf], mut take: impl FnMut(Record) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+/// Does something with each record of dumps that is known here, and its bytes. Exit code 4 when one could not be read.
+fn each(paths: &[PathBuf], mut take: impl FnMut(Record, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for path in paths {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         for frame in Frames::new(&bytes) {
-            match frame.and_then(read) {
-                Ok(Some(record)) => take(record)?,
+            match frame.and_then(|frame| Ok(Record::decode(frame)?.map(|record| (record, frame)))) {
+                Ok(Some((record, frame))) => take(record, frame)?,
                 // Other types and subtypes are none of ours.
                 Ok(None) => {}
                 Err(error) => {
@@ -118,44 +120,13 @@ fn each(paths: &[PathBuf], mut take: impl FnMut(Record) -> anyhow::Result<()>) -
     Ok(code)
 }
 
-fn print(record: Record, json: bool) -> anyhow::Result<()> {
-    let line = match record {
-        Record::Connection(record) if json => serde_json::to_string(&record)?,
-        Record::Connection(record) => records::record(&record),
-        Record::Session(record) if json => serde_json::to_string(&record)?,
-        Record::Session(record) => records::session_summary(&record),
-        Record::Racf(record) if json => {
-            let mut object = serde_json::to_value(&record)?;
-            let names = [("event_name", record.event_name()), ("qualifier_name", record.qualifier_name())];
-            if let Some(object) = object.as_object_mut() {
-                object.insert("type".to_owned(), TYPE_80.into());
-                object.extend(names.map(|(name, value)| (name.to_owned(), value.into())));
-            }
-            object.to_string()
-        }
-        Record::Racf(record) => records::racf(&record),
-    };
-    print_lines(&[line])
-}
-
-/// A record that is known here.
-enum Record {
-    Connection(Box<ConnectionDetail>),
-    Session(Box<SessionSummary>),
-    Racf(Box<RacfRecord>),
-}
-
-fn read(record: &[u8]) -> Result<Option<Record>, RecordError> {
-    if record.get(5) == Some(&TYPE_80) {
-        return RacfRecord::decode(record).map(|record| Some(Record::Racf(Box::new(record))));
+fn json(record: &Record) -> anyhow::Result<String> {
+    let Record::Racf(racf) = record else { return Ok(serde_json::to_string(record)?) };
+    let mut object = serde_json::to_value(racf)?;
+    let names = [("event_name", racf.event_name()), ("qualifier_name", racf.qualifier_name())];
+    if let Some(object) = object.as_object_mut() {
+        object.insert("type".to_owned(), TYPE_80.into());
+        object.extend(names.map(|(name, value)| (name.to_owned(), value.into())));
     }
-    match Header::decode(record) {
-        Ok(header) if header.subtype == detail::SUBTYPE => {
-            ConnectionDetail::decode(record).map(|record| Some(Record::Connection(Box::new(record))))
-        }
-        Ok(header) if header.subtype == ::smf::summary::SUBTYPE => {
-            SessionSummary::decode(record).map(|record| Some(Record::Session(Box::new(record))))
-        }
-        _ => Ok(None),
-    }
+    Ok(object.to_string())
 }

@@ -84,6 +84,7 @@ fn statistics(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
         ("logged", "connections logged by enforcement"),
         ("suppressed", "messages of enforcement that were counted and not written"),
         ("lost", "times packets or ends of connections were lost to the observer, and connections beyond a limit"),
+        ("older", "connections that were there before the observer, whose protection is not known"),
     ];
     print_lines(&lines.map(|(name, what)| format!("{name:11}{:>12}  {what}", number(name))))?;
     Ok(ExitCode::SUCCESS)

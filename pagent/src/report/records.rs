@@ -1,11 +1,195 @@
-//! `smf show`: records in words.
+//! `smf list`: records in words.
 
 use std::fmt::Write as _;
 
 use policies::cipher;
+use smf::attls::{Event as PolicyEventKind, PolicyEvent};
 use smf::detail::{CertificateName, Event, HandshakeType, LocalRole};
+use smf::ftp::Transfer;
 use smf::summary::{Event as SummaryEvent, SessionSummary};
-use smf::{ConnectionDetail, RacfRecord};
+use smf::tcp::{Initiation, PolicyStatus, SecureStatus, Termination};
+use smf::{ConnectionDetail, Header, Identification, RacfRecord, Record};
+
+/// A record in words.
+pub(crate) fn words(record: &Record) -> String {
+    match record {
+        Record::Initiation(record) => initiation(record),
+        Record::Termination(record) => termination(record),
+        Record::ClientTransfer(record) => transfer(&record.header, &record.identification, &record.transfer),
+        Record::Connection(record) => connection(record),
+        Record::Session(record) => session_summary(record),
+        Record::ServerTransfer(record) => transfer(&record.header, &record.identification, &record.transfer),
+        Record::PolicyEvent(record) => policy_event(record),
+        Record::Racf(record) => racf(record),
+    }
+}
+
+/// The line that a record of type 119 begins with.
+fn title(kind: &str, header: &Header, identification: &Identification) -> String {
+    format!(
+        "SMF 119-{} {kind}  {}  system {}  stack {}\n",
+        header.subtype,
+        header.written.format("%Y-%m-%d %H:%M:%S%.3f"),
+        identification.system,
+        identification.stack
+    )
+}
+
+fn initiation(record: &Initiation) -> String {
+    format!(
+        "{}  connection  {:08X}  local {}  remote {}\n  owner       job {}\n  begun       {}\n",
+        title("TCP connection initiation", &record.header, &record.identification),
+        record.connection_id,
+        record.local,
+        record.remote,
+        record.jobname,
+        record.started.format("%H:%M:%S%.6f UTC")
+    )
+}
+
+fn termination(record: &Termination) -> String {
+    let connection = &record.connection;
+    let mut text = title("TCP connection termination", &record.header, &record.identification);
+    let _ = writeln!(
+        text,
+        "  connection  {:08X}  local {}  remote {}  local is {}",
+        connection.connection_id,
+        connection.local,
+        connection.remote,
+        if connection.active { "client" } else { "server" }
+    );
+    let _ = writeln!(text, "  owner       job {}", connection.jobname);
+    let _ = writeln!(
+        text,
+        "  carried     in {} bytes in {} segments, out {} bytes in {} segments, from {} to {}",
+        connection.bytes_in,
+        connection.segments_in,
+        connection.bytes_out,
+        connection.segments_out,
+        connection.started.format("%H:%M:%S%.3f UTC"),
+        connection.ended.format("%H:%M:%S%.3f UTC")
+    );
+    let _ = writeln!(
+        text,
+        "  path        round trip {} ms, variance {} ms, segment size {}, window {}, {} segments sent again",
+        connection.round_trip,
+        connection.round_trip_variance,
+        connection.segment_size,
+        connection.send_window,
+        connection.retransmissions
+    );
+    let _ = writeln!(text, "  AT-TLS      {}, {}", secure(connection.secure), policy_status(connection.policy));
+    if let Some(attls) = &record.attls {
+        let partner = if attls.partner.is_empty() { String::new() } else { format!("  partner {}", attls.partner) };
+        let _ = writeln!(text, "  negotiated  {}{partner}", agreed(attls.version, &attls.cipher, 0));
+    }
+    text
+}
+
+fn transfer(header: &Header, identification: &Identification, transfer: &Transfer) -> String {
+    let kind = if header.subtype == smf::ftp::SERVER { "FTP server transfer" } else { "FTP client transfer" };
+    let mut text = title(kind, header, identification);
+    let _ = writeln!(text, "  command     {} {}  reply {}", transfer.command, transfer.file, transfer.reply);
+    if !transfer.second_file.is_empty() {
+        let _ = writeln!(text, "  new name    {}", transfer.second_file);
+    }
+    let (remote, local) = transfer.control;
+    let _ = writeln!(text, "  control     {:08X}  local {local}  remote {remote}", transfer.control_id);
+    if let Some((remote, local)) = transfer.data {
+        let _ = writeln!(text, "  data        {:08X}  local {local}  remote {remote}", transfer.data_id);
+    }
+    let _ = writeln!(text, "  user        {} {}", transfer.user, transfer.local_user);
+    let _ = writeln!(
+        text,
+        "  carried     {} bytes, type {} mode {} structure {}, from {} to {}",
+        transfer.bytes,
+        transfer.data_type,
+        transfer.mode,
+        transfer.structure,
+        transfer.started.format("%H:%M:%S%.2f UTC"),
+        transfer.ended.format("%H:%M:%S%.2f UTC")
+    );
+    let security = &transfer.security;
+    let mechanism = match security.mechanism {
+        'N' => "none",
+        'T' => "TLS",
+        'A' => "AT-TLS",
+        'G' => "GSSAPI",
+        _ => "unknown",
+    };
+    let level = |level: char| match level {
+        'P' => "private",
+        'S' => "safe",
+        'C' => "clear",
+        _ => "none",
+    };
+    let _ = writeln!(
+        text,
+        "  protection  {mechanism}  control {}  data {}  {} {}",
+        level(security.control),
+        level(security.data),
+        security.version,
+        security.cipher_name
+    );
+    text
+}
+
+fn policy_event(record: &PolicyEvent) -> String {
+    let mut text = title("AT-TLS event", &record.header, &record.identification);
+    let event = match record.event {
+        PolicyEventKind::Secured => "handshake complete",
+        PolicyEventKind::Failed => "handshake failed",
+        PolicyEventKind::Ended => "connection ended",
+        PolicyEventKind::Other(_) => "unknown event",
+    };
+    let _ = writeln!(text, "  event       {event}");
+    let _ =
+        writeln!(text, "  connection  {:08X}  local {}  remote {}", record.connection_id, record.local, record.remote);
+    let _ = writeln!(text, "  owner       job {}  user {}", record.jobname, record.userid);
+    let secondary = if record.secondary { "  secondary" } else { "" };
+    let _ = writeln!(text, "  TTLS policy {} {}{secondary}", record.rule, record.environment);
+    let role = match record.security_type {
+        1 => "client",
+        2 => "server",
+        3..=5 => "server with client authentication",
+        _ => "no role",
+    };
+    let _ = writeln!(text, "  TTLS status {}, {}, {role}", secure(record.secure), policy_status(record.policy));
+    if record.version != 0 {
+        let more = [(record.resumed, "  resumed"), (record.fips, "  FIPS 140-3")];
+        let more: String = more.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        let _ = writeln!(text, "  negotiated  {}{more}", agreed(record.version, &record.cipher, record.group));
+    }
+    if !record.partner.is_empty() {
+        let _ = writeln!(text, "  partner     {}", record.partner);
+    }
+    let _ = writeln!(text, "  carried     in {} bytes, out {} bytes", record.bytes_in, record.bytes_out);
+    if !record.reason.is_empty() {
+        let _ = writeln!(text, "  reason      {}", record.reason);
+    }
+    text
+}
+
+fn secure(status: SecureStatus) -> &'static str {
+    match status {
+        SecureStatus::NotSecure => "not secure",
+        SecureStatus::InProgress => "handshake in progress",
+        SecureStatus::Secure => "secure",
+        SecureStatus::Other(_) => "unknown",
+    }
+}
+
+fn policy_status(status: PolicyStatus) -> &'static str {
+    match status {
+        PolicyStatus::NotKnown => "policy not known",
+        PolicyStatus::Off => "no AT-TLS policy",
+        PolicyStatus::NoPolicy => "no rule",
+        PolicyStatus::NotEnabled => "not enabled",
+        PolicyStatus::Enabled => "enabled",
+        PolicyStatus::ApplicationControlled => "enabled, application controlled",
+        PolicyStatus::Other(_) => "unknown",
+    }
+}
 
 /// An SSH section in words: IBM's codes of its algorithms, the key of the server by its size and fingerprint.
 fn ssh_protection(ssh: &smf::detail::Ssh) -> String {
@@ -27,8 +211,8 @@ fn ssh_protection(ssh: &smf::detail::Ssh) -> String {
     )
 }
 
-/// `smf show`: a type 80 record in words.
-pub(crate) fn racf(record: &RacfRecord) -> String {
+/// A type 80 record in words.
+fn racf(record: &RacfRecord) -> String {
     let mut text = format!(
         "SMF 80 {} {}  {}  system {}\n",
         record.event_name(),
@@ -56,8 +240,8 @@ pub(crate) fn racf(record: &RacfRecord) -> String {
     text.trim_end().to_owned()
 }
 
-/// `smf show`: a record of a connection in words.
-pub(crate) fn record(record: &ConnectionDetail) -> String {
+/// A record of a connection's protection in words.
+fn connection(record: &ConnectionDetail) -> String {
     let common = &record.common;
     let event = match common.event {
         Event::Initiation => "connection initiation",
@@ -69,12 +253,7 @@ pub(crate) fn record(record: &ConnectionDetail) -> String {
         Event::Enforcement => "zERT enforcement",
         Event::Other(_) => "unknown event",
     };
-    let mut text = format!(
-        "SMF 119-11 zERT connection detail  {}  system {}  stack {}\n",
-        record.header.written.format("%Y-%m-%d %H:%M:%S%.3f"),
-        record.identification.system,
-        record.identification.stack
-    );
+    let mut text = title("zERT connection detail", &record.header, &record.identification);
     let _ = writeln!(text, "  event       {event}");
     if matches!(common.event, Event::Enabled | Event::Disabled) {
         return text;
@@ -110,6 +289,7 @@ pub(crate) fn record(record: &ConnectionDetail) -> String {
         (None, Some(ssh)) => {
             let _ = writeln!(text, "  protection  {}", ssh_protection(ssh));
         }
+        (None, None) if common.older => text.push_str("  protection  not known: older than zERT\n"),
         (None, None) if common.protocols == 0x40 => text.push_str("  protection  SSH\n"),
         (None, None) => text.push_str("  protection  none recognized\n"),
     }
@@ -134,6 +314,7 @@ pub(crate) fn protection_kind(record: &ConnectionDetail) -> String {
         (Some(tls), _) if tls.handshake == HandshakeType::Failed => "TLS handshake failed".to_owned(),
         (Some(tls), _) => zert::judge::version_name(tls.version).to_owned(),
         (None, Some(ssh)) => format!("SSH {}", ssh.version),
+        (None, None) if record.common.older => "not known".to_owned(),
         (None, None) => "none recognized".to_owned(),
     }
 }
@@ -174,7 +355,7 @@ fn write_names(text: &mut String, names: &[CertificateName]) {
 }
 
 /// A session of an interval: what it counted in it, and in all.
-pub(crate) fn session_summary(record: &SessionSummary) -> String {
+fn session_summary(record: &SessionSummary) -> String {
     let common = &record.common;
     let event = match common.event {
         SummaryEvent::Interval => format!("interval of {} s", common.duration.num_seconds()),
@@ -182,12 +363,8 @@ pub(crate) fn session_summary(record: &SessionSummary) -> String {
         SummaryEvent::Disabled => "summaries disabled".to_owned(),
         SummaryEvent::Other(_) => "unknown event".to_owned(),
     };
-    let mut text = format!(
-        "SMF 119-12 zERT summary  {}  system {}  stack {}\n  event       {event}\n",
-        record.header.written.format("%Y-%m-%d %H:%M:%S%.3f"),
-        record.identification.system,
-        record.identification.stack
-    );
+    let mut text = title("zERT summary", &record.header, &record.identification);
+    let _ = writeln!(text, "  event       {event}");
     if common.event != SummaryEvent::Interval {
         return text;
     }

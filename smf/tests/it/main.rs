@@ -41,6 +41,7 @@ fn sample() -> ConnectionDetail {
             event: Event::ShortTermination,
             protocols: 0x80,
             reset: true,
+            older: false,
             role: LocalRole::Server,
             jobname: "FTPD".to_owned(),
             jobid: String::new(),

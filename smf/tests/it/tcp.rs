@@ -152,9 +152,10 @@ pub(crate) fn all() -> Vec<Vec<u8>> {
 
 /// The section of a triplet.
 fn section(record: &[u8], triplet: usize) -> &[u8] {
-    let triplet = &record[28 + 8 * triplet..];
-    let offset = u32::from_be_bytes([triplet[0], triplet[1], triplet[2], triplet[3]]) as usize;
-    &record[offset..offset + usize::from(u16::from_be_bytes([triplet[4], triplet[5]]))]
+    let triplet = record.get(28 + 8 * triplet..).and_then(<[u8]>::first_chunk::<8>).expect("a triplet");
+    let [a, b, c, d, high, low, ..] = *triplet;
+    let offset = u32::from_be_bytes([a, b, c, d]) as usize;
+    record.get(offset..offset + usize::from(u16::from_be_bytes([high, low]))).expect("a section")
 }
 
 #[test]

@@ -8,12 +8,15 @@ use chrono::Local;
 use policies::enforcement::Judgement;
 use policies::{Connection, Direction};
 use smf::detail::{Enforcement, Event as RecordEvent};
+use smf::tcp::PolicyStatus;
 use stack::socket;
-use stack::{Counters, StackError, State, owner};
+use stack::{StackError, State, owner};
 use tracing::{debug, error, info};
 
+use super::Watch;
+use super::end::End;
 use super::messages::{Message, console, suppressed, syslog};
-use super::{End, Watch};
+use super::records::Carried;
 use crate::judge;
 use crate::observer::{Protection, Side};
 use crate::record::Source;
@@ -99,7 +102,7 @@ impl Watch {
         let audited = enforcement.audited;
         end.enforcement = Some(enforcement);
         if audited {
-            self.write(end, RecordEvent::Enforcement, protection, Source::Observed, Counters::default());
+            self.write(end, RecordEvent::Enforcement, protection, Source::Observed, Carried::default());
         }
     }
 
@@ -107,6 +110,22 @@ impl Watch {
     pub(super) fn tell_suppressed(&mut self) {
         for (rule, count) in self.suppression.over(Instant::now()) {
             info!("{}", suppressed(&rule, count));
+        }
+    }
+
+    /// What AT-TLS policy says of a connection that its engine does not carry.
+    pub(super) fn policy_status(&self, end: &End) -> PolicyStatus {
+        let policy = Arc::clone(&self.shared.policy.read().unwrap_or_else(PoisonError::into_inner));
+        if policy.ttls.is_empty() {
+            return PolicyStatus::Off;
+        }
+        let now = Local::now().fixed_offset();
+        let asked = policy.asks_for_owner(&self.connection_of(end, false), now);
+        match policy.ttls_rule(&self.connection_of(end, asked), now) {
+            None => PolicyStatus::NoPolicy,
+            Some(rule) if rule.security.is_none() => PolicyStatus::NotEnabled,
+            // It is older than its rule, or one of those that are left alone.
+            Some(_) => PolicyStatus::NotKnown,
         }
     }
 

@@ -15,7 +15,8 @@ use stack::Endpoints;
 use stack::socket::{self, State};
 use tracing::{debug, error, warn};
 
-use super::{Watch, local_addresses};
+use super::Watch;
+use super::end::{self, local_addresses};
 use crate::flow::{FlowKey, Place};
 use crate::hold::Hold;
 use crate::nfqueue::{Queue, Queued, Verdict};
@@ -219,7 +220,7 @@ impl Watch {
         // A SYN into a living connection changes nothing: its receiver answers with a challenge (RFC 5961 §4). Whether it lives the
         // kernel knows; what was seen of it may be incomplete.
         if self.flows.get(&key).is_some() {
-            if sides.iter().any(|side| is_up(super::endpoints(key, *side))) {
+            if sides.iter().any(|side| is_up(end::endpoints(key, *side))) {
                 return Verdict::Accept;
             }
             if !self.flows.begins_with(&key, segment) {
@@ -242,7 +243,7 @@ impl Watch {
 
     /// Whether a rule that holds may be for an end of a connection: of the policy in force, and of the one that is coming.
     fn may_hold(&self, key: FlowKey, side: Side) -> bool {
-        let Endpoints { local, remote } = super::endpoints(key, side);
+        let Endpoints { local, remote } = end::endpoints(key, side);
         let direction = match side {
             Side::Client => Direction::Outbound,
             Side::Server => Direction::Inbound,

@@ -1,0 +1,218 @@
+//! SMF 119-1, 119-2 and 119-100; which records are written; connections that are older than the daemon.
+
+use pagent::lab::{Agent, wait_until};
+use serde_json::Value;
+
+use crate::controlled::controlled;
+use crate::network::{HOST, Network, PEER, rule};
+
+fn of(records: &[Value], subtype: u64) -> Vec<&Value> {
+    records.iter().filter(|record| record["header"]["subtype"] == subtype).collect()
+}
+
+/// Whether connections to a server's port have this many records of their end.
+fn ended(records: &[Value], port: u16, count: usize) -> bool {
+    let to = format!(":{port}");
+    let local = |record: &&&Value| record["connection"]["local"].as_str().is_some_and(|local| local.ends_with(&to));
+    of(records, 2).iter().filter(local).count() == count
+}
+
+#[test]
+fn a_connection_s_beginning_and_end_are_recorded_and_what_at_tls_did_for_it() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _servers = [network.web(&network.host, 8080, "come in")?, network.web(&network.host, 8081, "come in")?];
+    let mut agent = network.agent(&network.host)?;
+    agent.policy(&rule("IN", "LocalPortRange 8081\nDirection Inbound", "Server", "$RINGS/RING"))?;
+    agent.start()?;
+    network.peer.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8080/", HOST[0])])?;
+    let url = format!("https://[{}]:8081/", HOST[1]);
+    network.peer.succeed("curl", &["-sSk", "-m", "5", "--tls-max", "1.2", &url])?;
+    let refused =
+        network.peer.run("curl", &["-sSk", "-m", "5", "--ciphers", "AES128-SHA", "--tls-max", "1.2", &url])?;
+    assert!(!refused.status.success());
+    let records = agent.records_when("all have ended", |records| ended(records, 8080, 1) && ended(records, 8081, 2))?;
+    let began: Vec<&Value> = of(&records, 1);
+    assert_eq!(began.len(), 3, "{began:#?}");
+    for record in of(&records, 2) {
+        let connection = &record["connection"];
+        let initiation = began.iter().find(|began| began["remote"] == connection["remote"]);
+        let initiation = initiation.unwrap_or_else(|| panic!("no initiation of {record:#}"));
+        assert_eq!(initiation["started"], connection["started"]);
+        assert_eq!(initiation["connection_id"], connection["connection_id"]);
+        assert_eq!(connection["active"], false);
+        let plain = connection["local"] == format!("{}:8080", HOST[0]);
+        let cut = connection["bytes_in"] == 0;
+        let expected = match (plain, cut) {
+            (true, _) => ("NotSecure", "NoPolicy"),
+            (false, true) => ("InProgress", "Enabled"),
+            (false, false) => ("Secure", "Enabled"),
+        };
+        let said = |name: &str| connection[name].as_str().unwrap_or_default();
+        assert_eq!((said("secure"), said("policy")), expected, "{record:#}");
+        if plain {
+            assert!(connection["jobname"].as_str().is_some_and(|name| name.starts_with("PYTHON3")));
+            assert!(connection["segments_in"].as_u64() > Some(3) && connection["segment_size"].as_u64() > Some(500));
+        }
+        let negotiated = (record["attls"]["version"].as_u64(), record["attls"]["security_type"].as_u64());
+        assert_eq!(negotiated, if plain || cut { (None, None) } else { (Some(0x0303), Some(2)) });
+    }
+    let events = of(&records, 100);
+    let told: Vec<(&str, &str)> = events
+        .iter()
+        .map(|event| (event["event"].as_str().unwrap_or_default(), event["secure"].as_str().unwrap_or_default()))
+        .collect();
+    assert_eq!(told, [("Secured", "Secure"), ("Ended", "Secure"), ("Failed", "InProgress")], "{events:#?}");
+    assert!(events.iter().all(|event| event["rule"] == "IN" && event["environment"] == "E_IN"));
+    let reason = events.iter().find(|event| event["event"] == "Failed").map(|event| event["reason"].as_str());
+    assert!(reason.flatten().is_some_and(|reason| !reason.is_empty()), "{events:#?}");
+    // The dump in words, by IBM's names, and as a table.
+    let words = agent.succeed("smf", &["list"])?;
+    assert!(
+        words.contains("SMF 119-2 TCP connection termination") && words.contains("AT-TLS      not secure, no rule")
+    );
+    assert!(words.contains("TTLS policy IN E_IN\n  TTLS status secure, enabled, server\n  negotiated  TLSv1.2  TLS_"));
+    let fields = agent.succeed("smf", &["show"])?;
+    for shown in
+        ["SMF119AP_TTTTLSCS               3  secure", "SMF119AP_TTTTLSST               2  server", "SMF119SC_SARIP"]
+    {
+        assert!(fields.contains(shown), "{shown} is not in\n{fields}");
+    }
+    let csv = agent.succeed("smf", &["csv", "--of", "attls"])?;
+    assert_eq!((csv.lines().count(), csv.matches(",Enabled,TLSv1.2,TLS_ECDHE_").count()), (4, 2), "{csv}");
+    Ok(())
+}
+
+#[test]
+fn records_that_are_not_wanted_are_not_written() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _web = network.web(&network.host, 8080, "come in")?;
+    let mut agent = network.agent(&network.host)?;
+    agent.configure("[smf]\ntype119 = [\"TCPTERM\"]")?;
+    agent.policy(
+        "zERTPolicyRule R\n{\nLocalPortRange 8080\nzERTPolicyActionRef A\n}\n\
+         zERTPolicyAction A\n{\nAction Log Audit\nProtocol TLS\n}\n",
+    )?;
+    agent.start()?;
+    network.peer.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8080/", HOST[0])])?;
+    agent.records_when("it has ended", |records| ended(records, 8080, 1))?;
+    agent.says("EZZ8565I NO AUDIT RECORD WILL BE WRITTEN BY ZERT POLICY ENFORCEMENT FOR TCPIP - ZERTDETAILBYPOLICY")?;
+    agent.says("EZZ8583I")?;
+    agent.stop()?;
+    let records = agent.records()?;
+    assert_eq!(of(&records, 2).len(), records.len(), "{records:#?}");
+    agent.configure("[smf]\ntype119 = [\"TCPTREM\"]")?;
+    let refused = agent.start_in_vain(&[])?;
+    assert!(refused.contains("unknown variant `TCPTREM`, expected one of `TCPINIT`, `TCPTERM`"), "{refused}");
+    Ok(())
+}
+
+/// Holds a connection until it gets a line, then says something and closes.
+const PATIENT: &str = "
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 7100), 5)
+print('connected', flush=True)
+sys.stdin.readline()
+connection.sendall(b'x' * 1000)
+connection.close()
+";
+
+const SINK: &str = "
+import socket, threading
+server = socket.create_server(('0.0.0.0', 7100))
+def serve(connection):
+    while connection.recv(1000): pass
+    connection.close()
+print('ready', flush=True)
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+";
+
+#[test]
+fn connections_that_are_older_than_the_daemon_are_recorded_as_such() -> anyhow::Result<()> {
+    use std::io::{BufRead as _, Write as _};
+    let network = Network::new()?;
+    let _sink = network.host.serve(7100, "/usr/bin/python3", &["-u", "-c", SINK])?;
+    let mut client = network.peer.command("/usr/bin/python3");
+    client.args(["-u", "-c", PATIENT, HOST[0]]);
+    let mut client = client.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    let stdout = client.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?;
+    std::io::BufReader::new(stdout).read_line(&mut line)?;
+    assert_eq!(line, "connected\n");
+    let mut agent = network.agent(&network.host)?;
+    agent.policy("")?;
+    agent.start()?;
+    let older = |records: &[Value], event: &str| {
+        let of = |record: &&Value| record["common"]["older"] == true && record["common"]["event"] == event;
+        records.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    let records = agent.records_when("it is found", |records| !older(records, "Initiation").is_empty())?;
+    let found = older(&records, "Initiation");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(
+        (&found[0]["common"]["role"], &found[0]["common"]["local"]),
+        (&"Server".into(), &format!("{}:7100", HOST[0]).into())
+    );
+    assert!(of(&records, 1).is_empty(), "its beginning was not seen");
+    // One that begins now is none of them.
+    network.peer.succeed("bash", &["-c", &format!("exec 3<>/dev/tcp/{}/7100; echo short >&3", HOST[0])])?;
+    client.stdin.take().ok_or_else(|| anyhow::anyhow!("no input"))?.write_all(b"go\n")?;
+    client.wait()?;
+    let records = agent.records_when("both have ended", |records| ended(records, 7100, 2))?;
+    let finished = older(&records, "Termination");
+    assert_eq!(finished.len(), 1, "{records:#?}");
+    assert!(finished[0]["common"]["bytes_in"].as_u64() >= Some(1000), "{finished:#?}");
+    let stats = agent.succeed("zert", &["stats"])?;
+    assert!(stats.contains("older                 1 "), "{stats}");
+    // It is no part of what was observed: neither of summaries nor of the history.
+    agent.stop()?;
+    let summaries: u64 =
+        of(&agent.records()?, 12).iter().filter_map(|record| record["common"]["ended"]["connections"].as_u64()).sum();
+    assert_eq!(summaries, 1);
+    let words = agent.succeed("smf", &["list"])?;
+    assert!(words.contains("protection  not known: older than zERT"), "{words}");
+    Ok(())
+}
+
+/// Speaks lines in clear text through the agent, never starts TLS.
+const CLEAR: &str = "
+import socket, sys, time
+connection = socket.create_connection((sys.argv[1], 7000), 5)
+connection.sendall(b'hello\\n')
+print(connection.recv(100), flush=True)
+";
+
+#[test]
+fn a_connection_that_its_program_leaves_in_clear_text_is_recorded_as_that() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let echo = "import socket\ns = socket.create_server(('0.0.0.0', 7000))\nwhile True:\n c, _ = s.accept()\n c.sendall(c.recv(100))\n c.close()";
+    let _server = network.peer.serve(7000, "/usr/bin/python3", &["-u", "-c", echo])?;
+    let mut agent: Agent = network.agent(&network.host)?;
+    let off = rule("OFF", "RemotePortRange 7001\nDirection Outbound", "Client", "$RINGS/RING")
+        .replace("TTLSEnabled On", "TTLSEnabled Off");
+    agent.policy(&(controlled("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "") + &off))?;
+    agent.start()?;
+    network.host.succeed("/usr/bin/python3", &["-c", CLEAR, PEER[0]])?;
+    let to = format!("{}:7000", PEER[0]);
+    let records = agent.records_when("it has ended", |records| {
+        of(records, 2).iter().any(|record| record["connection"]["remote"] == to)
+    })?;
+    let details: Vec<&Value> = of(&records, 11).into_iter().filter(|record| record["common"]["remote"] == to).collect();
+    assert_eq!(details.len(), 1, "one record for one connection: {details:#?}");
+    assert_eq!((&details[0]["common"]["protocols"], &details[0]["common"]["bytes_out"]), (&0.into(), &6.into()));
+    let told: Vec<(&Value, &Value)> =
+        of(&records, 100).into_iter().map(|event| (&event["event"], &event["policy"])).collect();
+    assert_eq!(told, [(&"Ended".into(), &"ApplicationControlled".into())]);
+    // A rule that is off leaves its connections alone.
+    let _ = network.host.run("bash", &["-c", &format!("exec 3<>/dev/tcp/{}/7001", PEER[0])])?;
+    let _other = network.peer.serve(7001, "/usr/bin/python3", &["-u", "-c", &echo.replace("7000", "7001")])?;
+    network.host.succeed("bash", &["-c", &format!("exec 3<>/dev/tcp/{}/7001; echo x >&3; read <&3", PEER[0])])?;
+    wait_until("it is recorded", || {
+        let records = agent.records()?;
+        let mut ends = of(&records, 2).into_iter();
+        Ok(ends.any(|record| {
+            record["connection"]["policy"] == "NotEnabled" && record["connection"]["bytes_in"].as_u64() > Some(0)
+        }))
+    })?;
+    Ok(())
+}

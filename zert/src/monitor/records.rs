@@ -1,0 +1,210 @@
+//! The records of connections, as their events come.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::Utc;
+use smf::attls::Event as PolicyEvent;
+use smf::detail::Event as RecordEvent;
+use smf::summary::Event as SummaryEvent;
+use stack::socket::{self, Socket};
+use stack::{Counters, Transport, owner};
+
+use super::end::{self, End};
+use super::{MonitorSettings, Shared, Watch};
+use crate::observer::{Protection, Side};
+use crate::record::{AtTls, Facts, RecordType, Source};
+use crate::summary::switched;
+
+/// A connection that lives this long gets an initiation record (zERT's timer).
+const INITIATION: Duration = Duration::from_secs(10);
+/// How long the record of a connection's beginning waits for the name of its job.
+const ANNOUNCEMENT: Duration = Duration::from_secs(1);
+
+/// What a connection has carried, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Carried {
+    pub(super) counters: Counters,
+    pub(super) transport: Transport,
+}
+
+impl From<Counters> for Carried {
+    fn from(counters: Counters) -> Self {
+        Self { counters, ..Self::default() }
+    }
+}
+
+impl From<Socket> for Carried {
+    fn from(socket: Socket) -> Self {
+        Self { counters: socket.counters, transport: socket.transport }
+    }
+}
+
+/// What its socket has carried so far.
+pub(super) fn so_far(end: &End) -> Carried {
+    end::now(end).map(Carried::from).unwrap_or_default()
+}
+
+impl Watch {
+    pub(super) fn switch(&mut self, on: bool) {
+        if !on {
+            self.end_interval(true);
+        }
+        self.recording = on;
+        let Shared { settings: MonitorSettings { context, sink, .. }, .. } = self.shared.as_ref();
+        if self.writes(RecordType::ZertDetail) {
+            sink(context.switched(if on { RecordEvent::Enabled } else { RecordEvent::Disabled }).encode());
+        }
+        if self.intervals.is_some() {
+            sink(switched(context, if on { SummaryEvent::Enabled } else { SummaryEvent::Disabled }).encode());
+        }
+    }
+
+    fn writes(&self, kind: RecordType) -> bool {
+        self.shared.settings.types.contains(&kind)
+    }
+
+    /// Writes the summaries of the interval.
+    pub(super) fn end_interval(&mut self, last: bool) {
+        let Shared { settings: MonitorSettings { context, sink, .. }, .. } = self.shared.as_ref();
+        if let Some(intervals) = &mut self.intervals {
+            intervals.end(context, Utc::now(), last).iter().for_each(|record| sink(record.encode()));
+        }
+    }
+
+    pub(super) fn initiate(&mut self, end: &mut End, protection: &Protection, source: Source) {
+        if end.told.is_some() || end.opened.elapsed() < INITIATION {
+            return;
+        }
+        self.write(end, RecordEvent::Initiation, protection, source, so_far(end));
+        end.told = Some(protection.clone());
+    }
+
+    /// Writes the record of a connection's beginning: when its job is known, or will not be.
+    pub(super) fn announce(&mut self, end: &mut End, protection: &Protection) {
+        if end.announced || (self.jobs.get(end.inode).is_none() && end.opened.elapsed() < ANNOUNCEMENT) {
+            return;
+        }
+        self.announce_now(end, protection);
+    }
+
+    fn announce_now(&mut self, end: &mut End, protection: &Protection) {
+        if end.announced || !self.recording {
+            return;
+        }
+        end.announced = true;
+        if self.writes(RecordType::TcpInit) {
+            let facts = self.facts(end, RecordEvent::Initiation, protection, Source::Observed, Carried::default());
+            let settings = &self.shared.settings;
+            (settings.sink)(settings.context.initiation(&facts).encode());
+        }
+    }
+
+    /// The job of an end. A short connection may end before the walk through /proc did; then its listener's counts, where that is
+    /// known, and is asked for where it is not.
+    fn jobname(&mut self, end: &End) -> String {
+        if let Some(name) = self.jobs.get(end.inode) {
+            return name.to_owned();
+        }
+        let listener = match end.side {
+            Side::Server => socket::listener(end.endpoints.local).ok().flatten(),
+            Side::Client => None,
+        };
+        let Some(listener) = listener else { return String::new() };
+        if !self.jobs.keep(listener.inode) {
+            let _ = self.resolver.send(listener.inode);
+        }
+        self.jobs.get(listener.inode).unwrap_or_default().to_owned()
+    }
+
+    fn facts(
+        &mut self,
+        end: &End,
+        event: RecordEvent,
+        protection: &Protection,
+        source: Source,
+        carried: Carried,
+    ) -> Facts {
+        Facts {
+            event,
+            local: end.endpoints.local,
+            remote: end.endpoints.remote,
+            side: end.side,
+            jobname: self.jobname(end),
+            userid: end.uid.and_then(owner::userid).unwrap_or_default(),
+            started: end.started,
+            ended: Some(Utc::now()),
+            id: end.id,
+            counters: carried.counters,
+            protection: protection.clone(),
+            source,
+            enforcement: end.enforcement.clone(),
+            transport: carried.transport,
+            older: end.older,
+        }
+    }
+
+    /// Writes the records of an end's last event.
+    pub(super) fn write_end(&mut self, mut end: End, protection: &Protection, source: Source, carried: Carried) {
+        let event = if end.told.is_some() { RecordEvent::Termination } else { RecordEvent::ShortTermination };
+        self.announce_now(&mut end, protection);
+        self.write(&end, event, protection, source, carried);
+        if self.recording && self.writes(RecordType::TcpTerm) {
+            let attls =
+                end.attls.clone().unwrap_or_else(|| AtTls { policy: self.policy_status(&end), ..AtTls::default() });
+            let facts = self.facts(&end, event, protection, source, carried);
+            let settings = &self.shared.settings;
+            (settings.sink)(settings.context.termination(&facts, &attls).encode());
+        }
+    }
+
+    /// Writes what AT-TLS did for a connection.
+    pub(super) fn write_policy_event(
+        &mut self,
+        end: &End,
+        event: PolicyEvent,
+        protection: &Protection,
+        carried: Carried,
+    ) {
+        let Some(attls) = end.attls.as_ref().filter(|_| self.recording && self.writes(RecordType::Ttls)) else {
+            return;
+        };
+        let attls = attls.clone();
+        let facts = self.facts(end, RecordEvent::Change, protection, Source::Engine, carried);
+        let settings = &self.shared.settings;
+        (settings.sink)(settings.context.policy_event(event, &facts, &attls).encode());
+    }
+
+    pub(super) fn write(
+        &mut self,
+        end: &End,
+        event: RecordEvent,
+        protection: &Protection,
+        source: Source,
+        carried: Carried,
+    ) {
+        if !self.recording {
+            return;
+        }
+        let facts = self.facts(end, event, protection, source, carried);
+        let settings = &self.shared.settings;
+        // What is older is no part of what was observed.
+        if let Some(history) = settings.history.as_ref().filter(|_| !facts.older) {
+            history(&facts);
+        }
+        let record = settings.context.record(facts);
+        if !end.older
+            && let Some(intervals) = &mut self.intervals
+            && !intervals.record(&record)
+        {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        let kind = match event {
+            RecordEvent::Enforcement => RecordType::ZertDetailByPolicy,
+            _ => RecordType::ZertDetail,
+        };
+        if self.writes(kind) {
+            (self.shared.settings.sink)(record.encode());
+        }
+    }
+}

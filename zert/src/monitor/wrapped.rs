@@ -1,0 +1,75 @@
+//! The connections that the AT-TLS engine tells of.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use policies::Direction;
+use smf::attls::Event as PolicyEvent;
+use smf::detail::Event as RecordEvent;
+use stack::{ConnectionId, Counters};
+
+use super::end::{End, settled};
+use super::{Watch, Wrapped};
+use crate::observer::{Protection, Side};
+use crate::record::Source;
+
+impl Watch {
+    pub(super) fn wrapped_established(&mut self, wrapped: Wrapped) {
+        let number = wrapped.number;
+        let mut end = match self.wrapped.remove(&number) {
+            Some((end, _)) => end,
+            None => self.wrapped_end(&wrapped),
+        };
+        end.attls = Some(wrapped.attls);
+        let protection = wrapped.handshake.map_or(Protection::Undetermined, Protection::Tls);
+        if protection.is_determined() {
+            self.enforce(&mut end, &protection);
+            self.write_policy_event(&end, PolicyEvent::Secured, &protection, Counters::default().into());
+            // It began in clear text, and that is on record.
+            if end.told.as_ref().is_some_and(|told| *told != protection) {
+                self.write(&end, RecordEvent::Change, &protection, Source::Engine, Counters::default().into());
+                end.told = Some(protection.clone());
+            }
+        }
+        self.wrapped.insert(number, (end, protection));
+    }
+
+    fn wrapped_end(&mut self, wrapped: &Wrapped) -> End {
+        self.shared.observed.fetch_add(1, Ordering::Relaxed);
+        let inode = wrapped.inode.unwrap_or_default();
+        if inode != 0 && !self.jobs.keep(inode) {
+            let _ = self.resolver.send(inode);
+        }
+        let side = match wrapped.direction {
+            Direction::Outbound => Side::Client,
+            Direction::Inbound => Side::Server,
+        };
+        End {
+            id: wrapped.id.unwrap_or(ConnectionId(0)),
+            uid: wrapped.uid,
+            inode,
+            ..End::new(side, wrapped.endpoints, wrapped.started, Instant::now())
+        }
+    }
+
+    /// A handshake that failed, or never began.
+    pub(super) fn wrapped_failed(&mut self, wrapped: Wrapped) {
+        let mut end = self.wrapped_end(&wrapped);
+        end.attls = Some(wrapped.attls);
+        let protection = settled(Protection::Tls(wrapped.handshake.unwrap_or_default()));
+        self.enforce(&mut end, &protection);
+        self.write_policy_event(&end, PolicyEvent::Failed, &protection, Counters::default().into());
+        self.write_end(end, &protection, Source::Engine, Counters::default().into());
+    }
+
+    pub(super) fn wrapped_ended(&mut self, number: u64, bytes_in: u64, bytes_out: u64, reason: String) {
+        let Some((mut end, protection)) = self.wrapped.remove(&number) else { return };
+        let carried = Counters { bytes_in, bytes_out, ..Counters::default() }.into();
+        let protection = settled(protection);
+        if let Some(attls) = &mut end.attls {
+            attls.reason = reason;
+        }
+        self.write_policy_event(&end, PolicyEvent::Ended, &protection, carried);
+        self.write_end(end, &protection, Source::Engine, carried);
+    }
+}
