@@ -36,13 +36,18 @@ fuzz_target!(|bytes: &[u8]| {
     for (side, turn) in &turns {
         whole.observe(*side, turn);
         for byte in turn.chunks(1) {
+            let session = bytewise.session();
             bytewise.observe(*side, byte);
+            // Another session on the same connection is judged anew.
+            if bytewise.session() != session {
+                assert!(known.take().is_some());
+            }
             let now = verdict(&bytewise.protection());
             assert!(known.is_none() || known == now, "{known:?} became {now:?}");
             known = now;
         }
     }
-    assert_eq!(whole.protection(), bytewise.protection());
+    assert_eq!((whole.protection(), whole.session()), (bytewise.protection(), bytewise.session()));
     let protection = whole.protection();
     let _ = (observed(&protection), offered(&protection), is_complete(&protection));
     let _ = serde_json::to_string(&protection).expect("it can be written");

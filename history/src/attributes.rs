@@ -4,6 +4,7 @@ use policies::protection::{KeyKind, Observed};
 use policies::{cipher, group};
 use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use zert::ipsec::Ipsec;
 use zert::judge::{self, version_name};
 use zert::ssh::Ssh;
 use zert::tls::Handshake;
@@ -27,7 +28,7 @@ pub struct CertificateFacts {
 /// The significant attributes of a protection.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Hash, Serialize)]
 pub struct Attributes {
-    /// `TLS`, `SSH`, `None`.
+    /// `TLS`, `SSH`, `IPsec`, `None`.
     pub protocol: String,
     /// `TLSv1.3`, `2`; empty where there is none.
     pub version: String,
@@ -47,12 +48,15 @@ pub struct Attributes {
     pub host_key: Option<String>,
     /// The same as policies judge it; none for a failed handshake.
     pub observed: Option<Observed>,
+    /// IPsec around it, in words: `ESP tunnel AES-GCM 256`. What nothing else protects has the protocol IPsec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipsec: Option<String>,
 }
 
 impl Attributes {
     /// Those of a protection as it was told at the end, or by an event before it.
     #[must_use]
-    pub fn of(protection: &Protection, source: Source) -> Self {
+    pub fn of(protection: &Protection, source: Source, ipsec: Option<&Ipsec>) -> Self {
         let mut attributes = Self {
             protocol: "None".to_owned(),
             version: String::new(),
@@ -68,9 +72,16 @@ impl Attributes {
             certificate: None,
             host_key: None,
             observed: judge::observed(protection),
+            ipsec: ipsec.map(in_words),
         };
         match protection {
-            Protection::None | Protection::Undetermined => {}
+            Protection::None | Protection::Undetermined => {
+                if let Some(ipsec) = ipsec {
+                    attributes.protocol = "IPsec".to_owned();
+                    attributes.suite = in_words(ipsec);
+                    attributes.observed = Some(ipsec.observed());
+                }
+            }
             Protection::Tls(handshake) => attributes.tls(handshake),
             Protection::Ssh(ssh) => attributes.ssh(ssh),
         }
@@ -151,6 +162,17 @@ impl Attributes {
             ("SSH", _) => format!("SSH {}", self.version),
             _ => self.version.clone(),
         }
+    }
+}
+
+/// IPsec in a few words.
+fn in_words(ipsec: &Ipsec) -> String {
+    let protocol = if ipsec.authenticates_only { "AH" } else { "ESP" };
+    let mode = if ipsec.tunnel { "tunnel" } else { "transport" };
+    let cipher = ipsec.symmetric.as_ref().and_then(|symmetric| symmetric.first());
+    match cipher {
+        Some(cipher) => format!("{protocol} {mode} {} {}", cipher.encryption.word(), cipher.bits),
+        None => format!("{protocol} {mode} {}", ipsec.algorithms.join(" ")),
     }
 }
 

@@ -53,7 +53,7 @@ impl Session {
             port: server.port(),
             jobname: facts.jobname.clone(),
             userid: facts.userid.clone(),
-            attributes: Attributes::of(&facts.protection, facts.source),
+            attributes: Attributes::of(&facts.protection, facts.source, facts.ipsec.as_ref()),
         }
     }
 

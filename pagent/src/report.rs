@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_zert_counters_are_those_of_the_seed() {
-        let statistics = Statistics { observed: 12_345, reset: 17, logged: 235, suppressed: 0, lost: 0, older: 0 };
+        let statistics = Statistics { observed: 12_345, reset: 17, logged: 235, ..Statistics::default() };
         insta::assert_snapshot!(zert_statistics(&statistics).join("\n"), @r"
         ZERT STATISTICS:
         CONNECTIONS OBSERVED = 00012345

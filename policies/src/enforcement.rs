@@ -87,6 +87,37 @@ impl Policy {
         None
     }
 
+    /// Judges a connection that IPsec may protect besides, and tells which of its protections decides. Each has its rule; one that
+    /// falls short counts unless the other meets what the same rule demands. Clear text inside IPsec is not in clear.
+    #[must_use]
+    pub fn judge_all<'a, 'b>(
+        &'a self,
+        connection: &Connection,
+        now: DateTime<FixedOffset>,
+        observed: &'b Observed,
+        complete: bool,
+        ipsec: Option<&'b Observed>,
+    ) -> (Judgement<'a>, &'b Observed) {
+        let own = || self.judge(connection, now, observed, complete);
+        let Some(ipsec) = ipsec else { return (own(), observed) };
+        let outer = self.judge(connection, now, ipsec, true);
+        if observed.protocol == Protocol::None {
+            return (outer, ipsec);
+        }
+        let excuses = |short: &Arc<ZertRule>, other: &Judgement<'_>| match other {
+            Judgement::Good(Some(rule)) => Arc::ptr_eq(rule, short),
+            _ => false,
+        };
+        let inner = own();
+        match (&inner, &outer) {
+            (Judgement::Short(rule), other) if !excuses(rule, other) => (inner, observed),
+            (Judgement::Undecided, _) => (inner, observed),
+            (other, Judgement::Short(rule)) if !excuses(rule, other) => (outer, ipsec),
+            (Judgement::Short(_), _) => (outer, ipsec),
+            _ => (inner, observed),
+        }
+    }
+
     /// Judges a connection: the first rule that is for it and its protection decides. `complete` tells that nothing more
     /// will be learned: then a rule whose protection is not known to fit is for others, and a demand that is not known to be missed
     /// is met.

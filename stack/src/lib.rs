@@ -7,6 +7,7 @@ pub mod netlink;
 pub mod nftables;
 pub mod owner;
 pub mod socket;
+pub mod xfrm;
 
 pub use error::StackError;
 pub use owner::Owner;

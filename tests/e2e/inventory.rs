@@ -9,10 +9,10 @@ use crate::ftp::vsftpd;
 use crate::network::{HOST, Network};
 use crate::postgres::{Server, psql};
 
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// SMTP as far as a login, with STARTTLS.
-const SMTP: &str = "
+pub(crate) const SMTP: &str = "
 import socket, ssl, sys, threading
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1])

@@ -33,6 +33,7 @@ mod relay;
 mod revocation;
 mod saf;
 mod scan;
+mod sessions;
 mod soak;
 mod stories;
 mod summaries;

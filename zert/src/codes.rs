@@ -23,7 +23,11 @@ fn encryption(found: Symmetric) -> u16 {
         (Encryption::Idea, _) => 0x2A,
         (Encryption::Seed, _) => 0x2B,
         (Encryption::AesCbc, 128) => 0x0C,
+        (Encryption::AesCbc, 192) => 0x0D,
         (Encryption::AesCbc, 256) => 0x0E,
+        (Encryption::AesCtr, 128) => 0x0F,
+        (Encryption::AesCtr, 192) => 0x10,
+        (Encryption::AesCtr, 256) => 0x11,
         (Encryption::AesGcm, 128) => 0x12,
         (Encryption::AesGcm, 256) => 0x13,
         (Encryption::AesCcm, 128) => 0x14,
@@ -86,7 +90,12 @@ const KEY_EXCHANGE: &[(&str, u16)] = &[
     ("TLS_ECDHE_RSA_", 0x14),
 ];
 
-/// The same of SSLv2's cipher.
+/// Encryption and message authentication codes of what has words of policies.
+pub(crate) fn of_symmetric(symmetric: Symmetric) -> (u16, u16) {
+    (encryption(symmetric), symmetric.authentication.map_or(0, authentication))
+}
+
+/// The same of SSLv2's cipher, with key exchange.
 pub(crate) fn of_ssl2(cipher: u32) -> (u16, u16, u16) {
     let Some(symmetric) = algorithms::of_ssl2(cipher) else { return (0, 0, 0) };
     let rc2 = matches!((symmetric.encryption, symmetric.bits), (Encryption::Rc2, 128));

@@ -12,7 +12,7 @@ mod xmpp;
 
 use serde::Serialize;
 
-use lines::Lines;
+pub(crate) use lines::Lines;
 
 use crate::tls;
 
@@ -184,6 +184,14 @@ impl Dialogue {
             Self::Ldap(ldap) => ldap.withholds(),
             Self::Xmpp(xmpp) => xmpp.withholds(),
             Self::Rdp(rdp) => rdp.withholds(),
+        }
+    }
+
+    /// The dialogue as it goes on in clear text; none of protocols that ask for TLS at their beginning only.
+    pub(crate) fn goes_on(self) -> Option<Lines> {
+        match self {
+            Self::Lines(lines) => Some(lines.into_listening()),
+            Self::Ldap(_) | Self::Xmpp(_) | Self::Postgres(_) | Self::Mysql(_) | Self::Rdp(_) => None,
         }
     }
 

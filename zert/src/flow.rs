@@ -32,9 +32,9 @@ pub enum Event {
     Opened(FlowKey),
     /// Both ends know of the connection: its sockets can be looked up.
     Established(FlowKey),
-    /// The kind of protection became known.
+    /// The kind of protection became known, of the first session or of another.
     Determined(FlowKey),
-    /// Nothing more will be learned of it.
+    /// Nothing more will be learned of this session.
     Completed(FlowKey),
     /// Both FINs, or a RST.
     Closed(FlowKey),
@@ -48,6 +48,8 @@ pub struct Flow {
     server: Stream,
     established: bool,
     closed: bool,
+    /// The last session of which nothing more will be learned.
+    completed: Option<u32>,
     /// What the client sent, in order, while its packets are held.
     held: Option<Vec<u8>>,
     /// The same of the server.
@@ -71,9 +73,19 @@ pub(crate) enum Place {
 const MAX_HELD: usize = 128 * 1024;
 
 impl Flow {
-    /// Whether nothing more will be learned of it.
+    /// Whether nothing more will be learned of its session.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.observer.is_complete()
+    }
+
+    /// Whether nothing more is read of it: no other session can follow.
     pub(crate) fn is_done(&self) -> bool {
         self.observer.is_done()
+    }
+
+    /// Sessions of the connection before the one it has now.
+    pub(crate) fn session(&self) -> u32 {
+        self.observer.session()
     }
 
     /// Whether the client has said something that cannot be told to be harmless yet.
@@ -164,7 +176,7 @@ impl Flows {
             at.is_none_or(|at| at.wrapping_sub(stream.delivered) < MAX_OUT_OF_ORDER as u64)
         };
         let rst = segment.rst
-            && (flow.observer.is_done()
+            && (flow.observer.is_complete()
                 || placed(match side {
                     Side::Client => &flow.client,
                     Side::Server => &flow.server,
@@ -289,6 +301,7 @@ impl Flows {
             server: Stream::default(),
             established: false,
             closed: false,
+            completed: None,
             held: None,
             answered: Vec::new(),
         };
@@ -315,17 +328,22 @@ impl Flow {
             return;
         }
         for bytes in stream.accept(position, segment.payload) {
+            // What comes after a verdict is compared with nothing.
             match (side, &mut self.held) {
-                (Side::Client, Some(held)) => held.extend_from_slice(&bytes),
-                (Side::Server, Some(_)) => self.answered.extend_from_slice(&bytes),
-                (_, None) => {}
+                (Side::Client, Some(held)) if !self.observer.is_complete() => held.extend_from_slice(&bytes),
+                (Side::Server, Some(_)) if !self.observer.is_complete() => self.answered.extend_from_slice(&bytes),
+                _ => {}
             }
             if self.observer.observe(side, &bytes) {
                 events.push(Event::Determined(key));
             }
         }
-        if self.observer.is_done() {
+        let session = Some(self.observer.session());
+        if self.observer.is_complete() && self.completed != session {
+            self.completed = session;
             events.push(Event::Completed(key));
+        }
+        if self.observer.is_done() {
             for stream in [&mut self.client, &mut self.server] {
                 (stream.ahead, stream.ahead_bytes) = (BTreeMap::new(), 0);
             }

@@ -12,6 +12,7 @@ mod codes;
 mod dialogue;
 pub mod flow;
 pub mod hold;
+pub mod ipsec;
 pub mod judge;
 mod monitor;
 mod nflog;

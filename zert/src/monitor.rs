@@ -3,6 +3,7 @@
 //! One task owns all state. Packets come from NFLOG, ends with their counters from sock_diag, the wrapped connections
 //! from the AT-TLS engine through [`Monitor::established`] and [`Monitor::ended`].
 
+mod associations;
 mod connections;
 mod end;
 mod enforcement;
@@ -15,7 +16,7 @@ mod wrapped;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use stack::{ConnectionId, Endpoints, StackError, owner};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use self::associations::Associations;
 use self::end::End;
 use self::held::Holding;
 use self::intervals::Intervals;
@@ -95,6 +97,7 @@ struct Shared {
     suppressed: AtomicU64,
     lost: AtomicU64,
     older: AtomicU64,
+    ipsec: AtomicBool,
 }
 
 /// The counters of the zERT display.
@@ -112,6 +115,8 @@ pub struct Statistics {
     pub lost: u64,
     /// Connections that were there before the observer: their protection is not known.
     pub older: u64,
+    /// Whether the kernel has IPsec: without it no connection is said to be protected by it.
+    pub ipsec: bool,
 }
 
 /// A connection the AT-TLS engine wrapped.
@@ -167,10 +172,13 @@ impl Monitor {
             suppressed: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             older: AtomicU64::new(0),
+            ipsec: AtomicBool::new(false),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
         let (resolver, resolved) = start_resolver();
         let holding = Holding::new(shared.settings.hold);
+        let associations = Associations::new();
+        shared.ipsec.store(associations.changes.is_some(), Ordering::Relaxed);
         let watch = Watch {
             shared: Arc::clone(&shared),
             flows: Flows::default(),
@@ -182,6 +190,7 @@ impl Monitor {
             intervals,
             suppression: Suppression::default(),
             holding,
+            associations,
             recording: true,
             missed: false,
         };
@@ -284,6 +293,7 @@ impl Monitor {
             suppressed: read(&shared.suppressed),
             lost: read(&shared.lost),
             older: read(&shared.older),
+            ipsec: shared.ipsec.load(Ordering::Relaxed),
         }
     }
 
@@ -324,6 +334,7 @@ struct Watch {
     intervals: Option<Intervals>,
     suppression: Suppression,
     holding: Holding,
+    associations: Associations,
     recording: bool,
     /// Ends of sockets were missed: those that are not there any more have ended.
     missed: bool,
@@ -418,6 +429,7 @@ impl Watch {
                         self.holding.bind_again().await;
                     }
                 },
+                () = self.associations.changed() => {}
                 Some(found) = resolved.recv() => {
                     self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
                 }

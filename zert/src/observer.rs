@@ -1,13 +1,15 @@
 //! One connection's bytes to its protection.
 //!
-//! A determined answer is final: once a connection is SSH, clear or TLS of a version it stays so; details of a handshake
-//! may still be added. Nothing is read after the handshake.
+//! A determined answer is final: once a session is SSH, clear or TLS of a version it stays so; details of a handshake
+//! may still be added. Where a protocol's dialogue goes on (FTP, SMTP, IMAP, POP3) another session may follow on the same
+//! connection: TLS that is begun after a login in clear text, clear text after TLS was given up. Else nothing is read after
+//! the handshake.
 
 use serde::Serialize;
 
-use crate::dialogue::{self, Beginning, Dialogue, Step, Upgrade};
+use crate::dialogue::{self, Beginning, Dialogue, Lines, Step, Upgrade};
 use crate::ssh::{self, Ssh};
-use crate::tls::{self, Handshake, Opening};
+use crate::tls::{self, Framing, Handshake, Opening};
 
 /// No greeting is longer.
 const MAX_GREETING: usize = 4096;
@@ -55,6 +57,8 @@ pub struct Observer {
     stage: Stage,
     /// A server that greets as no protocol does that leads to TLS has no protection.
     strict: bool,
+    /// Sessions of this connection before this one.
+    session: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -65,20 +69,33 @@ enum Stage {
         server: Vec<u8>,
     },
     Dialogue(Dialogue),
-    /// TLS was agreed on in clear text; the client's next bytes must be its hello.
+    /// TLS was agreed on in clear text; the client's next bytes must be its hello. `clear`: that the connection is in clear text
+    /// has been said already.
     Upgraded {
         via: Upgrade,
         client: Vec<u8>,
         server: Vec<u8>,
+        clear: bool,
     },
     /// `swapped`: the end that accepted the connection plays TLS's client (FTPS in active mode).
     Tls {
         reader: Box<tls::Reader>,
         swapped: bool,
     },
+    /// TLS whose protocol may go on in clear text.
+    Watched {
+        reader: Box<tls::Reader>,
+        client: Framing,
+        server: Framing,
+    },
     Ssh(Box<ssh::Reader>),
-    Clear,
+    /// `talk`: a dialogue that goes on, in which TLS may yet be asked for.
+    Clear {
+        talk: Option<Box<Lines>>,
+    },
 }
+
+const CLEAR: Stage = Stage::Clear { talk: None };
 
 impl Default for Stage {
     fn default() -> Self {
@@ -93,25 +110,44 @@ impl Observer {
             return false;
         }
         let before = self.protection().is_determined();
+        let kind = self.kind();
         let stage = std::mem::take(&mut self.stage);
         self.stage = advance(stage, from, bytes);
+        let another = before && self.kind() != kind;
+        self.session += u32::from(another);
         if let (true, Stage::Start { client, server }) = (self.strict, &self.stage)
             && client.is_empty()
             && !dialogue::may_greet(server)
         {
-            self.stage = Stage::Clear;
+            self.stage = CLEAR;
         }
-        !before && self.protection().is_determined()
+        (!before || another) && self.protection().is_determined()
+    }
+
+    /// Sessions of this connection before the one that is told of.
+    #[must_use]
+    pub fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// What a session is and its like are not.
+    fn kind(&self) -> u8 {
+        match &self.stage {
+            Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { clear: false, .. } => 0,
+            Stage::Clear { .. } | Stage::Upgraded { clear: true, .. } => 1,
+            Stage::Tls { .. } | Stage::Watched { .. } => 2,
+            Stage::Ssh(_) => 3,
+        }
     }
 
     /// What is known.
     #[must_use]
     pub fn protection(&self) -> Protection {
         match &self.stage {
-            Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { .. } => Protection::Undetermined,
-            Stage::Tls { reader, .. } => Protection::Tls(reader.handshake.clone()),
+            Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { clear: false, .. } => Protection::Undetermined,
+            Stage::Tls { reader, .. } | Stage::Watched { reader, .. } => Protection::Tls(reader.handshake.clone()),
             Stage::Ssh(reader) => Protection::Ssh(Box::new(reader.ssh.clone())),
-            Stage::Clear => Protection::None,
+            Stage::Clear { .. } | Stage::Upgraded { clear: true, .. } => Protection::None,
         }
     }
 
@@ -123,7 +159,7 @@ impl Observer {
     /// Takes the connection for one without protection, unless more is known.
     pub(crate) fn give_up(&mut self) {
         if !self.protection().is_determined() {
-            self.stage = Stage::Clear;
+            self.stage = CLEAR;
         }
     }
 
@@ -136,7 +172,7 @@ impl Observer {
             Stage::Tls { reader, swapped } => !swapped && reader.withholds(),
             Stage::Upgraded { client, .. } => !client.is_empty(),
             Stage::Ssh(reader) => reader.withholds(),
-            Stage::Clear => false,
+            Stage::Watched { .. } | Stage::Clear { .. } => false,
         }
     }
 
@@ -144,9 +180,19 @@ impl Observer {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match &self.stage {
-            Stage::Tls { reader, .. } => reader.handshake.complete,
+            Stage::Clear { talk } => talk.is_none(),
+            Stage::Watched { .. } | Stage::Upgraded { .. } => false,
+            _ => self.is_complete(),
+        }
+    }
+
+    /// Whether they would add nothing to what is known of this session.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match &self.stage {
+            Stage::Tls { reader, .. } | Stage::Watched { reader, .. } => reader.handshake.complete,
             Stage::Ssh(reader) => reader.ssh.complete,
-            Stage::Clear => true,
+            Stage::Clear { .. } | Stage::Upgraded { clear: true, .. } => true,
             _ => false,
         }
     }
@@ -164,7 +210,7 @@ fn advance(stage: Stage, from: Side, bytes: &[u8]) -> Stage {
                 return start_tls(&server, &[], true, None);
             }
             // A server that sends this much to a client that says nothing greets nobody: it sends data.
-            if server.len() > MAX_GREETING { Stage::Clear } else { Stage::Start { client, server } }
+            if server.len() > MAX_GREETING { CLEAR } else { Stage::Start { client, server } }
         }
         (Stage::Dialogue(mut dialogue), from) => {
             let step = match from {
@@ -173,32 +219,72 @@ fn advance(stage: Stage, from: Side, bytes: &[u8]) -> Stage {
             };
             after(dialogue, step)
         }
-        (Stage::Upgraded { via, mut client, server }, Side::Client) => {
+        (Stage::Upgraded { via, mut client, server, clear }, Side::Client) => {
             client.extend_from_slice(bytes);
             match tls::opening(&client) {
                 Opening::Hello => start_tls(&client, &server, false, Some(via)),
-                Opening::Unclear => Stage::Upgraded { via, client, server },
-                Opening::Other => Stage::Clear,
+                Opening::Unclear => Stage::Upgraded { via, client, server, clear },
+                Opening::Other => CLEAR,
             }
         }
-        (Stage::Upgraded { via, client, mut server }, Side::Server) => {
+        (Stage::Upgraded { via, client, mut server, clear }, Side::Server) => {
             // An answer that was captured before its hello.
             server.extend_from_slice(bytes);
-            if server.len() > tls::MAX_BUFFERED { Stage::Clear } else { Stage::Upgraded { via, client, server } }
+            if server.len() > tls::MAX_BUFFERED { CLEAR } else { Stage::Upgraded { via, client, server, clear } }
         }
         (Stage::Tls { mut reader, swapped }, from) => {
             match (from, swapped) {
                 (Side::Client, false) | (Side::Server, true) => reader.client(bytes),
                 (Side::Server, false) | (Side::Client, true) => reader.server(bytes),
             }
-            // An answer that is no TLS: what looked like a hello was none.
-            if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }
+            settle(reader, swapped)
         }
+        (Stage::Watched { reader, client, server }, from) => watch(reader, client, server, from, bytes),
         (Stage::Ssh(mut reader), from) => {
             reader.observe(from, bytes);
             Stage::Ssh(reader)
         }
-        (Stage::Clear, _) => Stage::Clear,
+        (Stage::Clear { talk: None }, _) => CLEAR,
+        (Stage::Clear { talk: Some(mut talk) }, from) => match talk.listen(from, bytes) {
+            None => Stage::Clear { talk: Some(talk) },
+            Some((early, server)) => {
+                let upgraded = Stage::Upgraded { via: talk.upgrade(), client: Vec::new(), server, clear: true };
+                if early.is_empty() { upgraded } else { advance(upgraded, Side::Client, &early) }
+            }
+        },
+    }
+}
+
+/// TLS as far as it has come. Where a dialogue led to it, it may lead out of it again, and that is seen by records that are none.
+fn settle(reader: Box<tls::Reader>, swapped: bool) -> Stage {
+    if reader.is_refuted() {
+        // An answer that is no TLS: what looked like a hello was none.
+        return CLEAR;
+    }
+    let handshake = &reader.handshake;
+    let goes_on = handshake.upgrade.is_some_and(|via| Lines::goes_on(via).is_some());
+    if !goes_on || !handshake.complete || handshake.version == 0 || swapped {
+        return Stage::Tls { reader, swapped };
+    }
+    let (client, server) = reader.behind();
+    let (client, server) = (client.to_vec(), server.to_vec());
+    let watched = Stage::Watched { reader, client: Framing::default(), server: Framing::default() };
+    let watched = if client.is_empty() { watched } else { advance(watched, Side::Client, &client) };
+    if server.is_empty() { watched } else { advance(watched, Side::Server, &server) }
+}
+
+fn watch(reader: Box<tls::Reader>, mut client: Framing, mut server: Framing, from: Side, bytes: &[u8]) -> Stage {
+    let framing = match from {
+        Side::Client => &mut client,
+        Side::Server => &mut server,
+    };
+    match framing.take(bytes) {
+        None => Stage::Watched { reader, client, server },
+        // What is no record is the dialogue again.
+        Some(at) => {
+            let talk = reader.handshake.upgrade.and_then(Lines::goes_on).map(Box::new);
+            advance(Stage::Clear { talk }, from, bytes.get(at..).unwrap_or_default())
+        }
     }
 }
 
@@ -211,7 +297,7 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
         Opening::Hello => start_tls(&client, &server, false, None),
         Opening::Unclear => Stage::Start { client, server },
         // A server that greets as another protocol speaks that.
-        Opening::Other if client.starts_with(b"SSH-") && dialogue::greets(&server) => Stage::Clear,
+        Opening::Other if client.starts_with(b"SSH-") && dialogue::greets(&server) => CLEAR,
         Opening::Other if client.starts_with(b"SSH-") => {
             let mut reader = Box::<ssh::Reader>::default();
             reader.observe(Side::Server, &server);
@@ -221,7 +307,7 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
         Opening::Other if b"SSH-".starts_with(&client) => Stage::Start { client, server },
         Opening::Other => match dialogue::beginning(&client, &server) {
             Beginning::Unclear => Stage::Start { client, server },
-            Beginning::Other => Stage::Clear,
+            Beginning::Other => CLEAR,
             Beginning::Dialogue(mut dialogue) => {
                 let step = dialogue.client(&client);
                 after(dialogue, step)
@@ -233,9 +319,9 @@ fn from_client(client: Vec<u8>, server: Vec<u8>) -> Stage {
 fn after(dialogue: Dialogue, step: Step) -> Stage {
     match step {
         Step::Wait => Stage::Dialogue(dialogue),
-        Step::Clear => Stage::Clear,
+        Step::Clear => Stage::Clear { talk: dialogue.goes_on().map(Box::new) },
         Step::Upgraded { client: early, server } => {
-            let upgraded = Stage::Upgraded { via: dialogue.upgrade(), client: Vec::new(), server };
+            let upgraded = Stage::Upgraded { via: dialogue.upgrade(), client: Vec::new(), server, clear: false };
             if early.is_empty() { upgraded } else { advance(upgraded, Side::Client, &early) }
         }
     }
@@ -247,7 +333,7 @@ fn start_tls(hello: &[u8], answer: &[u8], swapped: bool, upgrade: Option<Upgrade
     reader.handshake.upgrade = upgrade;
     reader.server(answer);
     reader.client(hello);
-    if reader.is_refuted() { Stage::Clear } else { Stage::Tls { reader, swapped } }
+    settle(reader, swapped)
 }
 
 #[cfg(test)]

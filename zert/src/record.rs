@@ -18,12 +18,14 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use crate::codes;
+use crate::ipsec::Ipsec;
 use crate::observer::{Protection, Side};
 use crate::ssh::{Cipher, Ssh};
 use crate::tls::Handshake;
 
 const TLS: u8 = 0x80;
 const SSH: u8 = 0x40;
+const IPSEC: u8 = 0x20;
 /// Reason of a record: something happened.
 pub(crate) const EVENT: u8 = 0x08;
 /// Who tells of zERT.
@@ -144,6 +146,8 @@ pub struct Facts {
     pub protection: Protection,
     /// Who says so.
     pub source: Source,
+    /// What IPsec does for it besides.
+    pub ipsec: Option<Ipsec>,
     /// The rule it fell short of, if it did.
     pub enforcement: Option<Enforcement>,
     /// How it travels.
@@ -229,11 +233,12 @@ impl RecordContext {
             identification: self.identification(STACK, EVENT),
             common: Common {
                 event: facts.event,
-                protocols: match facts.protection {
-                    Protection::Tls(_) => TLS,
-                    Protection::Ssh(_) => SSH,
-                    Protection::Undetermined | Protection::None => 0,
-                },
+                protocols: if facts.ipsec.is_some() { IPSEC } else { 0 }
+                    | match facts.protection {
+                        Protection::Tls(_) => TLS,
+                        Protection::Ssh(_) => SSH,
+                        Protection::Undetermined | Protection::None => 0,
+                    },
                 reset: terminated && facts.enforcement.as_ref().is_some_and(|enforcement| enforcement.reset),
                 older: facts.older,
                 role: match facts.side {
@@ -255,7 +260,7 @@ impl RecordContext {
             },
             tls,
             ssh,
-            ipsec: None,
+            ipsec: facts.ipsec.as_ref().map(Ipsec::section),
             names,
             enforcement: facts.enforcement,
         }

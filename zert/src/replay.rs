@@ -5,7 +5,7 @@ use std::io::Read;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use serde::Serialize;
 
-use crate::flow::{FlowKey, Flows};
+use crate::flow::{Event, FlowKey, Flows};
 use crate::observer::Protection;
 use crate::packet::{self, Segment};
 
@@ -34,16 +34,30 @@ pub struct Replayed {
     /// Its ends.
     #[serde(flatten)]
     pub key: FlowKey,
-    /// What protects it.
+    /// What protects it, at its end.
     #[serde(flatten)]
     pub protection: Protection,
+    /// What protected its sessions before that, the first one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Protection>,
+}
+
+/// A connection while the capture is read.
+#[derive(Debug)]
+struct Found {
+    key: FlowKey,
+    /// What protected it, once it is over.
+    settled: Option<Protection>,
+    session: u32,
+    known: Option<Protection>,
+    earlier: Vec<Protection>,
 }
 
 /// A capture of one file after the other, as capture programs write them: connections go on from one to the next.
 #[derive(Debug, Default)]
 pub struct Replay {
     flows: Flows,
-    order: Vec<(FlowKey, Option<Protection>)>,
+    order: Vec<Found>,
 }
 
 impl Replay {
@@ -53,13 +67,28 @@ impl Replay {
     ///
     /// When the file is no capture or its link type is not known; a file cut at its end gives what came before.
     pub fn read(&mut self, capture: impl Read + Send) -> Result<(), ReplayError> {
+        let Self { flows, order } = self;
         read(capture, |segment| {
-            if let Some((key, flow)) = self.flows.reused(segment) {
-                settle(&mut self.order, key, &flow.protection());
+            if let Some((key, flow)) = flows.reused(segment)
+                && let Some(found) = living(order, key)
+            {
+                found.settled = Some(flow.protection());
             }
-            for event in self.flows.segment(segment) {
-                if let crate::flow::Event::Opened(key) = event {
-                    self.order.push((key, None));
+            for event in flows.segment(segment) {
+                match event {
+                    Event::Opened(key) => {
+                        let earlier = Vec::new();
+                        order.push(Found { key, settled: None, session: 0, known: None, earlier });
+                    }
+                    Event::Determined(key) | Event::Completed(key) => {
+                        let (Some(flow), Some(found)) = (flows.get(&key), living(order, key)) else { continue };
+                        if flow.session() != found.session {
+                            found.session = flow.session();
+                            found.earlier.extend(found.known.take());
+                        }
+                        found.known = (!flow.is_done()).then(|| flow.protection());
+                    }
+                    Event::Established(_) | Event::Closed(_) => {}
                 }
             }
         })
@@ -68,12 +97,18 @@ impl Replay {
     /// The connections, in the order their first SYN appears. Those whose SYN was not in the capture are left out.
     #[must_use]
     pub fn finish(mut self) -> Vec<Replayed> {
-        let found = self.order.into_iter().filter_map(|(key, known)| {
-            let protection = known.or_else(|| self.flows.remove(&key).map(|flow| flow.protection()))?;
-            Some(Replayed { key, protection })
+        let connections = self.order.into_iter().filter_map(|found| {
+            let Found { key, settled, earlier, .. } = found;
+            let protection = settled.or_else(|| self.flows.remove(&key).map(|flow| flow.protection()))?;
+            Some(Replayed { key, protection, earlier })
         });
-        found.collect()
+        connections.collect()
     }
+}
+
+/// The connection that has a key now.
+fn living(order: &mut [Found], key: FlowKey) -> Option<&mut Found> {
+    order.iter_mut().rev().find(|found| found.key == key && found.settled.is_none())
 }
 
 /// Reads the TCP segments of a file.
@@ -140,13 +175,6 @@ fn read(mut capture: impl Read + Send, mut take: impl FnMut(&Segment<'_>)) -> Re
         }
     }
     Ok(())
-}
-
-/// Notes what protected the connection that had a key last.
-fn settle(order: &mut [(FlowKey, Option<Protection>)], key: FlowKey, protection: &Protection) {
-    if let Some((_, known)) = order.iter_mut().rev().find(|(earlier, known)| *earlier == key && known.is_none()) {
-        *known = Some(protection.clone());
-    }
 }
 
 /// pcap-parser's errors borrow its buffer; their text does not need it.

@@ -16,6 +16,9 @@ use crate::record::{EVENT, RecordContext, STACK};
 /// Sessions that are kept; connections of others are counted as lost.
 const MAX_SESSIONS: usize = 100_000;
 
+/// `SASecProtos` of IPsec.
+const IPSEC: u8 = 0x20;
+
 /// What makes connections of one session.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 struct Key {
@@ -50,15 +53,28 @@ struct Counted {
 #[derive(Debug, Default)]
 pub(crate) struct Summaries {
     sessions: HashMap<Key, Session>,
-    /// Connections that had an initiation record, by id and ends.
-    up: HashMap<(u32, SocketAddr, SocketAddr), Counted>,
+    /// Connections that had an initiation record, by id and ends; what IPsec is for them by itself.
+    up: HashMap<(u32, SocketAddr, SocketAddr, bool), Counted>,
 }
 
 impl Summaries {
-    /// Counts what a detail record says. False: there are too many sessions, and it has one more.
+    /// Counts what a detail record says: a connection with IPsec and TLS or SSH inside is one of two sessions. False: there are too
+    /// many sessions, and it has one more.
     pub(crate) fn record(&mut self, record: &ConnectionDetail) -> bool {
+        if record.ipsec.is_none() || record.common.protocols == IPSEC {
+            return self.count(record);
+        }
+        let mut inner = ConnectionDetail { ipsec: None, ..record.clone() };
+        inner.common.protocols &= !IPSEC;
+        let mut outer = ConnectionDetail { tls: None, ssh: None, names: Vec::new(), ..record.clone() };
+        outer.common.protocols = IPSEC;
+        let counted = self.count(&inner);
+        self.count(&outer) && counted
+    }
+
+    fn count(&mut self, record: &ConnectionDetail) -> bool {
         let common = &record.common;
-        let connection = (common.connection_id, common.local, common.remote);
+        let connection = (common.connection_id, common.local, common.remote, common.protocols == IPSEC);
         let bytes = [common.bytes_in, common.bytes_out, common.segments_in, common.segments_out];
         match common.event {
             detail::Event::Initiation => {
@@ -321,6 +337,7 @@ mod tests {
             counters: Segments { bytes_in: bytes, bytes_out: 2 * bytes, segments_in: 1, segments_out: 2 },
             protection,
             source: Source::Observed,
+            ipsec: None,
             enforcement: None,
             transport: Transport::default(),
             older: false,
@@ -335,6 +352,40 @@ mod tests {
 
     fn interval(sessions: &mut Summaries, last: bool) -> Vec<SessionSummary> {
         sessions.interval(&context(), TimeDelta::seconds(60), last)
+    }
+
+    #[test]
+    fn a_connection_with_tls_inside_ipsec_is_of_two_sessions() {
+        use detail::Event::{Initiation, Termination};
+        let mut sessions = Summaries::default();
+        let inside = |mut record: ConnectionDetail, request: u32| {
+            record.common.protocols |= IPSEC;
+            let (local, remote) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([198, 51, 100, 1]));
+            record.ipsec = Some(detail::Ipsec {
+                local,
+                remote,
+                tunnel: request,
+                kind: 2,
+                mode: 1,
+                protocol: detail::ESP,
+                authentication: 1,
+                encryption: 0x13,
+                lifesize: 0,
+                lifetime: 3600,
+            });
+            record
+        };
+        assert!(sessions.record(&inside(detail(Initiation, 1, 40_000, 10, tls(0x0304)), 7)));
+        // Another connection through a tunnel that was made anew, in clear text.
+        assert!(sessions.record(&inside(detail(Initiation, 2, 40_001, 20, Protection::None), 8)));
+        assert!(sessions.record(&inside(detail(Termination, 1, 40_000, 100, tls(0x0304)), 7)));
+        assert!(sessions.record(&inside(detail(Termination, 2, 40_001, 200, Protection::None), 8)));
+        let records = interval(&mut sessions, true);
+        let told: Vec<_> =
+            records.iter().map(|record| (record.common.protocols, counts(&record.common.ended))).collect();
+        assert_eq!(told, [(IPSEC, [2, 0, 0, 0, 300, 600]), (0x80, [1, 0, 0, 0, 100, 200])]);
+        assert!(records.iter().all(|record| record.tls.is_some() != record.ipsec.is_some()));
+        assert!(records.first().is_some_and(|record| record.common.session.starts_with("I-")));
     }
 
     #[test]

@@ -8,7 +8,8 @@ mod records;
 
 use serde::Serialize;
 
-use self::records::{Content, Records};
+pub(crate) use self::records::Framing;
+use self::records::{Content, Next, Records};
 use crate::dialogue::Upgrade;
 
 /// Bytes of a handshake that are kept while they are incomplete. A certificate message may be large.
@@ -133,7 +134,14 @@ impl Reader {
                 client_message(handshake, kind, body);
             }
             // In TLS 1.3 it means nothing, and another hello may follow.
-            kind == Content::ChangeCipherSpec && (1..0x0304).contains(&handshake.version)
+            let encrypted = kind == Content::ChangeCipherSpec && (1..0x0304).contains(&handshake.version);
+            if handshake.complete {
+                Next::Nothing
+            } else if encrypted {
+                Next::Encrypted
+            } else {
+                Next::Plain
+            }
         });
         self.behind |= handshake.offered != 0 && !self.client.is_at_an_end();
     }
@@ -150,12 +158,17 @@ impl Reader {
             if !handshake.complete {
                 server_message(handshake, kind, body);
             }
-            handshake.complete
+            if handshake.complete { Next::Nothing } else { Next::Plain }
         });
         self.client.ssl2 |= self.handshake.version == 0x0200;
         if self.server.broken {
             self.handshake.complete = true;
         }
+    }
+
+    /// What has come behind the handshake, of the client and of the server.
+    pub(crate) fn behind(&self) -> (&[u8], &[u8]) {
+        (self.client.pending(), self.server.pending())
     }
 
     /// Whether the client has sent a part of its hello, or anything behind it, and the server has not answered: only a

@@ -33,6 +33,7 @@ fn facts(side: Side, port: u16, protection: Protection) -> Facts {
         counters: Counters { bytes_in: 10, bytes_out: 20, ..Counters::default() },
         protection,
         source: Source::Observed,
+        ipsec: None,
         enforcement: None,
         transport: Transport::default(),
         older: false,

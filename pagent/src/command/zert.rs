@@ -87,5 +87,7 @@ fn statistics(common: &Common, json: bool) -> anyhow::Result<ExitCode> {
         ("older", "connections that were there before the observer, whose protection is not known"),
     ];
     print_lines(&lines.map(|(name, what)| format!("{name:11}{:>12}  {what}", number(name))))?;
+    let ipsec = if answer.get("ipsec") == Some(&Value::Bool(true)) { "looked at" } else { "unavailable" };
+    print_lines(&[format!("{:11}{ipsec:>12}  security associations of this kernel", "IPsec")])?;
     Ok(ExitCode::SUCCESS)
 }

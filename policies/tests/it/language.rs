@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 
 use chrono::{DateTime, FixedOffset};
+use policies::algorithm::Protocol;
 use policies::diagnostic::{has_errors, render};
+use policies::enforcement::Judgement;
 use policies::parameters::Role;
+use policies::protection::Observed;
 use policies::{Connection, Diagnostic, Direction, Policy, Source, parse, resolve};
 
 const SEED_TTLS: &str = "\
@@ -96,7 +99,7 @@ fn the_seed_s_ports_are_two_ports_not_a_range() {
     let action = &policy.zert[0].action;
     let required = action.required.as_ref().expect("a demand");
     assert!(action.reset && required.tls_version == Some(0x0303));
-    assert_eq!(required.protocols, [policies::algorithm::Protocol::Tls]);
+    assert_eq!(required.protocols, [Protocol::Tls]);
 }
 
 #[test]
@@ -263,6 +266,41 @@ fn ebcdic_is_refused_with_what_to_do() {
     let text = render(&diagnostics);
     assert!(text.contains("PAG0117") && text.contains("iconv -f IBM-1047"), "{text}");
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+}
+
+#[test]
+fn ipsec_counts_beside_what_is_inside_it() {
+    let rule = |name: &str, conditions: &str, demand: &str| {
+        format!(
+            "zERTPolicyRule {name}\n{{\nLocalPortRange 21\n{conditions}zERTPolicyActionRef A_{name}\n}}\n\
+             zERTPolicyAction A_{name}\n{{\nAction Reset\n{demand}}}\n"
+        )
+    };
+    let of = |protocol: Protocol, version: Option<u16>| Observed { version, ..Observed::only(protocol) };
+    let (tls10, tls13) = (of(Protocol::Tls, Some(0x0301)), of(Protocol::Tls, Some(0x0304)));
+    let (clear, ipsec) = (of(Protocol::None, None), of(Protocol::Ipsec, None));
+    let connection = connection("10.1.1.1:21", "10.2.2.2:40000", Direction::Inbound);
+    let judged = |text: &str, observed: &Observed, around: bool| {
+        let policy = accepted(text);
+        let ipsec = around.then_some(&ipsec);
+        let (judgement, decisive) = policy.judge_all(&connection, noon(), observed, true, ipsec);
+        (matches!(judgement, Judgement::Short(_)), decisive.protocol)
+    };
+    // TLS is demanded: IPsec is none, and takes nothing from TLS that is good.
+    let demand = rule("R", "", "Protocol TLS\nMinimumVersion TLSv1.2\n");
+    assert_eq!(judged(&demand, &clear, false), (true, Protocol::None));
+    assert_eq!(judged(&demand, &clear, true), (true, Protocol::Ipsec));
+    assert_eq!(judged(&demand, &tls10, true), (true, Protocol::Tls));
+    assert!(!judged(&demand, &tls13, true).0);
+    // Either is demanded.
+    let either = rule("R", "", "Protocol TLS IPsec\nMinimumVersion TLSv1.2\n");
+    assert!(!judged(&either, &clear, true).0);
+    assert!(!judged(&either, &tls10, true).0);
+    assert!(judged(&either, &tls10, false).0);
+    // A rule for one of them is none for the other.
+    let sets = rule("R", "zERTProtectionRef P\n", "") + "zERTProtection P\n{\nProtocol IPsec\n}\n";
+    assert_eq!(judged(&sets, &tls13, true), (true, Protocol::Ipsec));
+    assert!(!judged(&sets, &tls13, false).0);
 }
 
 proptest::proptest! {

@@ -1,6 +1,7 @@
 //! Protocols of lines, in which the server greets first: FTP, SMTP, IMAP, POP3.
 
 use super::{MAX_MESSAGE, Step, Upgrade, early};
+use crate::observer::Side;
 
 /// What a client of FTP or SMTP may say before it asks for TLS and still mean to.
 const HARMLESS: [&str; 15] = [
@@ -46,6 +47,103 @@ pub(crate) fn greeted(bytes: &[u8]) -> Option<Lines> {
 }
 
 impl Lines {
+    /// A dialogue of a protocol that goes on after a login in clear text, or after TLS.
+    pub(crate) fn goes_on(upgrade: Upgrade) -> Option<Self> {
+        let kind = match upgrade {
+            Upgrade::FtpOrSmtp => Kind::Codes,
+            Upgrade::Imap => Kind::Imap,
+            Upgrade::Pop3 => Kind::Pop3,
+            _ => return None,
+        };
+        Some(Self { kind, client: Vec::new(), server: Vec::new(), outstanding: 0, asked: None })
+    }
+
+    /// The same dialogue, when a login has made it clear text: what has come behind that is looked at.
+    pub(crate) fn into_listening(mut self) -> Self {
+        self.asked = None;
+        self.listen_to_client();
+        self
+    }
+
+    /// Looks for TLS in a dialogue whose protection is known: what else is said plays no part. When TLS begins with the client's
+    /// next bytes: what of them and of the server's has come already.
+    pub(crate) fn listen(&mut self, from: Side, bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        match from {
+            Side::Client => {
+                self.client.extend_from_slice(bytes);
+                self.listen_to_client();
+            }
+            Side::Server => {
+                self.server.extend_from_slice(bytes);
+                while let Some(line) = take_line(&mut self.server) {
+                    if self.asked.is_none() {
+                        continue;
+                    }
+                    match self.answer(&line) {
+                        Some(true) => {
+                            return Some((std::mem::take(&mut self.client), std::mem::take(&mut self.server)));
+                        }
+                        Some(false) => {
+                            self.asked = None;
+                            self.listen_to_client();
+                        }
+                        None => {}
+                    }
+                }
+            }
+        }
+        for buffer in [&mut self.client, &mut self.server] {
+            if buffer.len() > MAX_MESSAGE {
+                buffer.clear();
+            }
+        }
+        None
+    }
+
+    fn listen_to_client(&mut self) {
+        loop {
+            // What was taken for a request is none when no hello follows it: it stood in a mail.
+            if self.asked.is_some() && early(&self.client) == Step::Clear {
+                self.asked = None;
+            }
+            if self.asked.is_some() {
+                return;
+            }
+            let Some(line) = take_line(&mut self.client) else { return };
+            self.asked = self.request(&line);
+        }
+    }
+
+    /// Whether an answer to the request for TLS has come: replies to other commands may come before it.
+    fn answer(&self, line: &[u8]) -> Option<bool> {
+        match (self.kind, line) {
+            (Kind::Codes, [b'2', b'3', b'4', b' ', ..] | [b'2', b'2', b'0', b' ', ..]) => Some(true),
+            (Kind::Codes, [b'4' | b'5', _, _, b' ', ..]) => Some(false),
+            (Kind::Codes, _) => None,
+            (Kind::Pop3, line) => self.reply(line),
+            (Kind::Imap, line) => {
+                let tag = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+                let own = self.asked.as_ref().is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(tag));
+                if own { self.reply(line) } else { None }
+            }
+        }
+    }
+
+    /// The tag of a request for TLS, empty where the protocol has none; none for another line.
+    fn request(&self, line: &[u8]) -> Option<String> {
+        let line = String::from_utf8_lossy(line).trim().to_ascii_uppercase();
+        let mut words = line.split_whitespace();
+        let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
+        let command = words.next().unwrap_or_default();
+        // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
+        let asks = match self.kind {
+            Kind::Codes => line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS",
+            Kind::Imap => command == "STARTTLS",
+            Kind::Pop3 => command == "STLS",
+        };
+        asks.then(|| tag.to_owned())
+    }
+
     pub(crate) fn upgrade(&self) -> Upgrade {
         match self.kind {
             Kind::Codes => Upgrade::FtpOrSmtp,
@@ -66,20 +164,12 @@ impl Lines {
                 // Some servers end lines there.
                 return Step::Clear;
             }
-            let line = String::from_utf8_lossy(&line).trim().to_ascii_uppercase();
-            let mut words = line.split_whitespace();
-            let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
-            let command = words.next().unwrap_or_default();
-            // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
-            let asks = match self.kind {
-                Kind::Codes => line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS",
-                Kind::Imap => command == "STARTTLS",
-                Kind::Pop3 => command == "STLS",
-            };
-            if asks {
-                self.asked = Some(tag.to_owned());
+            if let Some(tag) = self.request(&line) {
+                self.asked = Some(tag);
                 return early(&self.client);
             }
+            let line = String::from_utf8_lossy(&line).to_ascii_uppercase();
+            let command = line.split_whitespace().nth(usize::from(self.kind == Kind::Imap)).unwrap_or_default();
             if !self.harmless().contains(&command) {
                 return Step::Clear;
             }

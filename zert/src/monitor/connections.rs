@@ -112,7 +112,8 @@ impl Watch {
 
     pub(super) fn determined(&mut self, key: FlowKey) {
         self.find_ends(key);
-        let Some(protection) = self.flows.get(&key).map(Flow::protection) else { return };
+        let Some(flow) = self.flows.get(&key) else { return };
+        let (protection, session, done) = (flow.protection(), flow.session(), flow.is_done());
         let Some(mut tracked) = self.tracked.remove(&key) else { return };
         let judged = crate::judge::observed(&protection).is_some();
         if judged && self.flows.is_held(&key) && tracked.ends.len() < 2 && tracked.ends.iter().all(|end| !end.judged) {
@@ -122,14 +123,28 @@ impl Watch {
             tracked.ends.extend(missed.into_iter().filter(|end| !known.contains(&end.side)));
         }
         for end in &mut tracked.ends {
+            if session != end.session {
+                self.begin_session(end, session);
+            }
             self.enforce(end, &protection);
             // What was told as none because nothing was known, and is none: no change.
             if end.told.as_ref().is_some_and(|told| *told != protection) {
                 self.write(end, RecordEvent::Change, &protection, Source::Observed, so_far(end));
                 end.told = Some(protection.clone());
             }
+            end.known = (!done).then(|| protection.clone());
         }
         self.tracked.insert(key, tracked);
+    }
+
+    /// Another session has begun on a connection: it is judged anew, and what was before it is on record first.
+    fn begin_session(&mut self, end: &mut End, session: u32) {
+        end.session = session;
+        end.judged = end.refused;
+        if let Some(before) = end.known.take().filter(|_| end.told.is_none()) {
+            self.write(end, RecordEvent::Initiation, &before, Source::Observed, so_far(end));
+            end.told = Some(before);
+        }
     }
 
     /// A socket was freed: its final counters are known.

@@ -27,6 +27,10 @@ pub(super) struct End {
     pub(super) announced: bool,
     /// The protection of its last record, once the initiation record is written.
     pub(super) told: Option<Protection>,
+    /// Sessions of its connection before this one.
+    pub(super) session: u32,
+    /// What protects this one, where another may follow.
+    pub(super) known: Option<Protection>,
     /// Its packets wait for the verdict.
     pub(super) held: bool,
     /// The verdict has fallen.
@@ -53,6 +57,8 @@ impl End {
             inode: 0,
             announced: false,
             told: None,
+            session: 0,
+            known: None,
             held: false,
             judged: false,
             refused: false,

@@ -38,11 +38,14 @@ impl Watch {
         if end.held && self.holding.coming.is_some() {
             return;
         }
+        let ipsec = self.associations.of(end.endpoints).map(|ipsec| ipsec.observed());
         // Names are looked up before the verdict only when a rule asks for them: until it falls, data flows.
         let asked = policy.zert.iter().any(|rule| rule.conditions.asks_for_owner());
         let mut connection = self.connection_of(end, asked);
         let complete = judge::is_complete(protection);
-        let rule = match policy.judge(&connection, Local::now().fixed_offset(), &observed, complete) {
+        let now = Local::now().fixed_offset();
+        let (judgement, observed) = policy.judge_all(&connection, now, &observed, complete, ipsec.as_ref());
+        let rule = match judgement {
             Judgement::Undecided => return,
             // The server may not answer with TLS at all.
             Judgement::Good(_) if observed.offered => return,
@@ -85,7 +88,7 @@ impl Watch {
                     id: end.id,
                     connection: &connection,
                     protection,
-                    observed: &observed,
+                    observed,
                     enforcement: &enforcement,
                 };
                 // A reset is told in any case, if only to syslog.

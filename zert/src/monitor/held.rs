@@ -184,7 +184,7 @@ impl Watch {
     /// A packet of a connection on which no verdict has fallen.
     fn undecided(&mut self, key: FlowKey, side: Side, segment: &Segment<'_>, id: u32) -> Option<Verdict> {
         let Some(flow) = self.flows.get(&key) else { return Some(Verdict::Drop) };
-        let (withholds, done) = (flow.withholds(), flow.is_done());
+        let (withholds, done) = (flow.withholds(), flow.is_complete());
         if segment.payload.is_empty() || side == Side::Server {
             if !withholds {
                 self.holding.answer_waiting(&key, Verdict::Accept);

@@ -138,6 +138,7 @@ impl Watch {
             counters: carried.counters,
             protection: protection.clone(),
             source,
+            ipsec: self.associations.of(end.endpoints),
             enforcement: end.enforcement.clone(),
             transport: carried.transport,
             older: end.older,

@@ -53,6 +53,76 @@ fn a_client_that_asks_and_is_let_may_begin_tls() {
     }
 }
 
+/// Sessions by their protections, whole and byte by byte.
+#[track_caller]
+fn check_sessions(turns: &[(Side, &[u8])], expected: &[&str]) {
+    let (mut whole, mut bytewise) = (Observer::default(), Watched::default());
+    let mut sessions = Vec::new();
+    for (from, bytes) in turns {
+        whole.observe(*from, bytes);
+        for byte in bytes.chunks(1) {
+            let before = bytewise.observer.protection();
+            let session = bytewise.observer.session();
+            bytewise.feed(*from, byte).expect("a stable answer");
+            if bytewise.observer.session() != session {
+                sessions.push(kind(&before));
+            }
+        }
+    }
+    sessions.push(kind(&bytewise.observer.protection()));
+    assert_eq!(sessions, expected);
+    assert_eq!(whole.protection(), bytewise.observer.protection());
+    assert_eq!(whole.session(), bytewise.observer.session());
+}
+
+#[test]
+fn tls_after_a_login_in_clear_text_is_another_session() {
+    let hello = record(22, &client_hello("ftp.example"));
+    let login: [(Side, &[u8]); 3] = [GREETING, (Client, b"USER alice\r\n"), (Server, b"331 password\r\n")];
+    let begun: [(Side, &[u8]); 3] = [AUTH, AGREED, (Client, &hello)];
+    check_sessions(&[&login[..], &begun].concat(), &["none", "tls"]);
+    // In one go, and refused at first.
+    let both: [(Side, &[u8]); 2] = [(Client, b"USER alice\r\nAUTH TLS\r\n"), (Server, b"331 password\r\n534 no\r\n")];
+    check_sessions(&[&[GREETING], &both[..], &begun].concat(), &["none", "tls"]);
+    // What stands in a mail is no request.
+    let mail: [(Side, &[u8]); 5] = [
+        GREETING,
+        (Client, b"MAIL FROM:<a@b>\r\n"),
+        (Server, b"250 yes\r\n"),
+        (Client, b"DATA\r\nSTARTTLS\r\nis a command\r\n.\r\n"),
+        (Server, b"354 go on\r\n250 taken\r\n220 what?\r\n"),
+    ];
+    check_sessions(&[&mail[..], &[(Client, &hello)]].concat(), &["none"]);
+    let imap: [(Side, &[u8]); 4] = [
+        (Server, b"* OK ready\r\n"),
+        (Client, b"a LOGIN x y\r\nb STARTTLS\r\n"),
+        (Server, b"a OK in\r\nb OK go\r\n"),
+        (Client, &hello),
+    ];
+    check_sessions(&imap, &["none", "tls"]);
+}
+
+#[test]
+fn clear_text_after_tls_is_another_session() {
+    let handshake = tls12();
+    let upgraded: Vec<(Side, &[u8])> = [GREETING, AUTH, AGREED]
+        .into_iter()
+        .chain(handshake.iter().map(|(side, bytes)| (*side, bytes.as_slice())))
+        .collect();
+    let (data, bye) = (record(23, &[0x5A; 40]), record(21, &[0x5A; 26]));
+    let closing: [(Side, &[u8]); 4] = [(Client, &data), (Server, &data), (Server, &bye), (Client, &bye)];
+    check_sessions(&[&upgraded[..], &closing].concat(), &["tls"]);
+    let clear: [(Side, &[u8]); 2] = [(Client, b"PWD\r\n"), (Server, b"257 here\r\n")];
+    check_sessions(&[&upgraded[..], &closing, &clear].concat(), &["tls", "none"]);
+    // And TLS again.
+    let hello = record(22, &client_hello("ftp.example"));
+    let again: [(Side, &[u8]); 3] = [AUTH, AGREED, (Client, &hello)];
+    check_sessions(&[&upgraded[..], &closing, &clear, &again].concat(), &["tls", "none", "tls"]);
+    // Clear text behind the last record, in the same segment.
+    let last = [data.as_slice(), &bye, b"PWD\r\n"].concat();
+    check_sessions(&[&upgraded[..], &[(Client, &last)]].concat(), &["tls", "none"]);
+}
+
 #[test]
 fn commands_before_a_login_decide_nothing() {
     check(&[GREETING, (Client, b"FEAT\r\n"), (Server, b"211-Features\r\n AUTH TLS\r\n211 End\r\n")], "undetermined");

@@ -173,15 +173,21 @@ impl Watched {
     pub(crate) fn feed(&mut self, from: Side, bytes: &[u8]) -> Result<(), String> {
         let before = self.observer.protection();
         let was_done = self.observer.is_done();
+        let session = self.observer.session();
         let determined = self.observer.observe(from, bytes);
         let after = self.observer.protection();
-        if determined != (!before.is_determined() && after.is_determined()) {
+        let another = self.observer.session() != session;
+        if another && (self.observer.session() != session + 1 || !before.is_determined()) {
+            return Err(format!("{before:?} was no session, and {after:?} is another"));
+        }
+        if determined != ((another || !before.is_determined()) && after.is_determined()) {
             return Err(format!("observe said {determined}: {before:?}, then {after:?}"));
         }
         if was_done && (!self.observer.is_done() || before != after) {
             return Err(format!("it was done, and yet {before:?} became {after:?}"));
         }
         let same = match (&before, &after) {
+            _ if another => before != after,
             (Protection::Undetermined, _) => true,
             // What looked like a hello was none: no answer was given yet.
             (Protection::Tls(_), Protection::None) => !before.is_determined(),

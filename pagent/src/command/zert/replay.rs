@@ -38,15 +38,20 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             print_lines(&[serde_json::to_string(connection)?])?;
             continue;
         }
-        let protection = match &connection.protection {
-            Protection::Undetermined => "undetermined".to_owned(),
-            Protection::None => "none".to_owned(),
-            Protection::Ssh(ssh) => ssh_line(ssh),
-            Protection::Tls(handshake) => tls_line(handshake),
-        };
-        print_lines(&[format!("{} -> {}  {protection}", connection.key.client, connection.key.server)])?;
+        let sessions: Vec<String> = connection.earlier.iter().chain([&connection.protection]).map(line).collect();
+        let ends = format!("{} -> {}", connection.key.client, connection.key.server);
+        print_lines(&[format!("{ends}  {}", sessions.join(", then "))])?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(protection: &Protection) -> String {
+    match protection {
+        Protection::Undetermined => "undetermined".to_owned(),
+        Protection::None => "none".to_owned(),
+        Protection::Ssh(ssh) => ssh_line(ssh),
+        Protection::Tls(handshake) => tls_line(handshake),
+    }
 }
 
 /// `TLSv1.3 TLS_AES_128_GCM_SHA256 x25519 resumed`.
