@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use smf::detail::Event;
-use zert::{Facts, Protection, Side};
+use zert::{DataOf, Facts, Protection, Side};
 
 use crate::attributes::Attributes;
 
@@ -36,6 +36,9 @@ pub struct Session {
     pub userid: String,
     /// What protects it.
     pub attributes: Attributes,
+    /// These are FTP's data connections; the port is that of the control connections they belong to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data: bool,
 }
 
 impl Session {
@@ -46,14 +49,21 @@ impl Session {
             Side::Client => (Role::Client, facts.remote, facts.local),
             Side::Server => (Role::Server, facts.local, facts.remote),
         };
+        // In active mode FTP's server opens the data connection.
+        let (role, server, client) = match (facts.data_of, role) {
+            (Some(DataOf { active: true, .. }), Role::Client) => (Role::Server, client, server),
+            (Some(DataOf { active: true, .. }), Role::Server) => (Role::Client, client, server),
+            _ => (role, server, client),
+        };
         Self {
             role,
             server: server.ip().to_canonical(),
             client: client.ip().to_canonical(),
-            port: server.port(),
+            port: facts.data_of.map_or(server.port(), |data_of| data_of.port),
             jobname: facts.jobname.clone(),
             userid: facts.userid.clone(),
             attributes: Attributes::of(&facts.protection, facts.source, facts.ipsec.as_ref()),
+            data: facts.data_of.is_some(),
         }
     }
 

@@ -123,6 +123,12 @@ pub(crate) struct Zert {
     pub(crate) packets: u32,
     /// Bytes of each connection after which no more are copied.
     pub(crate) bytes: u32,
+    /// Servers' ports of protocols whose dialogue goes on in clear text (FTP's transfers), or may lead to TLS late.
+    pub(crate) dialogue_ports: Vec<u16>,
+    /// Packets of connections to those that are copied.
+    pub(crate) dialogue_packets: u32,
+    /// Bytes of them after which no more are.
+    pub(crate) dialogue_bytes: u32,
     /// Where the history is kept, by URL; in the state folder where it is not said.
     pub(crate) history: Option<String>,
     /// Days after which the history is forgotten; 0: none is kept.
@@ -167,6 +173,9 @@ impl Default for Zert {
             queue: 119,
             packets: 64,
             bytes: 131_072,
+            dialogue_ports: vec![21, 25, 110, 143, 389, 587, 3306, 3389, 5222, 5432],
+            dialogue_packets: 10_000,
+            dialogue_bytes: 1_048_576,
             history: None,
             history_days: 90,
             summary_minutes: 30,

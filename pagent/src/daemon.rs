@@ -25,7 +25,7 @@ use tracing::{debug, error, info, warn};
 use ttls::{
     CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, SessionState, Settings,
 };
-use zert::{AtTls, History, Monitor, MonitorSettings, RecordContext, RecordType, Watching, Wrapped};
+use zert::{AtTls, History, Monitor, MonitorSettings, RecordContext, RecordType, Side, Watching, Wrapped};
 
 use crate::clients::Clients;
 use crate::configuration::Configuration;
@@ -130,6 +130,12 @@ impl Observer for ToMonitor {
     fn failed(&self, session: &Arc<Session>) {
         if let Some(monitor) = &self.0 {
             monitor.failed(wrapped(session));
+        }
+    }
+
+    fn heard_ftp(&self, session: &Session, from_client: bool, bytes: &[u8]) {
+        if let Some(monitor) = &self.0 {
+            monitor.ftp(session.number, if from_client { Side::Client } else { Side::Server }, bytes.to_vec());
         }
     }
 
@@ -369,6 +375,8 @@ fn engine_settings(
         group: configuration.zert.group,
         packets: configuration.zert.packets,
         bytes: configuration.zert.bytes,
+        dialogue_ports: configuration.zert.dialogue_ports.clone(),
+        dialogue: (configuration.zert.dialogue_packets, configuration.zert.dialogue_bytes),
     });
     let capture = configuration.capture.enabled.then(|| CaptureSettings {
         outbound_port: configuration.capture.outbound_port,

@@ -29,6 +29,8 @@ const RESET: u8 = 0x20;
 const SERVER: u8 = 0x10;
 const CLIENT: u8 = 0x08;
 const OLDER: u8 = 0x04;
+/// The server opened the data connection.
+const ACTIVE: u8 = 0x80;
 const PREFIX: &str = "SMF119SC_";
 
 /// A 119-11 record.
@@ -128,6 +130,20 @@ pub struct Common {
     pub segments_in: u64,
     /// `SAOutSegDG`.
     pub segments_out: u64,
+    /// The FTP control connection that it is a data connection of. **Ours**: it stands in the eight reserved bytes at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_of: Option<DataOf>,
+}
+
+/// An FTP control connection, as a data connection's record names it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct DataOf {
+    /// Its number; 0 when it is not known any more.
+    pub connection_id: u32,
+    /// Its server's port.
+    pub port: u16,
+    /// The server opened the data connection.
+    pub active: bool,
 }
 
 /// Where the attributes come from.
@@ -297,7 +313,10 @@ impl Common {
             .u64(self.bytes_out)
             .u64(self.segments_in)
             .u64(self.segments_out)
-            .reserved(8)
+            .u32(self.data_of.map_or(0, |of| of.connection_id))
+            .u16(self.data_of.map_or(0, |of| of.port))
+            .u8(self.data_of.map_or(0, |of| if of.active { ACTIVE } else { 0 }))
+            .reserved(1)
             .finish()
     }
 
@@ -336,7 +355,19 @@ impl Common {
             bytes_out: reader.u64("SAOutBytes")?,
             segments_in: reader.u64("SAInSegDG")?,
             segments_out: reader.u64("SAOutSegDG")?,
+            data_of: DataOf::read(reader)?,
         })
+    }
+}
+
+impl DataOf {
+    /// The outer option is the cursor's.
+    #[allow(clippy::option_option, reason = "one is the cursor's, the other the field's")]
+    fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
+        let (connection_id, port) = (reader.x32("SACtlConnID")?, reader.u16("SACtlPort")?);
+        let active = reader.x8("SACtlFlags")? & ACTIVE != 0;
+        reader.skip(1)?;
+        Some((port != 0).then_some(Self { connection_id, port, active }))
     }
 }
 

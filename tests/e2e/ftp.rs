@@ -9,7 +9,7 @@ use crate::controlled::{ACTIVE, FTPS};
 use crate::network::{HOST, Network, PEER, rule, with};
 
 /// A file that is too long for one record, and text that would be seen on the wire.
-fn content() -> Vec<u8> {
+pub(crate) fn content() -> Vec<u8> {
     (0..400_000).flat_map(|line: u32| format!("PAYLOAD {line:08}\n").into_bytes()).collect()
 }
 
@@ -38,14 +38,14 @@ pub(crate) fn vsftpd(network: &Network, host: &Host, more: &str) -> anyhow::Resu
     host.serve(21, "/usr/sbin/vsftpd", &[&file.to_string_lossy()])
 }
 
-struct Curl<'a> {
-    network: &'a Network,
-    host: &'a Host,
-    words: Vec<String>,
+pub(crate) struct Curl<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) host: &'a Host,
+    pub(crate) words: Vec<String>,
 }
 
 impl Curl<'_> {
-    fn run(&self, url: &str, more: &[&str]) -> anyhow::Result<std::process::Output> {
+    pub(crate) fn run(&self, url: &str, more: &[&str]) -> anyhow::Result<std::process::Output> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).chain(more.iter().copied()).collect();
         self.host.run("curl", &[&["-sS", "-m", "20"], &words[..], &[&format!("ftp://server.example/{url}")]].concat())
     }

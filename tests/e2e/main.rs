@@ -39,4 +39,5 @@ mod stories;
 mod summaries;
 mod takeover;
 mod tcp_records;
+mod transfers;
 mod wrapping;

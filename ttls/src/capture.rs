@@ -20,7 +20,7 @@ pub(crate) use self::table::Table;
 use crate::marks::Marks;
 
 /// What the zERT observer wants copied.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Observation {
     /// The NFLOG group.
     pub group: u16,
@@ -28,10 +28,14 @@ pub struct Observation {
     pub packets: u32,
     /// Bytes of each connection after which no more packets are copied.
     pub bytes: u32,
+    /// Servers' ports of protocols whose dialogue goes on in clear text, or leads to TLS late.
+    pub dialogue_ports: Vec<u16>,
+    /// Packets and bytes of connections to those.
+    pub dialogue: (u32, u32),
 }
 
 /// What the text of the table depends on, beside the policy.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Ruleset {
     /// Where redirected outbound connections go.
     pub outbound_port: u16,
@@ -86,7 +90,7 @@ impl Ruleset {
         let secondary_inbound = secondary(Direction::Inbound, &holders, "goto handed_over");
         let secondary_missed_outbound = secondary(Direction::Outbound, &holders, "goto refused");
         let secondary_missed_inbound = secondary(Direction::Inbound, &holders, "goto refused");
-        let observation = self.observation.map(|observation| observe(observation, marks)).unwrap_or_default();
+        let observation = self.observation.as_ref().map(|observation| observe(observation, marks)).unwrap_or_default();
         let body = format!(
             "\
 	set {owner} {{
@@ -207,10 +211,23 @@ pub(crate) fn captures(text: &str) -> bool {
 
 /// Copies the first packets of each connection, and every FIN and RST, to user space. Our own legs are left out: what
 /// they carry is reported by the engine. On loopback a packet passes output and input; input sees both directions.
-fn observe(observation: Observation, marks: Marks) -> String {
-    let Observation { group, packets, bytes } = observation;
+fn observe(observation: &Observation, marks: Marks) -> String {
+    let Observation { group, packets, bytes, dialogue_ports, dialogue } = observation;
     let mask = marks.mask();
     let legs = marks.legs();
+    let ports: Vec<String> = dialogue_ports.iter().map(u16::to_string).collect();
+    let (ports, (more_packets, more_bytes)) = (ports.join(", "), dialogue);
+    // By either port: replies too.
+    let longer = |way: &str| {
+        if ports.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\t\ttcp {way}port {{ {ports} }} ct packets < {more_packets} ct bytes < {more_bytes} log group {group} snaplen 65535 \
+             queue-threshold 1 accept\n"
+        )
+    };
+    let longer = longer("d") + &longer("s");
     let mut text = String::new();
     for (hook, skip) in [("input", ""), ("output", "\t\toifname \"lo\" accept\n")] {
         let _ = write!(
@@ -221,7 +238,7 @@ fn observe(observation: Observation, marks: Marks) -> String {
 		meta l4proto != tcp accept
 {skip}		ct mark and {mask:#x} {{ {legs} }} accept
 		ct packets < {packets} ct bytes < {bytes} log group {group} snaplen 65535 queue-threshold 1 accept
-		tcp flags & (fin | rst) != 0 log group {group} snaplen 65535 queue-threshold 1
+{longer}		tcp flags & (fin | rst) != 0 log group {group} snaplen 65535 queue-threshold 1
 	}}
 "
         );

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use policies::parameters::Role;
+use policies::parameters::{Protocol, Role};
 use policies::{Connection, Direction, Policy, TtlsRule, cipher, group};
 use socket2::{SockAddr, SockRef};
 use stack::{Endpoints, State, owner, socket};
@@ -491,8 +491,16 @@ async fn carry(
             told = true;
         }
         if let Some(mut dialogue) = dialogue.take() {
+            let of_ftp = environment.is_some_and(|found| found.key.parameters.negotiate == Some(Protocol::Ftp));
+            let listener = |from_program: bool, bytes: &[u8]| {
+                if of_ftp && !bytes.is_empty() {
+                    let from_client = from_program == (session.direction == Direction::Outbound);
+                    shared.observer.heard_ftp(&session, from_client, bytes);
+                }
+            };
+            let first = to_dialogue.clone();
             let conversing =
-                negotiate::converse(dialogue.as_mut(), &program, &mut network, &session.traffic, to_dialogue.clone());
+                negotiate::converse(dialogue.as_mut(), &program, &mut network, &session.traffic, first, &listener);
             if let Err(error) = Box::pin(conversing).await {
                 abort(&program);
                 // An alert must not be overtaken.

@@ -87,7 +87,7 @@ impl CaptureSettings {
             outbound_port: self.outbound_port,
             inbound_port: self.inbound_port,
             marks: self.marks,
-            observation: self.observation,
+            observation: self.observation.clone(),
         }
     }
 

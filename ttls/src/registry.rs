@@ -186,6 +186,8 @@ pub trait Observer: Send + Sync {
     fn established(&self, session: &Arc<Session>);
     /// The connection ended before it was carried: its handshake failed or never began.
     fn failed(&self, session: &Arc<Session>);
+    /// What passes between the program and the engine on an FTP control connection (`Negotiate ftp`).
+    fn heard_ftp(&self, session: &Session, from_client: bool, bytes: &[u8]);
     /// A connection that was carried ended.
     fn ended(&self, session: &Arc<Session>);
 }

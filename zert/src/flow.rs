@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::ftp::{self, Control};
 use crate::observer::{Observer, Protection, Side};
 use crate::packet::Segment;
 
@@ -36,6 +37,8 @@ pub enum Event {
     Determined(FlowKey),
     /// Nothing more will be learned of this session.
     Completed(FlowKey),
+    /// FTP was heard; [`Flows::heard`] has what.
+    Heard(FlowKey),
     /// Both FINs, or a RST.
     Closed(FlowKey),
 }
@@ -54,6 +57,11 @@ pub struct Flow {
     held: Option<Vec<u8>>,
     /// The same of the server.
     answered: Vec<u8>,
+    /// FTP in clear text, while it may be that.
+    ftp: Option<Box<Control>>,
+    /// It is or was FTP.
+    speaks_ftp: bool,
+    heard: Vec<ftp::Event>,
 }
 
 /// How a segment's payload stands to what came before.
@@ -76,6 +84,11 @@ impl Flow {
     /// Whether nothing more will be learned of its session.
     pub(crate) fn is_complete(&self) -> bool {
         self.observer.is_complete()
+    }
+
+    /// Whether it is, or was before TLS began, a control connection of FTP.
+    pub(crate) fn speaks_ftp(&self) -> bool {
+        self.speaks_ftp
     }
 
     /// Whether nothing more is read of it: no other session can follow.
@@ -277,6 +290,11 @@ impl Flows {
         self.flows.get(key)
     }
 
+    /// What was heard of FTP since it was last asked for.
+    pub(crate) fn heard(&mut self, key: &FlowKey) -> Vec<ftp::Event> {
+        self.flows.get_mut(key).map(|flow| std::mem::take(&mut flow.heard)).unwrap_or_default()
+    }
+
     /// Forgets a connection and gives what is known of it.
     pub fn remove(&mut self, key: &FlowKey) -> Option<Flow> {
         self.flows.remove(key)
@@ -304,6 +322,9 @@ impl Flows {
             completed: None,
             held: None,
             answered: Vec::new(),
+            ftp: None,
+            speaks_ftp: false,
+            heard: Vec::new(),
         };
         self.flows.insert(key, flow);
         events.push(Event::Opened(key));
@@ -311,11 +332,15 @@ impl Flows {
 }
 
 impl Flow {
-    fn carry(&mut self, side: Side, segment: &Segment<'_>, key: FlowKey, events: &mut Vec<Event>) {
-        let stream = match side {
+    fn stream(&mut self, side: Side) -> &mut Stream {
+        match side {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
-        };
+        }
+    }
+
+    fn carry(&mut self, side: Side, segment: &Segment<'_>, key: FlowKey, events: &mut Vec<Event>) {
+        let stream = self.stream(side);
         let Some(start) = stream.start else { return };
         // Positions count from the first payload byte; connections of more than 2 GiB no longer carry handshakes.
         // A SYN takes a number of its own; data may come with it (TCP Fast Open).
@@ -324,10 +349,19 @@ impl Flow {
         if segment.fin {
             stream.length = Some(position + segment.payload.len() as u64);
         }
-        if segment.payload.is_empty() || self.observer.is_done() || position > u64::from(u32::MAX / 2) {
+        let unread = self.observer.is_done() && self.ftp.is_none();
+        if segment.payload.is_empty() || unread || position > u64::from(u32::MAX / 2) {
             return;
         }
-        for bytes in stream.accept(position, segment.payload) {
+        let begins = self.client.delivered == 0 && self.server.delivered == 0;
+        if begins && side == Side::Server && position == 0 && segment.payload.starts_with(b"2") {
+            self.ftp = Some(Box::new(Control::new(key.client, key.server)));
+        }
+        for bytes in self.stream(side).accept(position, segment.payload) {
+            if let Some(control) = &mut self.ftp {
+                self.heard.extend(control.hear(side, &bytes));
+                self.speaks_ftp |= control.is_ftp();
+            }
             // What comes after a verdict is compared with nothing.
             match (side, &mut self.held) {
                 (Side::Client, Some(held)) if !self.observer.is_complete() => held.extend_from_slice(&bytes),
@@ -338,12 +372,18 @@ impl Flow {
                 events.push(Event::Determined(key));
             }
         }
+        if self.observer.is_encrypted() || self.ftp.as_ref().is_some_and(|control| control.is_over()) {
+            self.ftp = None;
+        }
+        if !self.heard.is_empty() {
+            events.push(Event::Heard(key));
+        }
         let session = Some(self.observer.session());
         if self.observer.is_complete() && self.completed != session {
             self.completed = session;
             events.push(Event::Completed(key));
         }
-        if self.observer.is_done() {
+        if self.observer.is_done() && self.ftp.is_none() {
             for stream in [&mut self.client, &mut self.server] {
                 (stream.ahead, stream.ahead_bytes) = (BTreeMap::new(), 0);
             }

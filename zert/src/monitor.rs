@@ -12,6 +12,7 @@ mod intervals;
 mod jobs;
 mod messages;
 mod records;
+mod transfers;
 mod wrapped;
 
 use std::collections::{BTreeSet, HashMap};
@@ -32,13 +33,14 @@ use self::associations::Associations;
 use self::end::End;
 use self::held::Holding;
 use self::intervals::Intervals;
-use self::jobs::Jobs;
+use self::jobs::{Job, Jobs};
 use self::messages::Suppression;
+use self::transfers::Transfers;
 use crate::flow::{FlowKey, Flows};
 use crate::hold::{self, Hold};
 use crate::nflog::Packets;
 use crate::nfqueue::Queued;
-use crate::observer::Protection;
+use crate::observer::{Protection, Side};
 use crate::record::{AtTls, Facts, RecordContext, RecordType};
 use crate::tls::Handshake;
 
@@ -98,6 +100,8 @@ struct Shared {
     lost: AtomicU64,
     older: AtomicU64,
     ipsec: AtomicBool,
+    /// FTP was seen: of processes it is asked whom they descend from.
+    ftp: AtomicBool,
 }
 
 /// The counters of the zERT display.
@@ -146,6 +150,7 @@ enum Report {
     Established(Box<Wrapped>),
     Failed(Box<Wrapped>),
     Ended { number: u64, bytes_in: u64, bytes_out: u64, reason: String },
+    Ftp { number: u64, from: Side, bytes: Vec<u8> },
     Observe { watching: Watching, done: oneshot::Sender<std::io::Result<()>> },
     Switch { on: bool, done: oneshot::Sender<()> },
     Finish { done: oneshot::Sender<()> },
@@ -173,9 +178,10 @@ impl Monitor {
             lost: AtomicU64::new(0),
             older: AtomicU64::new(0),
             ipsec: AtomicBool::new(false),
+            ftp: AtomicBool::new(false),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
-        let (resolver, resolved) = start_resolver();
+        let (resolver, resolved) = start_resolver(Arc::clone(&shared));
         let holding = Holding::new(shared.settings.hold);
         let associations = Associations::new();
         shared.ipsec.store(associations.changes.is_some(), Ordering::Relaxed);
@@ -191,6 +197,7 @@ impl Monitor {
             suppression: Suppression::default(),
             holding,
             associations,
+            transfers: Transfers::default(),
             recording: true,
             missed: false,
         };
@@ -303,6 +310,11 @@ impl Monitor {
         let _ = self.wrapped.send(Report::Established(Box::new(wrapped)));
     }
 
+    /// What passes on a connection of the engine's that is an FTP control connection, in clear text.
+    pub fn ftp(&self, number: u64, from: Side, bytes: Vec<u8>) {
+        let _ = self.wrapped.send(Report::Ftp { number, from, bytes });
+    }
+
     /// A connection of the engine's never came to be carried.
     pub fn failed(&self, wrapped: Wrapped) {
         let _ = self.wrapped.send(Report::Failed(Box::new(wrapped)));
@@ -335,20 +347,27 @@ struct Watch {
     suppression: Suppression,
     holding: Holding,
     associations: Associations,
+    transfers: Transfers,
     recording: bool,
     /// Ends of sockets were missed: those that are not there any more have ended.
     missed: bool,
 }
 
-/// Finds job names in batches: one walk through /proc for all sockets that came up during the last one.
-fn start_resolver() -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<HashMap<u32, owner::Owner>>) {
+/// Finds jobs in batches: one walk through /proc for all sockets that came up during the last one.
+fn start_resolver(shared: Arc<Shared>) -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<HashMap<u32, Job>>) {
     let (ask, mut asked) = mpsc::unbounded_channel();
     let (answer, answers) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut inodes = Vec::new();
         while asked.recv_many(&mut inodes, 10_000).await > 0 {
             let batch = std::mem::take(&mut inodes);
-            let found = tokio::task::spawn_blocking(move || owner::of_inodes(&batch)).await;
+            let lineage = shared.ftp.load(Ordering::Relaxed);
+            let job = move |owner: owner::Owner| {
+                let lineage = if lineage { owner.lineage() } else { Vec::new() };
+                Job { name: owner.jobname, pid: owner.pid, lineage }
+            };
+            let walk = move || owner::of_inodes(&batch).into_iter().map(|(inode, owner)| (inode, job(owner))).collect();
+            let found = tokio::task::spawn_blocking(walk).await;
             if answer.send(found.unwrap_or_default()).is_err() {
                 break;
             }
@@ -362,7 +381,7 @@ impl Watch {
         mut self,
         mut ends: Ends,
         mut reports: mpsc::UnboundedReceiver<Report>,
-        mut resolved: mpsc::UnboundedReceiver<HashMap<u32, owner::Owner>>,
+        mut resolved: mpsc::UnboundedReceiver<HashMap<u32, Job>>,
     ) {
         let mut tick = tokio::time::interval(TICK);
         let mut packets: Option<Packets> = None;
@@ -390,6 +409,7 @@ impl Watch {
                 }
                 report = reports.recv() => match report {
                     Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
+                    Some(Report::Ftp { number, from, bytes }) => self.carried_ftp(number, from, &bytes),
                     Some(Report::Failed(wrapped)) => self.wrapped_failed(*wrapped),
                     Some(Report::Ended { number, bytes_in, bytes_out, reason }) => {
                         self.wrapped_ended(number, bytes_in, bytes_out, reason);
@@ -431,7 +451,7 @@ impl Watch {
                 },
                 () = self.associations.changed() => {}
                 Some(found) = resolved.recv() => {
-                    self.jobs.extend(found.into_iter().map(|(inode, owner)| (inode, owner.jobname)));
+                    self.jobs.extend(found.into_iter());
                 }
                 found = next_packets => match found {
                     Ok(found) => found.iter().for_each(|packet| self.packet(packet)),

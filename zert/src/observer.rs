@@ -130,6 +130,11 @@ impl Observer {
         self.session
     }
 
+    /// Whether TLS or SSH has begun.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.kind() > 1
+    }
+
     /// What a session is and its like are not.
     fn kind(&self) -> u8 {
         match &self.stage {

@@ -1,6 +1,7 @@
 //! From what is known of a connection to its SMF records; 119-11 here.
 
 mod tcp;
+mod transfer;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,6 +23,7 @@ use crate::ipsec::Ipsec;
 use crate::observer::{Protection, Side};
 use crate::ssh::{Cipher, Ssh};
 use crate::tls::Handshake;
+pub(crate) use transfer::Transferred;
 
 const TLS: u8 = 0x80;
 const SSH: u8 = 0x40;
@@ -89,6 +91,17 @@ impl RecordType {
     }
 }
 
+/// The FTP control connection that a data connection belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DataOf {
+    /// Its number, 0 when it has ended.
+    pub id: ConnectionId,
+    /// Its server's port.
+    pub port: u16,
+    /// The server opened the data connection.
+    pub active: bool,
+}
+
 /// What AT-TLS has to do with a connection.
 #[derive(Clone, Debug, Default)]
 pub struct AtTls {
@@ -154,6 +167,8 @@ pub struct Facts {
     pub transport: Transport,
     /// It was there before the observer: nothing is known of its protection, and it may be older than it is said to be.
     pub older: bool,
+    /// It is a data connection of FTP.
+    pub data_of: Option<DataOf>,
 }
 
 impl RecordContext {
@@ -205,6 +220,7 @@ impl RecordContext {
                 bytes_out: 0,
                 segments_in: 0,
                 segments_out: 0,
+                data_of: None,
             },
             tls: None,
             ssh: None,
@@ -257,6 +273,11 @@ impl RecordContext {
                 bytes_out: facts.counters.bytes_out,
                 segments_in: facts.counters.segments_in.into(),
                 segments_out: facts.counters.segments_out.into(),
+                data_of: facts.data_of.map(|data_of| detail::DataOf {
+                    connection_id: data_of.id.0,
+                    port: data_of.port,
+                    active: data_of.active,
+                }),
             },
             tls,
             ssh,

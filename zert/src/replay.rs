@@ -88,7 +88,7 @@ impl Replay {
                         }
                         found.known = (!flow.is_done()).then(|| flow.protection());
                     }
-                    Event::Established(_) | Event::Closed(_) => {}
+                    Event::Established(_) | Event::Heard(_) | Event::Closed(_) => {}
                 }
             }
         })

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use chrono::TimeDelta;
 use sha2::{Digest as _, Sha256};
-use smf::detail::{self, CertificateName, ConnectionDetail, LocalRole};
+use smf::detail::{self, CertificateName, ConnectionDetail, DataOf, LocalRole};
 use smf::summary::{self, Common, Counters, Event, SessionSummary};
 
 use crate::record::{EVENT, RecordContext, STACK};
@@ -16,6 +16,8 @@ use crate::record::{EVENT, RecordContext, STACK};
 /// Sessions that are kept; connections of others are counted as lost.
 const MAX_SESSIONS: usize = 100_000;
 
+/// The user of FTP's data connections, whoever has logged in.
+const FTP_USER: &str = "*FTPUSR*";
 /// `SASecProtos` of IPsec.
 const IPSEC: u8 = 0x20;
 
@@ -24,7 +26,7 @@ const IPSEC: u8 = 0x20;
 struct Key {
     server: IpAddr,
     client: IpAddr,
-    port: u16,
+    ports: (u16, u16),
     jobname: String,
     userid: String,
     role: LocalRole,
@@ -181,7 +183,7 @@ impl Summaries {
                     userid: key.userid.clone(),
                     server: key.server,
                     client: key.client,
-                    ports: (key.port, key.port),
+                    ports: key.ports,
                     session: identifier(key),
                     begun: session.told,
                     ended: session.now,
@@ -244,13 +246,30 @@ fn key(record: &ConnectionDetail) -> Key {
         LocalRole::Client => (common.remote, common.local),
         LocalRole::Server | LocalRole::Unknown => (common.local, common.remote),
     };
+    let one = (server.port(), server.port());
+    // Data connections of FTP are of one session whatever their ports: passive ones of all that programs may choose; active ones,
+    // which FTP's server opens, of the port before its own.
+    let (server, client, ports, role) = match common.data_of {
+        None => (server, client, one, common.role),
+        Some(DataOf { active: false, .. }) if server.port() >= 1024 => (server, client, (1024, u16::MAX), common.role),
+        Some(DataOf { active: false, .. }) => (server, client, one, common.role),
+        Some(DataOf { active: true, port, .. }) => {
+            let port = port.saturating_sub(1);
+            let role = match common.role {
+                LocalRole::Client => LocalRole::Server,
+                LocalRole::Server => LocalRole::Client,
+                LocalRole::Unknown => LocalRole::Unknown,
+            };
+            (client, server, (port, port), role)
+        }
+    };
     Key {
         server: server.ip(),
         client: client.ip(),
-        port: server.port(),
+        ports,
         jobname: common.jobname.clone(),
-        userid: common.userid.clone(),
-        role: common.role,
+        userid: if common.data_of.is_some() { FTP_USER.to_owned() } else { common.userid.clone() },
+        role,
         protocols: common.protocols,
         tls: record.tls.as_ref().map(|tls| summary::Tls {
             source: tls.source,
@@ -341,6 +360,7 @@ mod tests {
             enforcement: None,
             transport: Transport::default(),
             older: false,
+            data_of: None,
         })
     }
 

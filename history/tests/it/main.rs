@@ -37,6 +37,7 @@ fn facts(side: Side, port: u16, protection: Protection) -> Facts {
         enforcement: None,
         transport: Transport::default(),
         older: false,
+        data_of: None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use chrono::{DateTime, NaiveDate, Utc};
 use proptest::prelude::*;
 use smf::detail::{
-    AttributeSource, Certificate, CertificateName, Common, ConnectionDetail, Enforcement, Event, HandshakeType,
+    AttributeSource, Certificate, CertificateName, Common, ConnectionDetail, DataOf, Enforcement, Event, HandshakeType,
     LocalRole, Tls,
 };
 use smf::{Frames, Header, Identification, RecordError};
@@ -55,6 +55,7 @@ fn sample() -> ConnectionDetail {
             bytes_out: 123_456,
             segments_in: 312,
             segments_out: 418,
+            data_of: None,
         },
         tls: Some(Tls {
             version: 0x0303,
@@ -198,6 +199,7 @@ proptest! {
         }
         if !with_tls {
             record.tls = None;
+            record.common.data_of = Some(DataOf { connection_id: numbers.0, port: 21, active: numbers.1 % 2 == 0 });
         }
         prop_assert_eq!(ConnectionDetail::decode(&record.encode()), Ok(record));
     }

@@ -45,6 +45,9 @@ pub(crate) trait Dialogue: Send {
     }
 }
 
+/// Whoever wants to know what passes between the program and here: whether the program said it, and what.
+pub(crate) type Listener<'a> = dyn Fn(bool, &[u8]) + Send + Sync + 'a;
+
 /// One side of a conversation.
 #[derive(Default)]
 struct Side {
@@ -75,7 +78,9 @@ pub(crate) async fn converse(
     network: &mut Network,
     traffic: &Traffic,
     first: Vec<u8>,
+    listener: &Listener<'_>,
 ) -> Result<(), ConnectionError> {
+    listener(false, &first);
     let (mut near, mut far) = (Side { waiting: first, ..Side::default() }, Side::default());
     // What came with the end of the handshake.
     let mut early = network.take()?;
@@ -116,6 +121,7 @@ pub(crate) async fn converse(
         };
         if let Some((is_near, heard)) = heard {
             let said = if is_near {
+                listener(true, &heard);
                 traffic.bytes_out.fetch_add(heard.len() as u64, Ordering::Relaxed);
                 near.closed = heard.is_empty();
                 dialogue.program(&heard)
@@ -124,6 +130,7 @@ pub(crate) async fn converse(
                 dialogue.network(&heard)
             };
             let said = said.map_err(ConnectionError::NoUpgrade)?;
+            listener(false, &said.to_program);
             near.waiting.extend(said.to_program);
             far.waiting.extend(said.to_network);
         }

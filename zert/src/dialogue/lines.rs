@@ -131,8 +131,8 @@ impl Lines {
 
     /// The tag of a request for TLS, empty where the protocol has none; none for another line.
     fn request(&self, line: &[u8]) -> Option<String> {
-        let line = String::from_utf8_lossy(line).trim().to_ascii_uppercase();
-        let mut words = line.split_whitespace();
+        let line = String::from_utf8_lossy(line).trim_ascii().to_ascii_uppercase();
+        let mut words = line.split_ascii_whitespace();
         let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
         let command = words.next().unwrap_or_default();
         // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
@@ -169,7 +169,7 @@ impl Lines {
                 return early(&self.client);
             }
             let line = String::from_utf8_lossy(&line).to_ascii_uppercase();
-            let command = line.split_whitespace().nth(usize::from(self.kind == Kind::Imap)).unwrap_or_default();
+            let command = line.split_ascii_whitespace().nth(usize::from(self.kind == Kind::Imap)).unwrap_or_default();
             if !self.harmless().contains(&command) {
                 return Step::Clear;
             }
@@ -201,22 +201,22 @@ impl Lines {
         if line.trim_end_matches('\r').contains('\r') {
             return false;
         }
-        let mut rest = line.trim_start();
+        let mut rest = line.trim_ascii_start();
         if self.kind == Kind::Imap {
             // The tag.
-            let Some((_, behind)) = rest.split_once(char::is_whitespace) else { return true };
-            rest = behind.trim_start();
+            let Some((_, behind)) = rest.split_once(|c: char| c.is_ascii_whitespace()) else { return true };
+            rest = behind.trim_ascii_start();
         }
         let asks: &[&str] = match self.kind {
             Kind::Codes => &["AUTH TLS", "AUTH SSL", "STARTTLS"],
             Kind::Imap => &["STARTTLS"],
             Kind::Pop3 => &["STLS"],
         };
-        let (word, whole) = match rest.split_once(char::is_whitespace) {
+        let (word, whole) = match rest.split_once(|c: char| c.is_ascii_whitespace()) {
             Some((word, _)) => (word, true),
             None => (rest, false),
         };
-        asks.iter().any(|ask| ask.starts_with(rest.trim_end()) || rest.starts_with(ask))
+        asks.iter().any(|ask| ask.starts_with(rest.trim_ascii_end()) || rest.starts_with(ask))
             || self.harmless().iter().any(|known| if whole { *known == word } else { known.starts_with(word) })
     }
 
@@ -257,7 +257,7 @@ impl Lines {
             // A reply ends with the command's tag; `*` and `+` are other lines.
             Kind::Imap => {
                 let line = String::from_utf8_lossy(line).to_ascii_uppercase();
-                let mut words = line.split_whitespace();
+                let mut words = line.split_ascii_whitespace();
                 let tag = words.next().filter(|tag| !tag.starts_with(['*', '+']))?;
                 Some(self.asked.as_deref() == Some(tag) && words.next() == Some("OK"))
             }

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::end::{End, counters_of, endpoints, is_alive, missed_ends, settled};
 use super::records::{Carried, so_far};
+use super::transfers::Talk;
 use super::{Tracked, Watch};
 use crate::flow::{Event, Flow, FlowKey};
 use crate::nfqueue::Verdict;
@@ -60,6 +61,12 @@ impl Watch {
                 }
                 Event::Established(key) => self.find_ends(key),
                 Event::Determined(key) | Event::Completed(key) => self.determined(key),
+                Event::Heard(key) => {
+                    self.find_ends(key);
+                    let events = self.flows.heard(&key);
+                    self.ftp_heard(Talk::Wire(key), events);
+                    self.know_control(key);
+                }
                 Event::Closed(key) => {
                     self.find_ends(key);
                     if let Some(tracked) = self.tracked.get_mut(&key) {
@@ -99,14 +106,16 @@ impl Watch {
             }
             self.by_cookie.insert(socket.cookie, key);
             let held = self.flows.is_held(&key);
-            tracked.ends.push(End {
+            let mut end = End {
                 id: socket.id(),
                 socket: Some(socket),
                 uid: Some(uid),
                 inode,
                 held,
                 ..End::new(side, endpoints, tracked.started, tracked.opened)
-            });
+            };
+            end.announced_data = self.transfers.announced(endpoints, side);
+            tracked.ends.push(end);
         }
     }
 
@@ -114,6 +123,9 @@ impl Watch {
         self.find_ends(key);
         let Some(flow) = self.flows.get(&key) else { return };
         let (protection, session, done) = (flow.protection(), flow.session(), flow.is_done());
+        if flow.speaks_ftp() {
+            self.know_control(key);
+        }
         let Some(mut tracked) = self.tracked.remove(&key) else { return };
         let judged = crate::judge::observed(&protection).is_some();
         if judged && self.flows.is_held(&key) && tracked.ends.len() < 2 && tracked.ends.iter().all(|end| !end.judged) {
@@ -265,6 +277,7 @@ impl Watch {
         if self.missed {
             self.end_missed();
         }
+        self.tick_transfers();
         self.tell_suppressed();
         self.end_waiting();
         if self.intervals.as_ref().is_some_and(|intervals| intervals.is_over(Utc::now())) {

@@ -9,6 +9,7 @@ use stack::socket::{self, Socket};
 use stack::{ConnectionId, Counters, Endpoints, State};
 
 use super::Tracked;
+use super::transfers::Announced;
 use crate::flow::FlowKey;
 use crate::observer::{Protection, Side};
 use crate::record::AtTls;
@@ -42,6 +43,8 @@ pub(super) struct End {
     pub(super) older: bool,
     /// What AT-TLS has to do with it, where its engine carries it.
     pub(super) attls: Option<AtTls>,
+    /// Where a control connection of FTP announced it.
+    pub(super) announced_data: Option<Announced>,
 }
 
 impl End {
@@ -65,6 +68,16 @@ impl End {
             enforcement: None,
             older: false,
             attls: None,
+            announced_data: None,
+        }
+    }
+
+    /// The connection it is an end of.
+    pub(super) fn key(&self) -> FlowKey {
+        let Endpoints { local, remote } = self.endpoints;
+        match self.side {
+            Side::Client => FlowKey { client: local, server: remote },
+            Side::Server => FlowKey { client: remote, server: local },
         }
     }
 }

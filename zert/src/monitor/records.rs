@@ -11,6 +11,7 @@ use stack::socket::{self, Socket};
 use stack::{Counters, Transport, owner};
 
 use super::end::{self, End};
+use super::transfers::Talk;
 use super::{MonitorSettings, Shared, Watch};
 use crate::observer::{Protection, Side};
 use crate::record::{AtTls, Facts, RecordType, Source};
@@ -60,7 +61,7 @@ impl Watch {
         }
     }
 
-    fn writes(&self, kind: RecordType) -> bool {
+    pub(super) fn writes(&self, kind: RecordType) -> bool {
         self.shared.settings.types.contains(&kind)
     }
 
@@ -125,12 +126,18 @@ impl Watch {
         source: Source,
         carried: Carried,
     ) -> Facts {
+        let data_of = self.control_of(end);
+        let mut jobname = self.jobname(end);
+        if let (true, Some(data_of)) = (jobname.is_empty(), data_of) {
+            // It was over before its process was found: it is the control connection's.
+            jobname = self.job_of_control(end, data_of).unwrap_or_default();
+        }
         Facts {
             event,
             local: end.endpoints.local,
             remote: end.endpoints.remote,
             side: end.side,
-            jobname: self.jobname(end),
+            jobname,
             userid: end.uid.and_then(owner::userid).unwrap_or_default(),
             started: end.started,
             ended: Some(Utc::now()),
@@ -142,6 +149,7 @@ impl Watch {
             enforcement: end.enforcement.clone(),
             transport: carried.transport,
             older: end.older,
+            data_of,
         }
     }
 
@@ -150,6 +158,10 @@ impl Watch {
         let event = if end.told.is_some() { RecordEvent::Termination } else { RecordEvent::ShortTermination };
         self.announce_now(&mut end, protection);
         self.write(&end, event, protection, source, carried);
+        self.ftp_data_ended(&end, protection, carried);
+        if end.attls.is_none() {
+            self.ftp_control_ended(Talk::Wire(end.key()));
+        }
         if self.recording && self.writes(RecordType::TcpTerm) {
             let attls =
                 end.attls.clone().unwrap_or_else(|| AtTls { policy: self.policy_status(&end), ..AtTls::default() });

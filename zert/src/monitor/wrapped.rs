@@ -9,6 +9,7 @@ use smf::detail::Event as RecordEvent;
 use stack::{ConnectionId, Counters};
 
 use super::end::{End, settled};
+use super::transfers::Talk;
 use super::{Watch, Wrapped};
 use crate::observer::{Protection, Side};
 use crate::record::Source;
@@ -48,6 +49,7 @@ impl Watch {
             id: wrapped.id.unwrap_or(ConnectionId(0)),
             uid: wrapped.uid,
             inode,
+            announced_data: self.transfers.announced(wrapped.endpoints, side),
             ..End::new(side, wrapped.endpoints, wrapped.started, Instant::now())
         }
     }
@@ -71,5 +73,6 @@ impl Watch {
         }
         self.write_policy_event(&end, PolicyEvent::Ended, &protection, carried);
         self.write_end(end, &protection, Source::Engine, carried);
+        self.ftp_control_ended(Talk::Carried(number));
     }
 }

@@ -1,0 +1,349 @@
+//! FTP: data connections and the control connections they belong to, and what is transferred over them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use stack::{ConnectionId, Endpoints, owner, socket};
+
+use super::Watch;
+use super::end::End;
+use super::records::Carried;
+use crate::flow::{Flow, FlowKey};
+use crate::ftp::{Control, Event, Operation};
+use crate::observer::{Protection, Side};
+use crate::record::{DataOf, RecordType, Transferred};
+
+/// How long after its last reply the data connection of a transfer is waited for, and how long after its control connection one may
+/// still begin.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(10);
+/// Data connections of a control connection whose transfer is not known (yet).
+const MOST: usize = 32;
+/// The first of the ports that systems choose themselves.
+const EPHEMERAL: u16 = 32_768;
+
+/// A control connection that is heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(super) enum Talk {
+    /// On the wire.
+    Wire(FlowKey),
+    /// Behind the AT-TLS engine, by its number.
+    Carried(u64),
+}
+
+/// Where a data connection was announced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced {
+    talk: Talk,
+    listener: SocketAddr,
+    waits: Side,
+}
+
+/// A local end of a control connection.
+#[derive(Clone, Debug)]
+struct Party {
+    side: Side,
+    endpoints: Endpoints,
+    id: ConnectionId,
+    userid: String,
+    protection: Protection,
+}
+
+/// What a data connection carried.
+#[derive(Clone, Debug)]
+struct Data {
+    endpoints: Endpoints,
+    id: ConnectionId,
+    bytes: u64,
+    protection: Protection,
+}
+
+/// A transfer whose record waits for its data connection's end.
+struct Done {
+    operation: Operation,
+    listener: Option<SocketAddr>,
+    started: DateTime<Utc>,
+    ended: DateTime<Utc>,
+    since: Instant,
+    parties: Vec<Party>,
+}
+
+#[derive(Default)]
+struct Heard {
+    /// Of the engine's connections.
+    control: Option<Box<Control>>,
+    listener: Option<SocketAddr>,
+    started: Option<DateTime<Utc>>,
+    data: HashMap<(SocketAddr, Side), Data>,
+    done: Vec<Done>,
+    /// It has ended.
+    over: bool,
+}
+
+/// A control connection, for data connections whose announcement was encrypted.
+struct Known {
+    key: FlowKey,
+    side: Side,
+    id: ConnectionId,
+    inode: u32,
+    ended: Option<Instant>,
+}
+
+/// What is known of FTP on this host.
+#[derive(Default)]
+pub(super) struct Transfers {
+    talks: HashMap<Talk, Heard>,
+    announced: HashMap<SocketAddr, Announced>,
+    /// By local and remote address.
+    known: HashMap<(IpAddr, IpAddr), Vec<Known>>,
+}
+
+impl Transfers {
+    /// What announced a connection to a listening end.
+    pub(super) fn announced(&self, endpoints: Endpoints, side: Side) -> Option<Announced> {
+        let listener = match side {
+            Side::Client => endpoints.remote,
+            Side::Server => endpoints.local,
+        };
+        self.announced.get(&listener).copied()
+    }
+}
+
+impl Watch {
+    /// What was heard on a control connection.
+    pub(super) fn ftp_heard(&mut self, talk: Talk, events: Vec<Event>) {
+        for event in events {
+            let parties = if matches!(event, Event::Ended(_)) { self.parties(talk) } else { Vec::new() };
+            let heard = self.transfers.talks.entry(talk).or_default();
+            match event {
+                Event::Expected { listener, waits } => {
+                    let wanted: Vec<SocketAddr> = heard.done.iter().filter_map(|done| done.listener).collect();
+                    heard.data.retain(|(known, _), _| wanted.contains(known));
+                    if let Some(before) = heard.listener.replace(listener) {
+                        self.transfers.announced.remove(&before);
+                    }
+                    self.transfers.announced.insert(listener, Announced { talk, listener, waits });
+                }
+                Event::Began => heard.started = Some(Utc::now()),
+                Event::Ended(operation) => {
+                    let ended = Utc::now();
+                    let listener = heard.listener.filter(|_| operation.has_data);
+                    let started = heard.started.take().unwrap_or(ended);
+                    heard.done.push(Done { operation, listener, started, ended, since: Instant::now(), parties });
+                    self.finish_transfers(talk);
+                }
+            }
+        }
+    }
+
+    /// What passes between a program that speaks FTP and the engine.
+    pub(super) fn carried_ftp(&mut self, number: u64, from: Side, bytes: &[u8]) {
+        let Some((end, _)) = self.wrapped.get(&number) else { return };
+        let FlowKey { client, server } = end.key();
+        let heard = self.transfers.talks.entry(Talk::Carried(number)).or_default();
+        let control = heard.control.get_or_insert_with(|| Box::new(Control::new(client, server)));
+        let events = control.hear(from, bytes);
+        self.ftp_heard(Talk::Carried(number), events);
+    }
+
+    fn parties(&self, talk: Talk) -> Vec<Party> {
+        let party = |end: &End, protection: &Protection| Party {
+            side: end.side,
+            endpoints: end.endpoints,
+            id: end.id,
+            userid: end.uid.and_then(owner::userid).unwrap_or_default(),
+            protection: protection.clone(),
+        };
+        match talk {
+            Talk::Wire(key) => {
+                let protection = self.flows.get(&key).map_or(Protection::Undetermined, Flow::protection);
+                let ends = self.tracked.get(&key).map(|tracked| tracked.ends.as_slice()).unwrap_or_default();
+                ends.iter().map(|end| party(end, &protection)).collect()
+            }
+            Talk::Carried(number) => {
+                self.wrapped.get(&number).map(|(end, protection)| party(end, protection)).into_iter().collect()
+            }
+        }
+    }
+
+    /// A control connection whose announcements may be encrypted is up.
+    pub(super) fn know_control(&mut self, key: FlowKey) {
+        let Some(tracked) = self.tracked.get(&key) else { return };
+        for end in &tracked.ends {
+            let Endpoints { local, remote } = end.endpoints;
+            let known = self.transfers.known.entry((local.ip(), remote.ip())).or_default();
+            if !known.iter().any(|known| known.key == key && known.side == end.side && known.ended.is_none()) {
+                self.shared.ftp.store(true, Ordering::Relaxed);
+                known.push(Known { key, side: end.side, id: end.id, inode: end.inode, ended: None });
+            }
+        }
+    }
+
+    /// The control connection of a data connection.
+    pub(super) fn control_of(&self, end: &End) -> Option<DataOf> {
+        if let Some(Announced { talk, waits, .. }) = end.announced_data {
+            let active = waits == Side::Client;
+            let side = control_side(end.side, active);
+            return match talk {
+                Talk::Wire(key) => {
+                    let Endpoints { local, remote } = end.endpoints;
+                    let known = self.transfers.known.get(&(local.ip(), remote.ip()));
+                    let found = known.into_iter().flatten().find(|known| known.key == key && known.side == side);
+                    let id = found.map_or(ConnectionId(0), |found| found.id);
+                    Some(DataOf { id, port: key.server.port(), active })
+                }
+                Talk::Carried(number) => self.wrapped.get(&number).map(|(control, _)| DataOf {
+                    id: control.id,
+                    port: match control.side {
+                        Side::Client => control.endpoints.remote.port(),
+                        Side::Server => control.endpoints.local.port(),
+                    },
+                    active,
+                }),
+            };
+        }
+        let Endpoints { local, remote } = end.endpoints;
+        let known = self.transfers.known.get(&(local.ip(), remote.ip()))?;
+        let found = known.iter().find(|known| self.may_be_data_of(end, known))?;
+        Some(DataOf { id: found.id, port: found.key.server.port(), active: found.side != end.side })
+    }
+
+    /// The job of a control connection.
+    pub(super) fn job_of_control(&self, end: &End, data_of: DataOf) -> Option<String> {
+        let Endpoints { local, remote } = end.endpoints;
+        let known = self.transfers.known.get(&(local.ip(), remote.ip()))?;
+        let control = known.iter().find(|known| known.id == data_of.id)?;
+        self.jobs.get(control.inode).map(str::to_owned)
+    }
+
+    /// Whether a connection between the hosts of a control connection is a data connection of it: its program's, on ports that FTP
+    /// uses, where nobody else listens.
+    fn may_be_data_of(&self, end: &End, control: &Known) -> bool {
+        let key = end.key();
+        let FlowKey { client, server } = key;
+        let active = control.side != end.side;
+        // A server's active connection comes from the port before the control connection's, or from any.
+        let source = client.port();
+        let fits = server.port() >= 1024 && (!active || source >= 1024 || source + 1 == control.key.server.port());
+        let late = control.ended.is_some_and(|ended| ended.elapsed() > LINGER);
+        if key == control.key || !fits || late {
+            return false;
+        }
+        match (self.jobs.owner(end.inode), self.jobs.owner(control.inode)) {
+            (Some(data), Some(control)) => data.is_related_to(control),
+            // It was over before its process was found.
+            _ => {
+                let listened = || end.side == Side::Server && socket::listener(server).ok().flatten().is_some();
+                server.port() >= EPHEMERAL && !listened()
+            }
+        }
+    }
+
+    /// A data connection has ended.
+    pub(super) fn ftp_data_ended(&mut self, end: &End, protection: &Protection, carried: Carried) {
+        let Some(Announced { talk, listener, waits }) = end.announced_data else { return };
+        let side = control_side(end.side, waits == Side::Client);
+        let Some(heard) = self.transfers.talks.get_mut(&talk) else { return };
+        if heard.data.len() >= MOST {
+            heard.data.clear();
+        }
+        let data = Data {
+            endpoints: end.endpoints,
+            id: end.id,
+            bytes: carried.counters.bytes_in.max(carried.counters.bytes_out),
+            protection: protection.clone(),
+        };
+        heard.data.insert((listener, side), data);
+        self.finish_transfers(talk);
+    }
+
+    /// A connection has ended; it may have been a control connection.
+    pub(super) fn ftp_control_ended(&mut self, talk: Talk) {
+        if let Some(heard) = self.transfers.talks.get_mut(&talk) {
+            heard.over = true;
+        }
+        if let Talk::Wire(key) = talk {
+            for known in self.transfers.known.values_mut().flatten().filter(|known| known.key == key) {
+                known.ended.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// Writes the records of transfers whose data connections have ended, or will not be seen.
+    fn finish_transfers(&mut self, talk: Talk) {
+        let Some(heard) = self.transfers.talks.get_mut(&talk) else { return };
+        let data = &heard.data;
+        let (ready, waiting): (Vec<Done>, Vec<Done>) = std::mem::take(&mut heard.done).into_iter().partition(|done| {
+            let Some(listener) = done.listener else { return true };
+            let seen = done.parties.iter().all(|party| data.contains_key(&(listener, party.side)));
+            seen || done.since.elapsed() > PATIENCE
+        });
+        heard.done = waiting;
+        let finished: Vec<(Done, HashMap<Side, Data>)> = ready
+            .into_iter()
+            .map(|done| {
+                let take = |party: &Party| Some((party.side, heard.data.remove(&(done.listener?, party.side))?));
+                let data = done.parties.iter().filter_map(take).collect();
+                (done, data)
+            })
+            .collect();
+        for (done, mut data) in finished {
+            for party in &done.parties {
+                self.write_transfer(talk, &done, party, data.remove(&party.side));
+            }
+        }
+    }
+
+    fn write_transfer(&self, talk: Talk, done: &Done, party: &Party, data: Option<Data>) {
+        let (kind, server) = match party.side {
+            Side::Client => (RecordType::FtpClient, false),
+            Side::Server => (RecordType::FtpServer, true),
+        };
+        if !self.recording || !self.writes(kind) || !smf::ftp::Transfer::is_recorded(&done.operation.command, server) {
+            return;
+        }
+        let transferred = Transferred {
+            operation: &done.operation,
+            server,
+            control: party.endpoints,
+            control_id: party.id,
+            control_protection: &party.protection,
+            data: data.as_ref().map(|data| (data.endpoints, data.id, &data.protection)),
+            bytes: data.as_ref().map_or(0, |data| data.bytes),
+            userid: &party.userid,
+            started: done.started,
+            ended: done.ended,
+            by_attls: matches!(talk, Talk::Carried(_)),
+        };
+        let settings = &self.shared.settings;
+        (settings.sink)(settings.context.transfer(&transferred));
+    }
+
+    /// Writes what has waited long enough, and forgets what is over.
+    pub(super) fn tick_transfers(&mut self) {
+        let talks: Vec<Talk> = self.transfers.talks.keys().copied().collect();
+        for talk in talks {
+            self.finish_transfers(talk);
+        }
+        let Transfers { talks, announced, known } = &mut self.transfers;
+        talks.retain(|_, heard| !heard.over || !heard.done.is_empty());
+        announced.retain(|_, announced| talks.contains_key(&announced.talk));
+        let late = |known: &Known| known.ended.is_some_and(|ended| ended.elapsed() > LINGER);
+        known.retain(|_, controls| {
+            controls.retain(|known| !late(known));
+            !controls.is_empty()
+        });
+    }
+}
+
+/// The end of the control connection that a data connection's end belongs to: in active mode the server opens it.
+fn control_side(side: Side, active: bool) -> Side {
+    match (side, active) {
+        (side, false) => side,
+        (Side::Client, true) => Side::Server,
+        (Side::Server, true) => Side::Client,
+    }
+}
