@@ -25,13 +25,15 @@ const FORGET: Duration = Duration::from_secs(3600);
 const TELL: Duration = Duration::from_secs(60);
 
 /// Collects what is told of connections. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Collector {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// The host's name.
+    host: String,
     sums: Mutex<Sums>,
     /// Connections that found no room.
     lost: AtomicU64,
@@ -44,6 +46,12 @@ struct Shared {
 }
 
 impl Collector {
+    /// Collects a host's connections.
+    #[must_use]
+    pub fn new(host: &str) -> Self {
+        Self { shared: Arc::new(Shared { host: host.to_owned(), ..Shared::default() }) }
+    }
+
     /// Counts what is told of a connection.
     pub fn record(&self, facts: &Facts) {
         let counts = Counts::of(facts);
@@ -53,7 +61,7 @@ impl Collector {
         let begun = Utc::now().timestamp().div_euclid(QUARTER) * QUARTER;
         let mut sums = self.shared.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let full = sums.len() >= MOST;
-        match sums.entry((begun, Session::of(facts))) {
+        match sums.entry((begun, Session::of(facts, &self.shared.host))) {
             Entry::Occupied(mut sum) => sum.get_mut().add(&counts),
             Entry::Vacant(place) if !full => {
                 place.insert(counts);
@@ -95,7 +103,7 @@ impl Collector {
                 }
                 if !last && forgotten.is_none_or(|time| time.elapsed() > FORGET) {
                     let before = Utc::now().timestamp() - i64::from(days) * 86_400;
-                    match store.forget(before).await {
+                    match store.forget(before, &collector.shared.host).await {
                         Ok(0) => {}
                         Ok(sums) => info!(sums, days, "zERT history that is too old is gone"),
                         Err(problem) => error!(%problem, "zERT history that is too old stays"),
@@ -118,7 +126,7 @@ impl Collector {
             return Ok(());
         }
         let quarter = Utc::now().timestamp().div_euclid(QUARTER) * QUARTER;
-        let done = store.add(&sums, (new > 0).then_some((quarter, new))).await;
+        let done = store.add(&sums, &self.shared.host, (new > 0).then_some((quarter, new))).await;
         match done {
             Ok(()) => {
                 self.shared.told.fetch_add(new, Ordering::Relaxed);

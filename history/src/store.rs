@@ -11,6 +11,8 @@ use crate::usage::{Counts, Session, Usage};
 
 /// How long a connection to the database is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// No system has this name.
+const EVERY_HOST: &str = "*";
 /// Sums are kept by quarters of an hour.
 pub(crate) const QUARTER: i64 = 900;
 
@@ -90,8 +92,8 @@ impl Store {
         Ok(Self { pool })
     }
 
-    /// Adds sums, and what was lost since the last time, in one transaction.
-    pub(crate) async fn add(&self, sums: &Sums, lost: Option<(i64, u64)>) -> Result<(), HistoryError> {
+    /// Adds sums of a host, and what it lost since the last time, in one transaction.
+    pub(crate) async fn add(&self, sums: &Sums, host: &str, lost: Option<(i64, u64)>) -> Result<(), HistoryError> {
         let mut change = self.pool.begin().await?;
         for ((begun, session), counts) in sums {
             let id = session.id();
@@ -102,7 +104,7 @@ impl Store {
             };
             sqlx::query(
                 "INSERT INTO zert_sessions (id, role, server, client, port, jobname, userid, protocol, version, suite, \
-                 key_group, not_after, details) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                 key_group, not_after, details, host) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(&id)
@@ -118,6 +120,7 @@ impl Store {
             .bind(&attributes.group)
             .bind(attributes.certificate.as_ref().map(|certificate| certificate.not_after))
             .bind(serde_json::to_string(session)?)
+            .bind(&session.host)
             .execute(&mut *change)
             .await?;
             let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -143,9 +146,10 @@ impl Store {
         }
         if let Some((begun, lost)) = lost {
             sqlx::query(
-                "INSERT INTO zert_losses (begun, lost) VALUES ($1, $2) ON CONFLICT (begun) DO UPDATE SET \
-                 lost = zert_losses.lost + excluded.lost",
+                "INSERT INTO zert_host_losses (host, begun, lost) VALUES ($1, $2, $3) ON CONFLICT (host, begun) DO UPDATE SET \
+                 lost = zert_host_losses.lost + excluded.lost",
             )
+            .bind(host)
             .bind(begun)
             .bind(i64::try_from(lost).unwrap_or(i64::MAX))
             .execute(&mut *change)
@@ -155,22 +159,24 @@ impl Store {
         Ok(())
     }
 
-    /// What was counted from `since` on and before `until`, both in seconds since the epoch, by quarters of an hour.
+    /// What was counted from `since` on and before `until`, both in seconds since the epoch, by quarters of an hour: of a host, or of
+    /// all that keep their histories here.
     ///
     /// # Errors
     ///
     /// When the database does not answer, or holds what cannot be read.
-    pub async fn usages(&self, since: i64, until: i64) -> Result<Vec<Usage>, HistoryError> {
+    pub async fn usages(&self, since: i64, until: i64, host: Option<&str>) -> Result<Vec<Usage>, HistoryError> {
         let rows = sqlx::query(
             "SELECT s.details AS session, MIN(u.begun) AS first, MAX(u.begun) AS last, \
              CAST(SUM(u.connections) AS BIGINT) AS connections, CAST(SUM(u.failed) AS BIGINT) AS failed, \
              CAST(SUM(u.reset) AS BIGINT) AS reset, CAST(SUM(u.logged) AS BIGINT) AS logged, \
              CAST(SUM(u.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(u.bytes_out) AS BIGINT) AS bytes_out \
              FROM zert_summaries u JOIN zert_sessions s ON s.id = u.session WHERE u.begun >= $1 AND u.begun < $2 \
-             GROUP BY s.id, s.details ORDER BY s.id",
+             AND (s.host = $3 OR s.host = '' OR $3 = '*') GROUP BY s.id, s.details ORDER BY s.id",
         )
         .bind(since.div_euclid(QUARTER) * QUARTER)
         .bind(until)
+        .bind(host.unwrap_or(EVERY_HOST))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(usage).collect()
@@ -181,26 +187,42 @@ impl Store {
     /// # Errors
     ///
     /// When the database does not answer.
-    pub async fn lost(&self, since: i64, until: i64) -> Result<u64, HistoryError> {
+    pub async fn lost(&self, since: i64, until: i64, host: Option<&str>) -> Result<u64, HistoryError> {
         let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(lost), 0) AS BIGINT) AS lost FROM zert_losses WHERE begun >= $1 AND begun < $2",
+            "SELECT CAST(COALESCE(SUM(lost), 0) AS BIGINT) AS lost FROM zert_host_losses WHERE begun >= $1 AND begun < $2 \
+             AND (host = $3 OR host = '' OR $3 = '*')",
         )
         .bind(since.div_euclid(QUARTER) * QUARTER)
         .bind(until)
+        .bind(host.unwrap_or(EVERY_HOST))
         .fetch_one(&self.pool)
         .await?;
         number(&row, "lost")
     }
 
-    /// Forgets what was counted before a time, and sessions of which nothing is left. Gives how many sums are gone.
-    pub(crate) async fn forget(&self, before: i64) -> Result<u64, HistoryError> {
+    /// Forgets what was counted of a host before a time, and sessions of which nothing is left. Gives how many sums are gone.
+    pub(crate) async fn forget(&self, before: i64, host: &str) -> Result<u64, HistoryError> {
         let mut change = self.pool.begin().await?;
-        let gone =
-            sqlx::query("DELETE FROM zert_summaries WHERE begun < $1").bind(before).execute(&mut *change).await?;
-        sqlx::query("DELETE FROM zert_losses WHERE begun < $1").bind(before).execute(&mut *change).await?;
-        sqlx::query("DELETE FROM zert_sessions WHERE NOT EXISTS (SELECT 1 FROM zert_summaries WHERE session = id)")
+        let gone = sqlx::query(
+            "DELETE FROM zert_summaries WHERE begun < $1 \
+             AND session IN (SELECT id FROM zert_sessions WHERE host = $2 OR host = '')",
+        )
+        .bind(before)
+        .bind(host)
+        .execute(&mut *change)
+        .await?;
+        sqlx::query("DELETE FROM zert_host_losses WHERE begun < $1 AND (host = $2 OR host = '')")
+            .bind(before)
+            .bind(host)
             .execute(&mut *change)
             .await?;
+        sqlx::query(
+            "DELETE FROM zert_sessions WHERE (host = $1 OR host = '') \
+             AND NOT EXISTS (SELECT 1 FROM zert_summaries WHERE session = id)",
+        )
+        .bind(host)
+        .execute(&mut *change)
+        .await?;
         change.commit().await?;
         Ok(gone.rows_affected())
     }

@@ -22,6 +22,9 @@ pub enum Role {
 /// A security session. Source: *IP Configuration Guide*, "zERT aggregation".
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Hash, Serialize)]
 pub struct Session {
+    /// The host that tells of it; empty in what was counted before several could keep their histories in one place.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
     /// This host's part.
     pub role: Role,
     /// The server's address.
@@ -42,9 +45,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session of a connection.
+    /// The session of a host's connection.
     #[must_use]
-    pub fn of(facts: &Facts) -> Self {
+    pub fn of(facts: &Facts, host: &str) -> Self {
         let (role, server, client) = match facts.side {
             Side::Client => (Role::Client, facts.remote, facts.local),
             Side::Server => (Role::Server, facts.local, facts.remote),
@@ -56,6 +59,7 @@ impl Session {
             _ => (role, server, client),
         };
         Self {
+            host: host.to_owned(),
             role,
             server: server.ip().to_canonical(),
             client: client.ip().to_canonical(),

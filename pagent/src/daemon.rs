@@ -4,7 +4,7 @@ mod rings;
 
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -216,7 +216,11 @@ pub(crate) async fn run(
     force: bool,
 ) -> anyhow::Result<()> {
     info!("EZZ8431I PAGENT STARTING");
-    fs::create_dir_all(&configuration.state)
+    // Databases and dumps in it are nobody else's business.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&configuration.state)
         .with_context(|| format!("the state folder {} cannot be made", configuration.state.display()))?;
     raise_descriptor_limit();
     let envelope = Arc::new(configuration.envelope());
@@ -233,7 +237,8 @@ pub(crate) async fn run(
     // Beside a daemon that is taken over from nothing is cut off: it may be writing.
     let smf = SmfFile::open(configuration.dump_settings(), !takeover)
         .with_context(|| format!("the SMF dump {} cannot be opened", dump.display()))?;
-    let history = (configuration.zert.enabled && configuration.zert.history_days > 0).then(Collector::default);
+    let history = (configuration.zert.enabled && configuration.zert.history_days > 0)
+        .then(|| Collector::new(&configuration.sysname));
     let monitor = start_monitor(&configuration, &smf, history.clone())?;
     let mut inheritance = if takeover { Some(takeover::inherit(&configuration).await?) } else { None };
     let control = inheritance.as_mut().and_then(Inheritance::control);

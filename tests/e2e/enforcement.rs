@@ -75,3 +75,31 @@ fn a_rule_that_logs_lets_the_connection_live() -> anyhow::Result<()> {
     assert!(counters.contains("CONNECTIONS RESET = 00000000\nCONNECTIONS LOGGED = 00000001"), "{counters}");
     Ok(())
 }
+
+#[test]
+fn a_rule_for_a_job_or_a_user_is_for_no_other() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let mut server = network.host.serve(2121, "/usr/bin/python3", &["-u", "-c", SERVER])?;
+    let mut agent = network.agent(&network.host)?;
+    let of = |condition: &str, hold: &str| {
+        policy(&format!("Reset{hold}")).replace("LocalPortRange 2121\n", &format!("LocalPortRange 2121\n{condition}\n"))
+    };
+    agent.policy(&of("Userid NOBODY", ""))?;
+    agent.start()?;
+    let login = || network.peer.succeed("/usr/bin/python3", &["-c", CLIENT, HOST[0]]);
+    assert_eq!(login()?.trim(), "lives", "of another user");
+    agent.install(&of("Jobname VSFTPD", "\nHold On"))?;
+    assert_eq!(login()?.trim(), "lives", "of another job");
+    for (condition, hold) in
+        [("Userid ROOT", ""), ("Jobname PYTHON*", ""), ("Jobname PYTHON*\nUserid ROOT", "\nHold On")]
+    {
+        agent.install(&of(condition, hold))?;
+        assert_eq!(login()?.trim(), "ended by 104", "{condition} {hold}");
+        server.wait_for("ended by 103")?;
+        agent.says_of("EZZ8584I", &["userid= ROOT", "jobname= PYTHON"])?;
+    }
+    // What was held never came.
+    let said = server.said();
+    assert_eq!(said.matches("USER alice").count(), 4, "{said}");
+    Ok(())
+}

@@ -15,7 +15,7 @@ mod records;
 mod transfers;
 mod wrapped;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,15 +25,15 @@ use chrono::{DateTime, Utc};
 use policies::{Direction, Policy};
 use serde::Serialize;
 use stack::socket::Ends;
-use stack::{ConnectionId, Endpoints, StackError, owner};
+use stack::{ConnectionId, Endpoints, StackError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use self::associations::Associations;
-use self::end::End;
+use self::end::{End, Via};
 use self::held::Holding;
 use self::intervals::Intervals;
-use self::jobs::{Job, Jobs};
+use self::jobs::{Ask, Found, Jobs};
 use self::messages::Suppression;
 use self::transfers::Transfers;
 use crate::flow::{FlowKey, Flows};
@@ -101,7 +101,7 @@ struct Shared {
     older: AtomicU64,
     ipsec: AtomicBool,
     /// FTP was seen: of processes it is asked whom they descend from.
-    ftp: AtomicBool,
+    ftp: Arc<AtomicBool>,
 }
 
 /// The counters of the zERT display.
@@ -178,10 +178,10 @@ impl Monitor {
             lost: AtomicU64::new(0),
             older: AtomicU64::new(0),
             ipsec: AtomicBool::new(false),
-            ftp: AtomicBool::new(false),
+            ftp: Arc::default(),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
-        let (resolver, resolved) = start_resolver(Arc::clone(&shared));
+        let (resolver, resolved) = jobs::start(Arc::clone(&shared.ftp));
         let holding = Holding::new(shared.settings.hold);
         let associations = Associations::new();
         shared.ipsec.store(associations.changes.is_some(), Ordering::Relaxed);
@@ -198,6 +198,7 @@ impl Monitor {
             holding,
             associations,
             transfers: Transfers::default(),
+            waiting: HashSet::new(),
             recording: true,
             missed: false,
         };
@@ -342,38 +343,17 @@ struct Watch {
     by_cookie: HashMap<u64, FlowKey>,
     wrapped: HashMap<u64, (End, Protection)>,
     jobs: Jobs,
-    resolver: mpsc::UnboundedSender<u32>,
+    resolver: mpsc::UnboundedSender<Ask>,
     intervals: Option<Intervals>,
     suppression: Suppression,
     holding: Holding,
     associations: Associations,
     transfers: Transfers,
+    /// Connections whose verdict waits for their owners.
+    waiting: HashSet<Via>,
     recording: bool,
     /// Ends of sockets were missed: those that are not there any more have ended.
     missed: bool,
-}
-
-/// Finds jobs in batches: one walk through /proc for all sockets that came up during the last one.
-fn start_resolver(shared: Arc<Shared>) -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<HashMap<u32, Job>>) {
-    let (ask, mut asked) = mpsc::unbounded_channel();
-    let (answer, answers) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut inodes = Vec::new();
-        while asked.recv_many(&mut inodes, 10_000).await > 0 {
-            let batch = std::mem::take(&mut inodes);
-            let lineage = shared.ftp.load(Ordering::Relaxed);
-            let job = move |owner: owner::Owner| {
-                let lineage = if lineage { owner.lineage() } else { Vec::new() };
-                Job { name: owner.jobname, pid: owner.pid, lineage }
-            };
-            let walk = move || owner::of_inodes(&batch).into_iter().map(|(inode, owner)| (inode, job(owner))).collect();
-            let found = tokio::task::spawn_blocking(walk).await;
-            if answer.send(found.unwrap_or_default()).is_err() {
-                break;
-            }
-        }
-    });
-    (ask, answers)
 }
 
 impl Watch {
@@ -381,7 +361,7 @@ impl Watch {
         mut self,
         mut ends: Ends,
         mut reports: mpsc::UnboundedReceiver<Report>,
-        mut resolved: mpsc::UnboundedReceiver<HashMap<u32, Job>>,
+        mut resolved: mpsc::UnboundedReceiver<Found>,
     ) {
         let mut tick = tokio::time::interval(TICK);
         let mut packets: Option<Packets> = None;
@@ -451,7 +431,8 @@ impl Watch {
                 },
                 () = self.associations.changed() => {}
                 Some(found) = resolved.recv() => {
-                    self.jobs.extend(found.into_iter());
+                    self.jobs.extend(found);
+                    self.judge_waiting();
                 }
                 found = next_packets => match found {
                     Ok(found) => found.iter().for_each(|packet| self.packet(packet)),

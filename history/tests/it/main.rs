@@ -68,7 +68,7 @@ fn failed() -> Protection {
 fn usage(facts: &Facts, connections: u64) -> Usage {
     let mut counts = Counts::default();
     (0..connections).for_each(|_| counts.add(&Counts::of(facts)));
-    Usage { session: Session::of(facts), counts, first: NOON, last: NOON }
+    Usage { session: Session::of(facts, ""), counts, first: NOON, last: NOON }
 }
 
 /// FTP in three manners, HTTPS with and without a post-quantum group, SSH, a failed handshake; and a connection that this host opened.
@@ -229,28 +229,40 @@ async fn sums_are_kept_added_up_and_forgotten() {
     assert!(Store::open_existing(&url, &url).await.is_err(), "there is none");
     let all = (0, i64::MAX);
     for round in 1..=2_u64 {
-        let collector = Collector::default();
+        let collector = Collector::new("SYSA");
         collector.record(&facts(Side::Server, 21, tls(0x0303, 0xC02F, 23)));
         collector.record(&facts(Side::Server, 21, Protection::None));
         collector.write_to(Store::open(&url, &url).await.expect("it is there"), 90, move || 7 * round);
         collector.finish().await;
         let store = Store::open_existing(&url, &url).await.expect("it is there");
-        let found = store.usages(all.0, all.1).await.expect("it is there");
+        let found = store.usages(all.0, all.1, Some("SYSA")).await.expect("it is there");
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|usage| usage.counts.connections == round && usage.counts.bytes_out == 20 * round));
         let clear = found.iter().filter(|usage| usage.session.attributes.is_clear()).count();
         assert_eq!(clear, 1);
         // Each daemon's losses count.
-        assert_eq!(store.lost(all.0, all.1).await.expect("it is there"), 7 * (1..=round).sum::<u64>());
-        assert_eq!(store.usages(0, 1000).await.expect("it is there"), [], "before anything was seen");
+        assert_eq!(store.lost(all.0, all.1, None).await.expect("it is there"), 7 * (1..=round).sum::<u64>());
+        assert_eq!(store.usages(0, 1000, None).await.expect("it is there"), [], "before anything was seen");
     }
-    let collector = Collector::default();
+    // Another host in the same database: each sees its own, or all, and forgets only its own.
+    let other = Collector::new("SYSB");
+    other.record(&facts(Side::Server, 21, Protection::None));
+    other.write_to(Store::open(&url, &url).await.expect("it is there"), 90, || 5);
+    other.finish().await;
+    let store = Store::open_existing(&url, &url).await.expect("it is there");
+    for (host, sessions, lost) in [(Some("SYSA"), 2, 21), (Some("SYSB"), 1, 5), (Some("SYSC"), 0, 0), (None, 3, 26)] {
+        let found = store.usages(all.0, all.1, host).await.expect("it is there");
+        assert_eq!(found.len(), sessions, "{host:?}");
+        assert_eq!(store.lost(all.0, all.1, host).await.expect("it is there"), lost, "{host:?}");
+    }
+    let collector = Collector::new("SYSA");
     collector.write_to(Store::open(&url, &url).await.expect("it is there"), 0, || 0);
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     collector.finish().await;
     // Nothing is older than now but what has been counted.
     let store = Store::open_existing(&url, &url).await.expect("it is there");
-    assert_eq!(store.usages(all.0, all.1).await.expect("it is there"), []);
+    assert_eq!(store.usages(all.0, all.1, Some("SYSA")).await.expect("it is there"), []);
+    assert_eq!(store.usages(all.0, all.1, Some("SYSB")).await.expect("it is there").len(), 1);
     std::fs::write(folder.path().join("broken.db"), "no database at all, and not a short text either")
         .expect("it is there");
     let broken = format!("sqlite:{}/broken.db", folder.path().display());

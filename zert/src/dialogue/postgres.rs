@@ -53,7 +53,10 @@ impl Postgres {
             // Refused: another request may follow, or the login.
             (Some(_), b'N') => {
                 self.asked = None;
-                self.client(&[])
+                match self.client(&[]) {
+                    Step::Wait => self.server(rest),
+                    step => step,
+                }
             }
             _ => Step::Clear,
         }

@@ -10,9 +10,9 @@ use stack::socket::{self, Socket};
 use stack::{Endpoints, State};
 use tracing::{debug, warn};
 
-use super::end::{End, counters_of, endpoints, is_alive, missed_ends, settled};
+use super::end::{End, Via, counters_of, endpoints, is_alive, missed_ends, settled};
+use super::jobs::ask_for;
 use super::records::{Carried, so_far};
-use super::transfers::Talk;
 use super::{Tracked, Watch};
 use crate::flow::{Event, Flow, FlowKey};
 use crate::nfqueue::Verdict;
@@ -64,7 +64,7 @@ impl Watch {
                 Event::Heard(key) => {
                     self.find_ends(key);
                     let events = self.flows.heard(&key);
-                    self.ftp_heard(Talk::Wire(key), events);
+                    self.ftp_heard(Via::Wire(key), events);
                     self.know_control(key);
                 }
                 Event::Closed(key) => {
@@ -101,9 +101,7 @@ impl Watch {
                 }
                 (inode, _) => (inode, socket.uid),
             };
-            if inode != 0 && !self.jobs.keep(inode) {
-                let _ = self.resolver.send(inode);
-            }
+            ask_for(&mut self.jobs, &self.resolver, inode, Some(uid));
             self.by_cookie.insert(socket.cookie, key);
             let held = self.flows.is_held(&key);
             let mut end = End {
@@ -138,7 +136,7 @@ impl Watch {
             if session != end.session {
                 self.begin_session(end, session);
             }
-            self.enforce(end, &protection);
+            self.enforce(Via::Wire(key), end, &protection);
             // What was told as none because nothing was known, and is none: no change.
             if end.told.as_ref().is_some_and(|told| *told != protection) {
                 self.write(end, RecordEvent::Change, &protection, Source::Observed, so_far(end));
@@ -228,9 +226,7 @@ impl Watch {
             if self.flows.get(&key).is_some() {
                 continue; // its SYN came since
             }
-            if socket.inode != 0 && !self.jobs.keep(socket.inode) {
-                let _ = self.resolver.send(socket.inode);
-            }
+            ask_for(&mut self.jobs, &self.resolver, socket.inode, Some(socket.uid));
             let mut end = End {
                 id: socket.id(),
                 socket: Some(socket),

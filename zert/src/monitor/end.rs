@@ -14,6 +14,15 @@ use crate::flow::FlowKey;
 use crate::observer::{Protection, Side};
 use crate::record::AtTls;
 
+/// How a connection is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(super) enum Via {
+    /// On the wire.
+    Wire(FlowKey),
+    /// By the AT-TLS engine, under its number.
+    Engine(u64),
+}
+
 /// A local end.
 pub(super) struct End {
     pub(super) side: Side,

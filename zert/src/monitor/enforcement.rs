@@ -10,20 +10,23 @@ use policies::{Connection, Direction};
 use smf::detail::{Enforcement, Event as RecordEvent};
 use smf::tcp::PolicyStatus;
 use stack::socket;
-use stack::{StackError, State, owner};
+use stack::{StackError, State};
 use tracing::{debug, error, info};
 
 use super::Watch;
-use super::end::End;
+use super::end::{End, Via};
+use super::jobs::ask_for;
 use super::messages::{Message, console, suppressed, syslog};
 use super::records::Carried;
 use crate::judge;
+use crate::nfqueue::Verdict;
 use crate::observer::{Protection, Side};
 use crate::record::Source;
 
 impl Watch {
-    /// Judges an end by its rule, once what is known of its protection decides it, and acts.
-    pub(super) fn enforce(&mut self, end: &mut End, protection: &Protection) {
+    /// Judges an end by its rule, once what is known of its protection decides it, and acts. A verdict that depends on the owner
+    /// waits until he has been looked for, by a task of its own: a user database may take its time.
+    pub(super) fn enforce(&mut self, via: Via, end: &mut End, protection: &Protection) {
         if end.judged {
             return;
         }
@@ -39,11 +42,17 @@ impl Watch {
             return;
         }
         let ipsec = self.associations.of(end.endpoints).map(|ipsec| ipsec.observed());
-        // Names are looked up before the verdict only when a rule asks for them: until it falls, data flows.
-        let asked = policy.zert.iter().any(|rule| rule.conditions.asks_for_owner());
-        let mut connection = self.connection_of(end, asked);
-        let complete = judge::is_complete(protection);
+        let mut connection = self.connection_of(end);
         let now = Local::now().fixed_offset();
+        let may_ask = |rule: &Arc<policies::ZertRule>| {
+            rule.conditions.asks_for_owner() && rule.conditions.matches_but_owner(&connection, now)
+        };
+        if policy.zert.iter().any(may_ask) && !self.is_owner_known(end) {
+            ask_for(&mut self.jobs, &self.resolver, end.inode, end.uid);
+            self.waiting.insert(via);
+            return;
+        }
+        let complete = judge::is_complete(protection);
         let (judgement, observed) = policy.judge_all(&connection, now, &observed, complete, ipsec.as_ref());
         let rule = match judgement {
             Judgement::Undecided => return,
@@ -81,7 +90,7 @@ impl Watch {
         }
         if enforcement.logged || enforcement.reset {
             if self.suppression.admits(&rule.name, Instant::now()) {
-                connection.userid = end.uid.and_then(owner::userid);
+                connection.userid = Some(self.userid(end)).filter(|userid| !userid.is_empty());
                 connection.jobname = self.jobs.get(end.inode).map(str::to_owned);
                 let message = Message {
                     stack: &self.shared.settings.context.stack,
@@ -123,8 +132,7 @@ impl Watch {
             return PolicyStatus::Off;
         }
         let now = Local::now().fixed_offset();
-        let asked = policy.asks_for_owner(&self.connection_of(end, false), now);
-        match policy.ttls_rule(&self.connection_of(end, asked), now) {
+        match policy.ttls_rule(&self.connection_of(end), now) {
             None => PolicyStatus::NoPolicy,
             Some(rule) if rule.security.is_none() => PolicyStatus::NotEnabled,
             // It is older than its rule, or one of those that are left alone.
@@ -132,14 +140,31 @@ impl Watch {
         }
     }
 
-    /// What rules look at; the owner only if it is asked for.
-    pub(super) fn connection_of(&self, end: &End, owner: bool) -> Connection {
-        let jobname = || {
-            self.jobs.get(end.inode).map(str::to_owned).or_else(|| {
-                // A rule asks for the job and it is not known yet: this connection waits for the walk.
-                owner::of_inodes(&[end.inode]).remove(&end.inode).map(|owner| owner.jobname)
-            })
-        };
+    fn is_owner_known(&self, end: &End) -> bool {
+        (end.inode == 0 || self.jobs.owner(end.inode).is_some())
+            && end.uid.is_none_or(|uid| self.jobs.user(uid).is_some())
+    }
+
+    /// Judges the connections that waited for their owners.
+    pub(super) fn judge_waiting(&mut self) {
+        for via in std::mem::take(&mut self.waiting) {
+            match via {
+                Via::Wire(key) => {
+                    self.determined(key);
+                    // What waits is sent again, and goes on then if it may.
+                    self.holding.answer_waiting(&key, Verdict::Drop);
+                }
+                Via::Engine(number) => {
+                    let Some((mut end, protection)) = self.wrapped.remove(&number) else { continue };
+                    self.enforce(via, &mut end, &protection);
+                    self.wrapped.insert(number, (end, protection));
+                }
+            }
+        }
+    }
+
+    /// What rules look at; the owner as far as he is known.
+    fn connection_of(&self, end: &End) -> Connection {
         Connection {
             local: end.endpoints.local,
             remote: end.endpoints.remote,
@@ -147,8 +172,8 @@ impl Watch {
                 Side::Client => Direction::Outbound,
                 Side::Server => Direction::Inbound,
             },
-            jobname: owner.then(jobname).flatten(),
-            userid: end.uid.filter(|_| owner).and_then(owner::userid),
+            jobname: self.jobs.get(end.inode).map(str::to_owned),
+            userid: end.uid.and_then(|uid| self.jobs.user(uid)).flatten().map(str::to_owned),
         }
     }
 

@@ -16,7 +16,7 @@ use stack::socket::{self, State};
 use tracing::{debug, error, warn};
 
 use super::Watch;
-use super::end::{self, local_addresses};
+use super::end::{self, Via, local_addresses};
 use crate::flow::{FlowKey, Place};
 use crate::hold::Hold;
 use crate::nfqueue::{Queue, Queued, Verdict};
@@ -184,6 +184,11 @@ impl Watch {
     /// A packet of a connection on which no verdict has fallen.
     fn undecided(&mut self, key: FlowKey, side: Side, segment: &Segment<'_>, id: u32) -> Option<Verdict> {
         let Some(flow) = self.flows.get(&key) else { return Some(Verdict::Drop) };
+        if self.waiting.contains(&Via::Wire(key)) {
+            // The verdict waits for the owner: nothing that the client says goes on; it says it again.
+            let harmless = segment.payload.is_empty() || side == Side::Server;
+            return Some(if harmless { Verdict::Accept } else { Verdict::Drop });
+        }
         let (withholds, done) = (flow.withholds(), flow.is_complete());
         if segment.payload.is_empty() || side == Side::Server {
             if !withholds {

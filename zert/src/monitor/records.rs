@@ -10,8 +10,8 @@ use smf::summary::Event as SummaryEvent;
 use stack::socket::{self, Socket};
 use stack::{Counters, Transport, owner};
 
-use super::end::{self, End};
-use super::transfers::Talk;
+use super::end::{self, End, Via};
+use super::jobs::ask_for;
 use super::{MonitorSettings, Shared, Watch};
 use crate::observer::{Protection, Side};
 use crate::record::{AtTls, Facts, RecordType, Source};
@@ -112,10 +112,17 @@ impl Watch {
             Side::Client => None,
         };
         let Some(listener) = listener else { return String::new() };
-        if !self.jobs.keep(listener.inode) {
-            let _ = self.resolver.send(listener.inode);
-        }
+        ask_for(&mut self.jobs, &self.resolver, listener.inode, None);
         self.jobs.get(listener.inode).unwrap_or_default().to_owned()
+    }
+
+    /// The user of an end. The first time it is looked for here, where nobody has found it yet.
+    pub(super) fn userid(&self, end: &End) -> String {
+        let Some(uid) = end.uid else { return String::new() };
+        if let Some(found) = self.jobs.user(uid) {
+            return found.unwrap_or_default().to_owned();
+        }
+        owner::userid(uid).unwrap_or_default()
     }
 
     fn facts(
@@ -138,7 +145,7 @@ impl Watch {
             remote: end.endpoints.remote,
             side: end.side,
             jobname,
-            userid: end.uid.and_then(owner::userid).unwrap_or_default(),
+            userid: self.userid(end),
             started: end.started,
             ended: Some(Utc::now()),
             id: end.id,
@@ -160,7 +167,7 @@ impl Watch {
         self.write(&end, event, protection, source, carried);
         self.ftp_data_ended(&end, protection, carried);
         if end.attls.is_none() {
-            self.ftp_control_ended(Talk::Wire(end.key()));
+            self.ftp_control_ended(Via::Wire(end.key()));
         }
         if self.recording && self.writes(RecordType::TcpTerm) {
             let attls =

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use stack::{ConnectionId, Endpoints, owner, socket};
+use stack::{ConnectionId, Endpoints, socket};
 
 use super::Watch;
-use super::end::End;
+use super::end::{End, Via};
 use super::records::Carried;
 use crate::flow::{Flow, FlowKey};
 use crate::ftp::{Control, Event, Operation};
@@ -25,19 +25,10 @@ const MOST: usize = 32;
 /// The first of the ports that systems choose themselves.
 const EPHEMERAL: u16 = 32_768;
 
-/// A control connection that is heard.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
-pub(super) enum Talk {
-    /// On the wire.
-    Wire(FlowKey),
-    /// Behind the AT-TLS engine, by its number.
-    Carried(u64),
-}
-
 /// Where a data connection was announced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announced {
-    talk: Talk,
+    via: Via,
     listener: SocketAddr,
     waits: Side,
 }
@@ -95,7 +86,7 @@ struct Known {
 /// What is known of FTP on this host.
 #[derive(Default)]
 pub(super) struct Transfers {
-    talks: HashMap<Talk, Heard>,
+    heard_on: HashMap<Via, Heard>,
     announced: HashMap<SocketAddr, Announced>,
     /// By local and remote address.
     known: HashMap<(IpAddr, IpAddr), Vec<Known>>,
@@ -114,10 +105,10 @@ impl Transfers {
 
 impl Watch {
     /// What was heard on a control connection.
-    pub(super) fn ftp_heard(&mut self, talk: Talk, events: Vec<Event>) {
+    pub(super) fn ftp_heard(&mut self, via: Via, events: Vec<Event>) {
         for event in events {
-            let parties = if matches!(event, Event::Ended(_)) { self.parties(talk) } else { Vec::new() };
-            let heard = self.transfers.talks.entry(talk).or_default();
+            let parties = if matches!(event, Event::Ended(_)) { self.parties(via) } else { Vec::new() };
+            let heard = self.transfers.heard_on.entry(via).or_default();
             match event {
                 Event::Expected { listener, waits } => {
                     let wanted: Vec<SocketAddr> = heard.done.iter().filter_map(|done| done.listener).collect();
@@ -125,7 +116,7 @@ impl Watch {
                     if let Some(before) = heard.listener.replace(listener) {
                         self.transfers.announced.remove(&before);
                     }
-                    self.transfers.announced.insert(listener, Announced { talk, listener, waits });
+                    self.transfers.announced.insert(listener, Announced { via, listener, waits });
                 }
                 Event::Began => heard.started = Some(Utc::now()),
                 Event::Ended(operation) => {
@@ -133,7 +124,7 @@ impl Watch {
                     let listener = heard.listener.filter(|_| operation.has_data);
                     let started = heard.started.take().unwrap_or(ended);
                     heard.done.push(Done { operation, listener, started, ended, since: Instant::now(), parties });
-                    self.finish_transfers(talk);
+                    self.finish_transfers(via);
                 }
             }
         }
@@ -143,27 +134,27 @@ impl Watch {
     pub(super) fn carried_ftp(&mut self, number: u64, from: Side, bytes: &[u8]) {
         let Some((end, _)) = self.wrapped.get(&number) else { return };
         let FlowKey { client, server } = end.key();
-        let heard = self.transfers.talks.entry(Talk::Carried(number)).or_default();
+        let heard = self.transfers.heard_on.entry(Via::Engine(number)).or_default();
         let control = heard.control.get_or_insert_with(|| Box::new(Control::new(client, server)));
         let events = control.hear(from, bytes);
-        self.ftp_heard(Talk::Carried(number), events);
+        self.ftp_heard(Via::Engine(number), events);
     }
 
-    fn parties(&self, talk: Talk) -> Vec<Party> {
+    fn parties(&self, via: Via) -> Vec<Party> {
         let party = |end: &End, protection: &Protection| Party {
             side: end.side,
             endpoints: end.endpoints,
             id: end.id,
-            userid: end.uid.and_then(owner::userid).unwrap_or_default(),
+            userid: end.uid.and_then(|uid| self.jobs.user(uid)).flatten().unwrap_or_default().to_owned(),
             protection: protection.clone(),
         };
-        match talk {
-            Talk::Wire(key) => {
+        match via {
+            Via::Wire(key) => {
                 let protection = self.flows.get(&key).map_or(Protection::Undetermined, Flow::protection);
                 let ends = self.tracked.get(&key).map(|tracked| tracked.ends.as_slice()).unwrap_or_default();
                 ends.iter().map(|end| party(end, &protection)).collect()
             }
-            Talk::Carried(number) => {
+            Via::Engine(number) => {
                 self.wrapped.get(&number).map(|(end, protection)| party(end, protection)).into_iter().collect()
             }
         }
@@ -184,18 +175,18 @@ impl Watch {
 
     /// The control connection of a data connection.
     pub(super) fn control_of(&self, end: &End) -> Option<DataOf> {
-        if let Some(Announced { talk, waits, .. }) = end.announced_data {
+        if let Some(Announced { via, waits, .. }) = end.announced_data {
             let active = waits == Side::Client;
             let side = control_side(end.side, active);
-            return match talk {
-                Talk::Wire(key) => {
+            return match via {
+                Via::Wire(key) => {
                     let Endpoints { local, remote } = end.endpoints;
                     let known = self.transfers.known.get(&(local.ip(), remote.ip()));
                     let found = known.into_iter().flatten().find(|known| known.key == key && known.side == side);
                     let id = found.map_or(ConnectionId(0), |found| found.id);
                     Some(DataOf { id, port: key.server.port(), active })
                 }
-                Talk::Carried(number) => self.wrapped.get(&number).map(|(control, _)| DataOf {
+                Via::Engine(number) => self.wrapped.get(&number).map(|(control, _)| DataOf {
                     id: control.id,
                     port: match control.side {
                         Side::Client => control.endpoints.remote.port(),
@@ -244,9 +235,9 @@ impl Watch {
 
     /// A data connection has ended.
     pub(super) fn ftp_data_ended(&mut self, end: &End, protection: &Protection, carried: Carried) {
-        let Some(Announced { talk, listener, waits }) = end.announced_data else { return };
+        let Some(Announced { via, listener, waits }) = end.announced_data else { return };
         let side = control_side(end.side, waits == Side::Client);
-        let Some(heard) = self.transfers.talks.get_mut(&talk) else { return };
+        let Some(heard) = self.transfers.heard_on.get_mut(&via) else { return };
         if heard.data.len() >= MOST {
             heard.data.clear();
         }
@@ -257,15 +248,15 @@ impl Watch {
             protection: protection.clone(),
         };
         heard.data.insert((listener, side), data);
-        self.finish_transfers(talk);
+        self.finish_transfers(via);
     }
 
     /// A connection has ended; it may have been a control connection.
-    pub(super) fn ftp_control_ended(&mut self, talk: Talk) {
-        if let Some(heard) = self.transfers.talks.get_mut(&talk) {
+    pub(super) fn ftp_control_ended(&mut self, via: Via) {
+        if let Some(heard) = self.transfers.heard_on.get_mut(&via) {
             heard.over = true;
         }
-        if let Talk::Wire(key) = talk {
+        if let Via::Wire(key) = via {
             for known in self.transfers.known.values_mut().flatten().filter(|known| known.key == key) {
                 known.ended.get_or_insert_with(Instant::now);
             }
@@ -273,8 +264,8 @@ impl Watch {
     }
 
     /// Writes the records of transfers whose data connections have ended, or will not be seen.
-    fn finish_transfers(&mut self, talk: Talk) {
-        let Some(heard) = self.transfers.talks.get_mut(&talk) else { return };
+    fn finish_transfers(&mut self, via: Via) {
+        let Some(heard) = self.transfers.heard_on.get_mut(&via) else { return };
         let data = &heard.data;
         let (ready, waiting): (Vec<Done>, Vec<Done>) = std::mem::take(&mut heard.done).into_iter().partition(|done| {
             let Some(listener) = done.listener else { return true };
@@ -292,12 +283,12 @@ impl Watch {
             .collect();
         for (done, mut data) in finished {
             for party in &done.parties {
-                self.write_transfer(talk, &done, party, data.remove(&party.side));
+                self.write_transfer(via, &done, party, data.remove(&party.side));
             }
         }
     }
 
-    fn write_transfer(&self, talk: Talk, done: &Done, party: &Party, data: Option<Data>) {
+    fn write_transfer(&self, via: Via, done: &Done, party: &Party, data: Option<Data>) {
         let (kind, server) = match party.side {
             Side::Client => (RecordType::FtpClient, false),
             Side::Server => (RecordType::FtpServer, true),
@@ -316,7 +307,7 @@ impl Watch {
             userid: &party.userid,
             started: done.started,
             ended: done.ended,
-            by_attls: matches!(talk, Talk::Carried(_)),
+            by_attls: matches!(via, Via::Engine(_)),
         };
         let settings = &self.shared.settings;
         (settings.sink)(settings.context.transfer(&transferred));
@@ -324,13 +315,13 @@ impl Watch {
 
     /// Writes what has waited long enough, and forgets what is over.
     pub(super) fn tick_transfers(&mut self) {
-        let talks: Vec<Talk> = self.transfers.talks.keys().copied().collect();
-        for talk in talks {
-            self.finish_transfers(talk);
+        let heard_on: Vec<Via> = self.transfers.heard_on.keys().copied().collect();
+        for via in heard_on {
+            self.finish_transfers(via);
         }
-        let Transfers { talks, announced, known } = &mut self.transfers;
-        talks.retain(|_, heard| !heard.over || !heard.done.is_empty());
-        announced.retain(|_, announced| talks.contains_key(&announced.talk));
+        let Transfers { heard_on, announced, known } = &mut self.transfers;
+        heard_on.retain(|_, heard| !heard.over || !heard.done.is_empty());
+        announced.retain(|_, announced| heard_on.contains_key(&announced.via));
         let late = |known: &Known| known.ended.is_some_and(|ended| ended.elapsed() > LINGER);
         known.retain(|_, controls| {
             controls.retain(|known| !late(known));

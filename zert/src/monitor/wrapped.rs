@@ -8,8 +8,8 @@ use smf::attls::Event as PolicyEvent;
 use smf::detail::Event as RecordEvent;
 use stack::{ConnectionId, Counters};
 
-use super::end::{End, settled};
-use super::transfers::Talk;
+use super::end::{End, Via, settled};
+use super::jobs::ask_for;
 use super::{Watch, Wrapped};
 use crate::observer::{Protection, Side};
 use crate::record::Source;
@@ -24,7 +24,7 @@ impl Watch {
         end.attls = Some(wrapped.attls);
         let protection = wrapped.handshake.map_or(Protection::Undetermined, Protection::Tls);
         if protection.is_determined() {
-            self.enforce(&mut end, &protection);
+            self.enforce(Via::Engine(number), &mut end, &protection);
             self.write_policy_event(&end, PolicyEvent::Secured, &protection, Counters::default().into());
             // It began in clear text, and that is on record.
             if end.told.as_ref().is_some_and(|told| *told != protection) {
@@ -38,9 +38,7 @@ impl Watch {
     fn wrapped_end(&mut self, wrapped: &Wrapped) -> End {
         self.shared.observed.fetch_add(1, Ordering::Relaxed);
         let inode = wrapped.inode.unwrap_or_default();
-        if inode != 0 && !self.jobs.keep(inode) {
-            let _ = self.resolver.send(inode);
-        }
+        ask_for(&mut self.jobs, &self.resolver, inode, wrapped.uid);
         let side = match wrapped.direction {
             Direction::Outbound => Side::Client,
             Direction::Inbound => Side::Server,
@@ -59,7 +57,6 @@ impl Watch {
         let mut end = self.wrapped_end(&wrapped);
         end.attls = Some(wrapped.attls);
         let protection = settled(Protection::Tls(wrapped.handshake.unwrap_or_default()));
-        self.enforce(&mut end, &protection);
         self.write_policy_event(&end, PolicyEvent::Failed, &protection, Counters::default().into());
         self.write_end(end, &protection, Source::Engine, Counters::default().into());
     }
@@ -73,6 +70,6 @@ impl Watch {
         }
         self.write_policy_event(&end, PolicyEvent::Ended, &protection, carried);
         self.write_end(end, &protection, Source::Engine, carried);
-        self.ftp_control_ended(Talk::Carried(number));
+        self.ftp_control_ended(Via::Engine(number));
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct Period {
     /// Only servers' ports like this one; several times for several
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
+    /// The host, where several keep their histories in one database; * for all of them [default: this one]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
 }
 
 /// How a table is printed.
@@ -88,14 +91,16 @@ fn read(common: &Common, period: &Period) -> anyhow::Result<(Vec<Usage>, Scope)>
         bail!("the period ends before it begins: --since must be before --until");
     }
     let url = configuration.history_url();
+    let name = period.host.clone().unwrap_or(configuration.sysname);
+    let host = (name != "*").then_some(name.as_str());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (usages, lost) = runtime.block_on(async {
         let store = Store::open_existing(&url, &shown_url(&url)).await?;
-        let found = (store.usages(since, until).await?, store.lost(since, until).await?);
+        let found = (store.usages(since, until, host).await?, store.lost(since, until, host).await?);
         store.close().await;
         Ok::<_, ::history::HistoryError>(found)
     })?;
-    let host = configuration.sysname;
+    let host = host.unwrap_or("all hosts").to_owned();
     Ok((usages, Scope { since, until, ports: period.port.clone(), lost, host }))
 }
 
