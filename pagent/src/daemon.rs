@@ -25,7 +25,7 @@ use tracing::{debug, error, info, warn};
 use ttls::{
     CaptureSettings, Engine, Inheritance, KnowsClients, Observation, Observer, Session, SessionState, Settings,
 };
-use zert::{AtTls, History, Monitor, MonitorSettings, RecordContext, RecordType, Side, Watching, Wrapped};
+use zert::{AtTls, History, Monitor, MonitorSettings, RecordContext, RecordType, Side, Wrapped};
 
 use crate::clients::Clients;
 use crate::configuration::Configuration;
@@ -269,11 +269,17 @@ pub(crate) async fn run(
             if let Some(monitor) = &daemon.monitor {
                 monitor.switch(true).await;
             }
-            daemon.observe(Watching::NewAndOlder).await?;
+            daemon.observe(true).await?;
             daemon.engine.serve();
             // Without a policy the daemon still answers, and refuses what an earlier policy's rules capture.
             if let Err(message) = daemon.refresh(false).await {
                 error!("{message}");
+                if let Err(problem) = daemon.observe_only().await {
+                    error!("nothing is observed before there is a policy: {problem}");
+                }
+            }
+            if let Some(monitor) = &daemon.monitor {
+                monitor.record_older().await;
             }
         }
         Some(inheritance) => {
@@ -286,7 +292,7 @@ pub(crate) async fn run(
                 .succeed(inheritance)
                 .await
                 .context("the running daemon goes on: it waited in vain for this one")?;
-            if let Err(problem) = daemon.observe(Watching::New).await {
+            if let Err(problem) = daemon.observe(true).await {
                 error!("{problem:#}");
             }
             info!(pid, "taken over from the running daemon");
@@ -466,10 +472,10 @@ impl Daemon {
         tokio::spawn(async move { api.await });
     }
 
-    /// What zERT hears of: of two daemons only one can.
-    pub(crate) async fn observe(&self, watching: Watching) -> anyhow::Result<()> {
+    /// Whether zERT hears of new connections: of two daemons only one can.
+    pub(crate) async fn observe(&self, observe: bool) -> anyhow::Result<()> {
         let Some(monitor) = &self.monitor else { return Ok(()) };
-        monitor.observe(watching).await.context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
+        monitor.observe(observe).await.context("zERT cannot observe this host; is CAP_NET_ADMIN there?")
     }
 
     /// Loads the policy files and puts them in force, or changes nothing and says why. Somebody asked for it: the kernel's table
@@ -633,6 +639,21 @@ impl Daemon {
             info!("{message}");
         }
         Ok(InstalledPolicy { old, new: policy, messages })
+    }
+
+    /// Has the kernel copy packets to zERT though there is no policy, where no earlier one's rules do that.
+    async fn observe_only(&self) -> Result<(), String> {
+        if self.monitor.is_none() || self.engine.captures() || zert::hold::is_in_the_kernel() {
+            return Ok(());
+        }
+        let engine = self.engine.clone();
+        let installed = tokio::task::spawn_blocking(move || {
+            let prepared = engine
+                .prepare(Arc::default())
+                .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
+            engine.install(prepared).map_err(|error| error.to_string())
+        });
+        installed.await.map_err(|error| error.to_string())?
     }
 
     /// Has the kernel hold what a policy holds.

@@ -93,7 +93,7 @@ async fn hand_over(daemon: &Daemon, channel: Channel, control: &OwnedFd) -> anyh
     let offer = daemon.engine.offer(channel, control.as_fd()).await?;
     let retiring = offer.proceed().await?;
     // Of two observers one would hear nothing.
-    if let Err(problem) = daemon.observe(zert::Watching::Off).await {
+    if let Err(problem) = daemon.observe(false).await {
         warn!("{problem:#}");
     }
     Ok(retiring.retired().await)

@@ -243,3 +243,45 @@ fn ipsec_that_a_policy_would_use_and_that_is_not_there_protects_nothing() -> any
     assert!(stats.contains("IPsec         looked at"), "{stats}");
     Ok(())
 }
+
+#[test]
+fn without_a_policy_that_can_be_installed_connections_are_recorded_all_the_same() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _web = network.web(&network.host, 8080, "come in")?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy("TTLSRule BROKEN\n{\n")?;
+    agent.start()?;
+    agent.says("EZZ8438I PAGENT POLICY DEFINITIONS CONTAIN ERRORS")?;
+    let visit = || network.peer.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8080/", HOST[0])]);
+    visit()?;
+    agent.records_when("it has ended", |records| ended(records, 8080, 1))?;
+    // A policy that comes later is installed as the first one.
+    agent.install(&rule("IN", "LocalPortRange 8080\nDirection Inbound", "Server", "$RINGS/RING"))?;
+    assert!(visit().is_err(), "it is TLS now");
+    Ok(())
+}
+
+#[test]
+fn a_second_daemon_is_refused_before_it_touches_the_dump() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _web = network.web(&network.host, 8080, "come in")?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy("")?;
+    agent.start()?;
+    let visit = || network.peer.succeed("curl", &["-sS", "-m", "5", &format!("http://{}:8080/", HOST[0])]);
+    visit()?;
+    agent.records_when("the first has ended", |records| ended(records, 8080, 1))?;
+    // What looks torn is what the first one is about to write on.
+    let dump = agent.folder().join("state/smf119.dump");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&dump)?;
+    std::io::Write::write_all(&mut file, &[1, 0])?;
+    let length = std::fs::metadata(&dump)?.len();
+    let said = agent.start_in_vain(&[])?;
+    assert!(said.contains("another pagent answers on"), "{said}");
+    assert_eq!(std::fs::metadata(&dump)?.len(), length, "it was cut");
+    assert!(!agent.folder().join("state/smf119.dump.torn").exists());
+    file.set_len(length - 2)?;
+    visit()?;
+    agent.records_when("the second has ended", |records| ended(records, 8080, 2))?;
+    Ok(())
+}

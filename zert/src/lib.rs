@@ -27,6 +27,6 @@ mod summary;
 pub mod tls;
 
 pub use dialogue::Upgrade;
-pub use monitor::{History, Monitor, MonitorSettings, Statistics, Watching, Wrapped};
+pub use monitor::{History, Monitor, MonitorSettings, Statistics, Wrapped};
 pub use observer::{Observer, Protection, Side};
 pub use record::{AtTls, DataOf, Facts, RecordContext, RecordType, Source};

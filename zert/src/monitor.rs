@@ -48,17 +48,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// `ENOBUFS`.
 const NO_BUFFERS: i32 = 105;
 
-/// Which connections are observed. Of several processes one can.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Watching {
-    /// None.
-    Off,
-    /// Those that begin from now on: others were observed by another process.
-    New,
-    /// Those, and of those that are up the ends: they are recorded as older.
-    NewAndOlder,
-}
-
 /// Told of each event of a connection, as it is recorded.
 pub type History = Box<dyn Fn(&Facts) + Send + Sync>;
 
@@ -151,7 +140,8 @@ enum Report {
     Failed(Box<Wrapped>),
     Ended { number: u64, bytes_in: u64, bytes_out: u64, reason: String },
     Ftp { number: u64, from: Side, bytes: Vec<u8> },
-    Observe { watching: Watching, done: oneshot::Sender<std::io::Result<()>> },
+    Observe { observe: bool, done: oneshot::Sender<std::io::Result<()>> },
+    Older { done: oneshot::Sender<()> },
     Switch { on: bool, done: oneshot::Sender<()> },
     Finish { done: oneshot::Sender<()> },
     Hold { policy: Option<Arc<Policy>>, done: oneshot::Sender<std::io::Result<()>> },
@@ -206,16 +196,23 @@ impl Monitor {
         Ok(Self { shared, wrapped: sender })
     }
 
-    /// Begins to look at the packets of new connections, or ends it.
+    /// Begins to look at the packets of new connections, or ends it: one process at a time can.
     ///
     /// # Errors
     ///
     /// When the kernel refuses the subscription.
-    pub async fn observe(&self, watching: Watching) -> std::io::Result<()> {
+    pub async fn observe(&self, observe: bool) -> std::io::Result<()> {
         let (done, outcome) = oneshot::channel();
         // The task ends only with the process.
-        let _ = self.wrapped.send(Report::Observe { watching, done });
+        let _ = self.wrapped.send(Report::Observe { observe, done });
         outcome.await.unwrap_or_else(|_| Err(std::io::Error::other("the observer has ended")))
+    }
+
+    /// Records the connections that are up and that nobody has observed: to be called once packets of new ones come.
+    pub async fn record_older(&self) {
+        let (done, outcome) = oneshot::channel();
+        let _ = self.wrapped.send(Report::Older { done });
+        let _ = outcome.await;
     }
 
     /// Records that recording begins, or that it ends, and then what the last interval counted.
@@ -394,16 +391,16 @@ impl Watch {
                     Some(Report::Ended { number, bytes_in, bytes_out, reason }) => {
                         self.wrapped_ended(number, bytes_in, bytes_out, reason);
                     }
-                    Some(Report::Observe { watching, done }) => {
+                    Some(Report::Observe { observe, done }) => {
                         packets = None;
-                        let observe = watching != Watching::Off;
                         let subscribed = if observe { Packets::subscribe(self.shared.settings.group).map(Some) } else { Ok(None) };
-                        if subscribed.is_ok() && watching == Watching::NewAndOlder {
-                            self.find_older();
-                        }
                         let bound = self.holding.observe(observe).await;
                         // Nobody waits for it any more: whoever asked has ended.
                         let _ = done.send(subscribed.map(|subscribed| packets = subscribed).and(bound));
+                    }
+                    Some(Report::Older { done }) => {
+                        self.find_older();
+                        let _ = done.send(());
                     }
                     Some(Report::Switch { on, done }) => {
                         self.switch(on);
