@@ -21,6 +21,10 @@ pub fn simulate(policy: &Policy, usages: &[Usage]) -> Table {
     let mut peers = std::collections::BTreeSet::new();
     for usage in usages {
         let session = &usage.session;
+        // The ports of FTP's data connections are not kept: which rules were for them cannot be told.
+        if session.data {
+            continue;
+        }
         all += usage.counts.connections;
         let Some(observed) = &session.attributes.observed else { continue };
         let client = SocketAddr::new(session.client, CLIENT_PORT);

@@ -27,7 +27,8 @@ struct Seen {
 #[must_use]
 pub fn suggest(usages: &[Usage]) -> String {
     let mut ports: BTreeMap<u16, Seen> = BTreeMap::new();
-    for usage in usages.iter().filter(|usage| usage.session.role == Role::Server) {
+    // FTP's data connections are on ports of their own.
+    for usage in usages.iter().filter(|usage| usage.session.role == Role::Server && !usage.session.data) {
         let (session, attributes) = (&usage.session, &usage.session.attributes);
         // A handshake that failed agreed on nothing: nobody is broken by a minimum on it.
         if attributes.failed || usage.counts.connections == 0 {

@@ -222,7 +222,10 @@ impl Configuration {
             bail!("zert.enabled needs capture.enabled: the capture table copies packets to it; set both or neither");
         }
         if !(1..=1440).contains(&self.zert.summary_minutes) {
-            bail!("zert.summary_minutes is {}; expected 1 to 1440", self.zert.summary_minutes);
+            bail!(
+                "zert.summary_minutes is {}; expected 1 to 1440; there are no summaries where smf.type119 has no ZERTSUMMARY",
+                self.zert.summary_minutes
+            );
         }
         for (at, listen) in self.listen.iter().enumerate() {
             if listen.address.port() == 0 || listen.target.port() == 0 {

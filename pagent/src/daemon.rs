@@ -133,9 +133,9 @@ impl Observer for ToMonitor {
         }
     }
 
-    fn heard_ftp(&self, session: &Session, from_client: bool, bytes: &[u8]) {
+    fn heard(&self, session: &Session, from_client: bool, bytes: &[u8]) {
         if let Some(monitor) = &self.0 {
-            monitor.ftp(session.number, if from_client { Side::Client } else { Side::Server }, bytes.to_vec());
+            monitor.heard(session.number, if from_client { Side::Client } else { Side::Server }, bytes.to_vec());
         }
     }
 

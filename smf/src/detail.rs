@@ -29,6 +29,8 @@ const RESET: u8 = 0x20;
 const SERVER: u8 = 0x10;
 const CLIENT: u8 = 0x08;
 const OLDER: u8 = 0x04;
+/// `SASecFlags`: IP security is enabled, for IPv4 and for IPv6.
+const IP_SECURITY: u8 = 0xC0;
 /// The server opened the data connection.
 const ACTIVE: u8 = 0x80;
 const PREFIX: &str = "SMF119SC_";
@@ -248,7 +250,7 @@ impl ConnectionDetail {
     pub fn encode(&self) -> Vec<u8> {
         let sections = [
             Some(self.identification.encode()),
-            Some(self.common.encode()),
+            Some(self.common.encode(self.ipsec.is_some())),
             None,
             self.tls.as_ref().map(Tls::encode),
             self.ssh.as_ref().map(Ssh::encode),
@@ -283,7 +285,8 @@ impl ConnectionDetail {
 }
 
 impl Common {
-    fn encode(&self) -> Vec<u8> {
+    /// `ipsec`: there is IP security.
+    fn encode(&self, ipsec: bool) -> Vec<u8> {
         let role = match self.role {
             LocalRole::Server => SERVER,
             LocalRole::Client => CLIENT,
@@ -296,7 +299,7 @@ impl Common {
             .u8(self.event.number())
             .u8(self.protocols)
             .u8(role | v6 | reset | older)
-            .u8(0) // SASecFlags: no IP security
+            .u8(if ipsec { IP_SECURITY } else { 0 })
             .u8(6) // TCP
             .reserved(3)
             .text::<8>(&self.jobname)

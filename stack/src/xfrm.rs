@@ -2,6 +2,7 @@
 //!
 //! Keys are never looked at: of an algorithm its name and the length of its key are taken. Source: `linux/xfrm.h`.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -25,6 +26,8 @@ const ATTRIBUTE_TEMPLATES: u16 = 5;
 const ATTRIBUTE_AEAD: u16 = 18;
 const ATTRIBUTE_AUTHENTICATION_TRUNCATED: u16 = 20;
 const ATTRIBUTE_MARK: u16 = 21;
+/// Of an interface of IPsec: for packets through that interface only.
+const ATTRIBUTE_INTERFACE: u16 = 31;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const TCP: u8 = 6;
@@ -129,15 +132,16 @@ struct Policy {
 pub struct Protected<'a> {
     /// To the peer.
     pub outbound: &'a Association,
-    /// From it, where it is there.
-    pub inbound: Option<&'a Association>,
+    /// From it.
+    pub inbound: &'a Association,
 }
 
 /// The policies and associations of a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Ipsec {
     policies: Vec<Policy>,
-    associations: Vec<Association>,
+    /// By their requests.
+    associations: HashMap<u32, Vec<Association>>,
 }
 
 impl Ipsec {
@@ -158,18 +162,26 @@ impl Ipsec {
     /// What the payloads of two dumps say: XFRM_MSG_NEWPOLICY's and XFRM_MSG_NEWSA's. What is no such payload is left out.
     pub fn of<'a>(policies: impl Iterator<Item = &'a [u8]>, associations: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut policies: Vec<Policy> = policies.filter_map(policy).collect();
-        // The kernel takes the lowest number, of equal ones the first.
+        // The kernel takes the lowest number, of equal ones the oldest; a dump has the newest first.
+        policies.reverse();
         policies.sort_by_key(|policy| policy.priority);
-        Self { policies, associations: associations.filter_map(association).collect() }
+        let mut by_request: HashMap<u32, Vec<Association>> = HashMap::new();
+        for association in associations.filter_map(association) {
+            by_request.entry(association.request).or_default().push(association);
+        }
+        Self { policies, associations: by_request }
     }
 
     /// The associations that a connection's packets go through, seen from its local end; none where no policy asks for any, or they
-    /// are not there (yet).
+    /// are not there (yet), or where what comes from the peer may come in clear text. Packets within the host go through none.
     #[must_use]
     pub fn of_connection(&self, ends: Endpoints) -> Option<Protected<'_>> {
         let ends = ends.canonical();
+        if self.policies.is_empty() || ends.local.ip() == ends.remote.ip() || ends.remote.ip().is_loopback() {
+            return None;
+        }
         let outbound = self.associations_of(Direction::Out, ends.local, ends.remote)?;
-        let inbound = self.associations_of(Direction::In, ends.remote, ends.local);
+        let inbound = self.associations_of(Direction::In, ends.remote, ends.local)?;
         Some(Protected { outbound, inbound })
     }
 
@@ -190,13 +202,13 @@ impl Ipsec {
             let fits = |candidate: &&Association| {
                 candidate.protocol == template.protocol
                     && candidate.mode == template.mode
-                    && (template.request == 0 || candidate.request == template.request)
                     && (template.spi == 0 || candidate.spi == template.spi)
                     && candidate.destination
                         == if template.mode == Mode::Tunnel { template.destination } else { to.ip() }
                     && candidate.selector.matches(from, to)
             };
-            let newest = self.associations.iter().filter(fits).max_by_key(|candidate| candidate.added);
+            let candidates = self.associations.get(&template.request).into_iter().flatten();
+            let newest = candidates.filter(fits).max_by_key(|candidate| candidate.added);
             match newest {
                 Some(association) if found.is_none_or(|found| found.protocol != ESP) => found = Some(association),
                 Some(_) => {}
@@ -316,7 +328,7 @@ fn selector(fields: &Fields<'_>, family: u16) -> Option<Selector> {
     })
 }
 
-/// `xfrm_usersa_info` and its attributes; none for one that is for marked packets only.
+/// `xfrm_usersa_info` and its attributes; none for one that is for some packets only, or not there yet.
 fn association(payload: &[u8]) -> Option<Association> {
     let (fixed, tail) = payload.split_at_checked(ASSOCIATION)?;
     let fields = Fields(fixed);
@@ -343,10 +355,13 @@ fn association(payload: &[u8]) -> Option<Association> {
             ATTRIBUTE_AUTHENTICATION | ATTRIBUTE_AUTHENTICATION_TRUNCATED => found.authentication = algorithm(value),
             ATTRIBUTE_AEAD => found.aead = algorithm(value),
             ATTRIBUTE_MARK if is_marked(value) => return None,
+            ATTRIBUTE_INTERFACE if Fields(value).u32(0) != Some(0) => return None,
             _ => {}
         }
     }
-    Some(found)
+    // One that is being negotiated has no algorithms yet.
+    let is_there = found.encryption.is_some() || found.authentication.is_some() || found.aead.is_some();
+    is_there.then_some(found)
 }
 
 /// `xfrm_algo` and those that begin as it does: a name of 64 bytes, then the bits of the key.
@@ -370,10 +385,14 @@ fn mode(number: u8) -> Mode {
     }
 }
 
-/// `xfrm_userpolicy_info` and its templates; none for one that is for forwarded or for marked packets only.
+/// `xfrm_userpolicy_info` and its templates; none for one that is for forwarded packets, or for some only.
 fn policy(payload: &[u8]) -> Option<Policy> {
     let (fixed, tail) = payload.split_at_checked(POLICY)?;
     let fields = Fields(fixed);
+    // One of an interface.
+    if fields.u32(48)? != 0 {
+        return None;
+    }
     let mut found = Policy {
         selector: selector(&fields, AF_INET)?,
         priority: fields.u32(152)?,
@@ -389,6 +408,7 @@ fn policy(payload: &[u8]) -> Option<Policy> {
         match kind {
             ATTRIBUTE_TEMPLATES => found.templates = value.chunks_exact(TEMPLATE).filter_map(template).collect(),
             ATTRIBUTE_MARK if is_marked(value) => return None,
+            ATTRIBUTE_INTERFACE if Fields(value).u32(0) != Some(0) => return None,
             _ => {}
         }
     }
@@ -585,56 +605,85 @@ mod tests {
         assert_eq!(outbound.encryption, Some(aes), "the newer of the two");
         assert_eq!(outbound.authentication.as_ref().map(|found| found.name.as_str()), Some("hmac(sha256)"));
         assert_eq!((outbound.soft_bytes, outbound.soft_seconds), (None, Some(3300)));
-        let inbound = found.inbound.and_then(|found| found.aead.as_ref()).map(|found| found.key_bits);
+        let inbound = found.inbound.aead.as_ref().map(|found| found.key_bits);
         assert_eq!(inbound, Some(288));
         assert_eq!(ipsec.of_connection(connection("10.1.3.3:40000", "10.3.9.9:21")), None);
     }
 
+    fn null() -> Vec<u8> {
+        attribute(ATTRIBUTE_ENCRYPTION, &named("ecb(cipher_null)", 0, &[]))
+    }
+
     #[test]
     fn transport_mode_goes_to_the_peer_itself_and_by_port() {
-        let transport = Tunnel { ends: ("2001:db8::1", "::"), spi: 0, protocol: ESP, request: 0, mode: 0 };
-        let made = Tunnel { ends: ("2001:db8::1", "2001:db8::2"), spi: 9, ..transport };
+        let to = |destination, spi| Tunnel { ends: ("::", destination), spi, protocol: ESP, request: 0, mode: 0 };
         let policies = [
-            policy_of(&selector_of("2001:db8::/64", "2001:db8::/64", 5432), 1, 1, &[transport]),
+            policy_of(&selector_of("2001:db8::/64", "2001:db8::/64", 5432), 1, 1, &[to("::", 0)]),
             policy_of(&any("2001:db8::/64", "2001:db8::/64"), 1, 2, &[]),
+            policy_of(&any("2001:db8::/64", "2001:db8::/64"), 0, 2, &[to("::", 0)]),
         ];
-        let null = attribute(ATTRIBUTE_ENCRYPTION, &named("ecb(cipher_null)", 0, &[]));
-        let associations = [association_of(&made, &any("2001:db8::1/128", "2001:db8::2/128"), 1, &null)];
+        let associations = [
+            association_of(&to("2001:db8::2", 9), &any("2001:db8::1/128", "2001:db8::2/128"), 1, &null()),
+            association_of(&to("2001:db8::1", 8), &any("2001:db8::2/128", "2001:db8::1/128"), 1, &null()),
+        ];
         let ipsec = ipsec(&policies, &associations);
         let found = ipsec.of_connection(connection("[2001:db8::1]:40000", "[2001:db8::2]:5432"));
         let found = found.expect("it is protected");
-        assert_eq!((found.outbound.mode, found.outbound.spi, found.inbound), (Mode::Transport, 9, None));
+        assert_eq!((found.outbound.mode, found.outbound.spi, found.inbound.spi), (Mode::Transport, 9, 8));
         assert_eq!(ipsec.of_connection(connection("[2001:db8::1]:40000", "[2001:db8::2]:80")), None);
         assert_eq!(ipsec.of_connection(connection("[2001:db8::1]:40000", "[2001:db8::3]:5432")), None, "no such one");
     }
 
+    /// What protects a connection through the tunnel when these are changed.
+    fn protected(change: impl FnOnce(&mut Vec<Vec<u8>>, &mut Vec<Vec<u8>>)) -> Option<u32> {
+        let (there, back) = (any("10.1.0.0/16", "10.2.0.0/16"), any("10.2.0.0/16", "10.1.0.0/16"));
+        let mut policies = vec![policy_of(&there, 1, 100, &[OUT]), policy_of(&back, 0, 100, &[BACK])];
+        let mut associations =
+            vec![association_of(&OUT, &[0; 56], 1, &null()), association_of(&BACK, &[0; 56], 1, &null())];
+        change(&mut policies, &mut associations);
+        let ipsec = ipsec(&policies, &associations);
+        let found = ipsec.of_connection(connection("10.1.3.3:40000", "10.2.9.9:21"));
+        found.map(|found| found.outbound.spi)
+    }
+
     #[test]
-    fn what_is_missing_blocked_or_marked_protects_nothing() {
-        let (there, both) = (any("10.1.0.0/16", "10.2.0.0/16"), connection("10.1.3.3:40000", "10.2.9.9:21"));
-        let made = [association_of(&OUT, &[0; 56], 1, &[])];
-        let policy = policy_of(&there, 1, 100, &[OUT]);
-        let one = std::slice::from_ref(&policy);
-        assert!(ipsec(one, &made).of_connection(both).is_some());
-        assert!(ipsec(one, &[]).of_connection(both).is_none(), "it is not there");
-        assert!(ipsec(&[], &made).of_connection(both).is_none(), "nobody asks for it");
-        let other = association_of(&Tunnel { request: 8, ..OUT }, &[0; 56], 1, &[]);
-        assert!(ipsec(one, &[other]).of_connection(both).is_none(), "of another request");
+    fn what_is_missing_blocked_or_for_others_protects_nothing() {
+        let there = any("10.1.0.0/16", "10.2.0.0/16");
+        assert_eq!(protected(|_, _| ()), Some(0xC0DE));
+        assert_eq!(protected(|_, associations| drop(associations.remove(0))), None, "it is not there");
+        assert_eq!(protected(|policies, _| drop(policies.remove(0))), None, "nobody asks for it");
+        assert_eq!(protected(|policies, _| drop(policies.remove(1))), None, "the peer may speak in clear text");
+        let of_another = association_of(&Tunnel { request: 8, ..OUT }, &[0; 56], 1, &null());
+        assert_eq!(protected(|_, associations| associations[0] = of_another), None, "of another request");
+        let negotiated = association_of(&Tunnel { spi: 0xBAD, ..OUT }, &[0; 56], 9, &[]);
+        assert_eq!(protected(|_, associations| associations.push(negotiated)), Some(0xC0DE), "not there yet");
         let mut blocks = policy_of(&there, 1, 50, &[]);
         put(&mut blocks, 161, &[1]);
-        assert!(ipsec(&[policy.clone(), blocks], &made).of_connection(both).is_none());
-        let marked = [policy.clone(), attribute(ATTRIBUTE_MARK, &[1, 0, 0, 0, 0xFF, 0, 0, 0])].concat();
-        assert!(ipsec(&[marked], &made).of_connection(both).is_none());
+        assert_eq!(protected(|policies, _| policies.push(blocks)), None);
+        // A dump has the newest first, and the oldest of those with one priority counts.
+        assert_eq!(protected(|policies, _| policies.insert(0, policy_of(&there, 1, 100, &[]))), Some(0xC0DE));
+        assert_eq!(protected(|policies, _| policies.push(policy_of(&there, 1, 100, &[]))), None);
+        for (kind, value) in
+            [(ATTRIBUTE_MARK, [1, 0, 0, 0, 0xFF, 0, 0, 0]), (ATTRIBUTE_INTERFACE, [7, 0, 0, 0, 0, 0, 0, 0])]
+        {
+            assert_eq!(protected(|policies, _| policies[0].extend(attribute(kind, &value))), None, "{kind}");
+            assert_eq!(protected(|_, associations| associations[0].extend(attribute(kind, &value))), None, "{kind}");
+        }
+        let within = connection("10.1.3.3:40000", "10.1.3.3:21");
+        let all = policy_of(&any("0.0.0.0/0", "0.0.0.0/0"), 1, 1, &[OUT]);
+        let made = association_of(&OUT, &[0; 56], 1, &null());
+        assert_eq!(ipsec(&[all], &[made]).of_connection(within), None, "within the host");
     }
 
     #[test]
     fn of_two_around_one_another_esp_is_told() {
-        let ah = Tunnel { protocol: AH, ..OUT };
-        let policies = [policy_of(&any("10.1.0.0/16", "10.2.0.0/16"), 1, 100, &[OUT, ah])];
-        let ah = Tunnel { protocol: AH, ..OUT };
-        let associations = [association_of(&ah, &[0; 56], 9, &[]), association_of(&OUT, &[0; 56], 1, &[])];
-        let ipsec = ipsec(&policies, &associations);
-        let found = ipsec.of_connection(connection("10.1.3.3:40000", "10.2.9.9:21")).expect("it is protected");
-        assert_eq!(found.outbound.protocol, ESP);
+        let ah = |tunnel: Tunnel| Tunnel { protocol: AH, spi: 1, ..tunnel };
+        let found = protected(|policies, associations| {
+            policies[0] = policy_of(&any("10.1.0.0/16", "10.2.0.0/16"), 1, 100, &[OUT, ah(OUT)]);
+            let digest = attribute(ATTRIBUTE_AUTHENTICATION, &named("hmac(sha256)", 256, &[]));
+            associations.push(association_of(&ah(OUT), &[0; 56], 9, &digest));
+        });
+        assert_eq!(found, Some(0xC0DE));
     }
 
     #[test]

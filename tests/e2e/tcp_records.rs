@@ -206,6 +206,13 @@ fn a_connection_that_its_program_leaves_in_clear_text_is_recorded_as_that() -> a
     let told: Vec<(&Value, &Value)> =
         of(&records, 100).into_iter().map(|event| (&event["event"], &event["policy"])).collect();
     assert_eq!(told, [(&"Ended".into(), &"ApplicationControlled".into())]);
+    // What is said in clear text is judged, though the engine carries it; TLS that the program does itself is TLS.
+    let demand = "zERTPolicyRule Z\n{\nRemotePortRange 7000\nzERTPolicyActionRef A\n}\n\
+                  zERTPolicyAction A\n{\nAction Reset\nProtocol TLS\n}\n";
+    agent.install(&(controlled("OUT", "RemotePortRange 7000\nDirection Outbound", "Client", "") + &off + demand))?;
+    let output = network.host.run("/usr/bin/python3", &["-c", CLEAR, PEER[0]])?;
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("Error"), "{output:?}");
+    agent.says_of("EZZ8584I", &["remoteport= 7000", "secproto= NONE", "rule= Z"])?;
     // A rule that is off leaves its connections alone.
     let _ = network.host.run("bash", &["-c", &format!("exec 3<>/dev/tcp/{}/7001", PEER[0])])?;
     let _other = network.peer.serve(7001, "/usr/bin/python3", &["-u", "-c", &echo.replace("7000", "7001")])?;

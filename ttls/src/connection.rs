@@ -474,6 +474,8 @@ async fn carry(
         }
     };
     let mut told = false;
+    // TLS that the program ordered failed.
+    let mut in_vain = false;
     if session.negotiated().is_none() || network.is_clear() {
         shared.observer.established(&session);
     }
@@ -485,6 +487,10 @@ async fn carry(
     });
     let (to_dialogue, to_relay) = if dialogue.is_some() { (first, Vec::new()) } else { (Vec::new(), first) };
     let mut ways = Ways::beginning_with(to_relay);
+    let listener = |from_program: bool, bytes: &[u8]| {
+        let from_client = from_program == (session.direction == Direction::Outbound);
+        shared.observer.heard(&session, from_client, bytes);
+    };
     let state = loop {
         if let Some(negotiated) = session.negotiated().filter(|_| !network.is_clear()) {
             established(shared, &session, &negotiated, environment, told);
@@ -493,9 +499,8 @@ async fn carry(
         if let Some(mut dialogue) = dialogue.take() {
             let of_ftp = environment.is_some_and(|found| found.key.parameters.negotiate == Some(Protocol::Ftp));
             let listener = |from_program: bool, bytes: &[u8]| {
-                if of_ftp && !bytes.is_empty() {
-                    let from_client = from_program == (session.direction == Direction::Outbound);
-                    shared.observer.heard_ftp(&session, from_client, bytes);
+                if of_ftp {
+                    listener(from_program, bytes);
                 }
             };
             let first = to_dialogue.clone();
@@ -513,7 +518,9 @@ async fn carry(
             }
         }
         let rekey = rekey(environment, &session);
-        let relayed = relay(&mut program, &mut network, &session.traffic, rekey, &mut ways, control.as_mut()).await;
+        let relayed =
+            relay(&mut program, &mut network, &session.traffic, rekey, &mut ways, control.as_mut(), Some(&listener))
+                .await;
         let error = match (relayed, controlled) {
             (Ok(Stop::Ordered(order)), Some(environment)) => {
                 if let Some(control) = control.as_mut().filter(|_| !has_read_all(&session, &program)) {
@@ -529,6 +536,7 @@ async fn carry(
                     Err(error) => {
                         trace::error(&session, &error);
                         abort(&program);
+                        in_vain = !told;
                         error
                     }
                 }
@@ -555,7 +563,11 @@ async fn carry(
         release(shared, primary);
     }
     shared.registry.end(&session, state);
-    shared.observer.ended(&session);
+    if in_vain {
+        shared.observer.failed(&session);
+    } else {
+        shared.observer.ended(&session);
+    }
 }
 
 /// How long bytes of a program on this host are waited for before they are looked for again.

@@ -184,10 +184,11 @@ fn as_state<S: Serializer>(state: &Mutex<SessionState>, serializer: S) -> Result
 pub trait Observer: Send + Sync {
     /// A connection is carried. Called again when TLS begins on one that began in clear text.
     fn established(&self, session: &Arc<Session>);
-    /// The connection ended before it was carried: its handshake failed or never began.
+    /// The connection ended with its handshake, which failed or never began; it may have been carried in clear text before.
     fn failed(&self, session: &Arc<Session>);
-    /// What passes between the program and the engine on an FTP control connection (`Negotiate ftp`).
-    fn heard_ftp(&self, session: &Session, from_client: bool, bytes: &[u8]);
+    /// What passes between the program and the engine: the first of what the peer says and hears in clear text too, and all of an
+    /// FTP control connection (`Negotiate ftp`).
+    fn heard(&self, session: &Session, from_client: bool, bytes: &[u8]);
     /// A connection that was carried ended.
     fn ended(&self, session: &Arc<Session>);
 }

@@ -84,7 +84,8 @@ pub struct Traffic {
 /// Relays until both directions are closed or the program orders something (`control`). On an error the other side is
 /// reset before this returns.
 ///
-/// `rekey`: how often the keys are renewed (TLS 1.3 KeyUpdate), while this side sends.
+/// `rekey`: how often the keys are renewed (TLS 1.3 KeyUpdate), while this side sends. `listener`: who hears the first of what passes
+/// in clear text.
 pub(crate) async fn relay(
     program: &mut TcpStream,
     network: &mut Network,
@@ -92,6 +93,7 @@ pub(crate) async fn relay(
     rekey: Option<Duration>,
     ways: &mut Ways,
     control: Option<&mut Control>,
+    listener: Option<&Listener<'_>>,
 ) -> Result<Stop, ConnectionError> {
     let rekey = rekey.map(|period| {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
@@ -111,6 +113,7 @@ pub(crate) async fn relay(
         more: false,
         gone: None,
         sent_before: None,
+        overheard: Overheard { listener, heard: 0 },
     };
     // The peer may have sent more than its handshake.
     let result = match poll_fn(|context| Poll::Ready(relay.take_early(context))).await {
@@ -147,6 +150,27 @@ struct Relay<'a> {
     gone: Option<io::Error>,
     /// What the program had sent when the peer had closed in order, and the program had been told.
     sent_before: Option<u64>,
+    overheard: Overheard<'a>,
+}
+
+/// Whoever wants to know what passes between the program and the engine: whether the program said it, and what.
+pub(crate) type Listener<'a> = dyn Fn(bool, &[u8]) + Send + Sync + 'a;
+
+/// What passes in clear text, as far as somebody hears it.
+struct Overheard<'a> {
+    listener: Option<&'a Listener<'a>>,
+    heard: usize,
+}
+
+impl Overheard<'_> {
+    fn hear(&mut self, from_program: bool, bytes: &[u8]) {
+        /// Bytes of both sides in which a protocol has said what it is.
+        const MOST: usize = 64 * 1024;
+        let Some(listener) = self.listener.filter(|_| self.heard < MOST && !bytes.is_empty()) else { return };
+        let first = bytes.get(..MOST - self.heard).unwrap_or(bytes);
+        self.heard += first.len();
+        listener(from_program, first);
+    }
 }
 
 /// What the program ordered, or has yet to.
@@ -314,7 +338,7 @@ impl Relay<'_> {
                 continue;
             }
             ready!(self.poll_closed(context))?;
-            let Self { program, network, traffic, to_program: way, gone, sent_before, .. } = self;
+            let Self { program, network, traffic, to_program: way, gone, sent_before, overheard, .. } = self;
             if way.stage == Stage::Closing {
                 shut(program)?;
                 way.stage = Stage::Closed;
@@ -329,6 +353,7 @@ impl Relay<'_> {
                         if read.is_empty() {
                             way.stage = Stage::Closing;
                         }
+                        overheard.hear(false, read);
                         read
                     }
                     Some(_) if read.is_empty() => return Poll::Ready(Err(ConnectionError::Truncated)),
@@ -368,7 +393,7 @@ impl Relay<'_> {
     }
 
     fn poll_to_network(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let Self { program, network, traffic, to_network: way, more, sent_before, .. } = self;
+        let Self { program, network, traffic, to_network: way, more, sent_before, overheard, .. } = self;
         for _ in 0..TURN / FROM_PROGRAM {
             if way.stage == Stage::Closed {
                 return Poll::Ready(Ok(()));
@@ -397,6 +422,9 @@ impl Relay<'_> {
                 traffic.bytes_out.fetch_add(read.len() as u64, Ordering::Relaxed);
                 if read.is_empty() {
                     way.stage = Stage::Closing;
+                }
+                if network.is_clear() {
+                    overheard.hear(true, read);
                 }
                 match &mut network.tls {
                     None => way.pass(context, &mut network.stream, read, None),

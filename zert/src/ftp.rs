@@ -53,6 +53,8 @@ struct Command {
     argument: String,
     /// A first reply has come: data flows.
     begun: bool,
+    /// Where the client will wait for data, if the server agrees.
+    listener: Option<SocketAddr>,
 }
 
 /// One control connection.
@@ -69,7 +71,7 @@ pub(crate) struct Control {
     structure: char,
     /// `RNFR`'s.
     renamed: String,
-    /// A command of FTP has been heard that no other protocol has.
+    /// Somebody has logged in, or the server has agreed to what no other protocol has.
     is_ftp: bool,
     /// Nothing more can be heard.
     over: bool,
@@ -124,7 +126,7 @@ impl Control {
                 let line = std::mem::take(buffer);
                 let line = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
                 match from {
-                    Side::Client => events.extend(self.command(&line)),
+                    Side::Client => self.command(&line),
                     Side::Server => events.extend(self.reply(&line)),
                 }
             }
@@ -132,15 +134,13 @@ impl Control {
         events
     }
 
-    fn command(&mut self, line: &str) -> Option<Event> {
+    fn command(&mut self, line: &str) {
         // Telnet's interrupt and synch may come before ABOR.
         let line = line.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let verb = verb.to_ascii_uppercase();
-        match verb.as_str() {
-            "EHLO" | "HELO" | "LHLO" => self.over = true,
-            "USER" | "AUTH" | "PASV" | "EPSV" | "PORT" | "EPRT" | "PBSZ" | "PROT" | "FEAT" => self.is_ftp = true,
-            _ => {}
+        if matches!(verb.as_str(), "EHLO" | "HELO" | "LHLO") {
+            self.over = true;
         }
         let expected = match verb.as_str() {
             "PORT" => six_numbers(argument),
@@ -149,12 +149,11 @@ impl Control {
         };
         if self.asked.len() >= MOST {
             self.over = true;
-            return None;
+            return;
         }
-        self.asked.push_back(Command { verb, argument: argument.to_owned(), begun: false });
         // A client may name another host's address; there is no connection of this one's then.
-        let listener = expected.filter(|end| end.ip() == self.client_end.ip())?;
-        Some(Event::Expected { listener, waits: Side::Client })
+        let listener = expected.filter(|end| end.ip() == self.client_end.ip());
+        self.asked.push_back(Command { verb, argument: argument.to_owned(), begun: false, listener });
     }
 
     /// A line of the server: what ends a reply has a blank behind its code.
@@ -168,8 +167,14 @@ impl Control {
             command.begun = true;
             return Some(Event::Began);
         }
-        let Command { verb, argument, begun } = self.asked.pop_front()?;
+        let Command { verb, argument, begun, listener } = self.asked.pop_front()?;
         let done = code.starts_with('2');
+        self.is_ftp |= match verb.as_str() {
+            "USER" | "PASS" | "ACCT" => done,
+            "AUTH" => code == "234" || code == "334",
+            "PASV" | "EPSV" | "PORT" | "EPRT" => done,
+            _ => false,
+        };
         match verb.as_str() {
             "USER" if !code.starts_with('5') => self.user = argument,
             "REIN" if done => self.user = String::new(),
@@ -178,6 +183,9 @@ impl Control {
             "STRU" if done => self.structure = first(&argument, self.structure),
             "RNFR" => self.renamed = argument,
             "AUTH" if code == "234" || code == "334" => self.over = true,
+            "PORT" | "EPRT" if done => {
+                return Some(Event::Expected { listener: listener?, waits: Side::Client });
+            }
             "PASV" if code == "227" => {
                 // Behind a translated address it is the server's all the same.
                 let listener = six_numbers(line.get(4..)?)?;
@@ -310,10 +318,10 @@ mod tests {
         let found = heard(&[&LOGIN[..], &active].concat());
         let expected = Event::Expected { listener: listener("10.1.0.2:40001"), waits: Client };
         assert_eq!(found, [expected, Event::Began, Event::Ended(operation("STOR", "a b.txt", "426"))]);
-        // Another host's data is none of this one's, and what was refused moved nothing.
+        // Another host's data is none of this one's, and what was refused announces and moves nothing.
         let others = [
-            (Client, "PORT 10,9,9,9,1,1\r\n"),
-            (Server, "500 no\r\n"),
+            (Client, "PORT 10,9,9,9,1,1\r\nPORT 10,1,0,2,1,1\r\n"),
+            (Server, "200 yes\r\n500 no\r\n"),
             (Client, "RETR secret\r\n"),
             (Server, "550 no\r\n"),
         ];
@@ -328,7 +336,8 @@ mod tests {
         let found = control.hear(Server, b"229 Entering Extended Passive Mode (|||6446|)\r\n");
         let listener = "[fd01::1]:6446".parse().expect("an end");
         assert_eq!(found, [Event::Expected { listener, waits: Server }]);
-        let found = control.hear(Client, b"EPRT !2!fd01::2!5282!\r\n");
+        control.hear(Client, b"EPRT !2!fd01::2!5282!\r\n");
+        let found = control.hear(Server, b"200 yes\r\n");
         let listener = "[fd01::2]:5282".parse().expect("an end");
         assert_eq!(found, [Event::Expected { listener, waits: Client }]);
     }
@@ -356,7 +365,7 @@ mod tests {
         for (client, server, ftp) in [
             ("AUTH TLS\r\n", "234 go\r\n", true),
             ("EHLO a\r\n", "250 b\r\n", false),
-            ("USER a\r\n", "331 b\r\n", true),
+            ("USER a\r\n", "331 b\r\n", false),
         ] {
             let mut control = control();
             control.hear(Server, b"220 ready\r\n");

@@ -55,7 +55,7 @@ pub struct Ipsec {
     pub request: u32,
     /// The kernel's names of its algorithms: encryption, then message authentication where it has one of its own.
     pub algorithms: Vec<String>,
-    /// The same of each direction that is there, in the words of policies; none for what they have no word for.
+    /// The same of each direction, in the words of policies; none for what they have no word for.
     pub symmetric: Option<Vec<Symmetric>>,
     /// Kilobytes and seconds after which keys are renewed.
     pub renewal: (Option<u64>, Option<u64>),
@@ -72,7 +72,7 @@ impl Ipsec {
             authenticates_only: outbound.protocol == xfrm::AH,
             request: outbound.request,
             algorithms: names.into_iter().flatten().map(|found| found.name.clone()).collect(),
-            symmetric: [Some(outbound), found.inbound].into_iter().flatten().map(symmetric).collect(),
+            symmetric: [outbound, found.inbound].into_iter().map(symmetric).collect(),
             renewal: (outbound.soft_bytes.map(|bytes| bytes / 1024), outbound.soft_seconds),
         }
     }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn associations_are_what_their_names_say() {
         let gcm = association(|made| made.aead = cipher("rfc4106(gcm(aes))", 288));
-        let found = Ipsec::of(&Protected { outbound: &gcm, inbound: Some(&gcm) });
+        let found = Ipsec::of(&Protected { outbound: &gcm, inbound: &gcm });
         let expected =
             Symmetric { encryption: Encryption::AesGcm, bits: 256, authentication: Some(Authentication::Aead) };
         assert_eq!(found.observed().symmetric, [expected, expected]);
@@ -152,16 +152,16 @@ mod tests {
         let old = association(|made| {
             (made.encryption, made.authentication) = (cipher("cbc(des3_ede)", 192), cipher("hmac(sha1)", 160));
         });
-        let found = Ipsec::of(&Protected { outbound: &old, inbound: None });
+        let found = Ipsec::of(&Protected { outbound: &old, inbound: &old });
         assert_eq!((found.section().encryption, found.section().authentication), (4, 4));
         assert_eq!(found.algorithms, ["cbc(des3_ede)", "hmac(sha1)"]);
         let strange = association(|made| made.encryption = cipher("cbc(rot13)", 1));
-        let found = Ipsec::of(&Protected { outbound: &gcm, inbound: Some(&strange) });
+        let found = Ipsec::of(&Protected { outbound: &gcm, inbound: &strange });
         assert_eq!(found.symmetric, None, "of one direction nothing is known");
         let header = association(|made| {
             (made.protocol, made.authentication) = (xfrm::AH, cipher("hmac(sha256)", 256));
         });
-        let found = Ipsec::of(&Protected { outbound: &header, inbound: None });
+        let found = Ipsec::of(&Protected { outbound: &header, inbound: &header });
         assert_eq!((found.section().protocol, found.section().encryption), (51, 1));
     }
 }

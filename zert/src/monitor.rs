@@ -40,7 +40,7 @@ use crate::flow::{FlowKey, Flows};
 use crate::hold::{self, Hold};
 use crate::nflog::Packets;
 use crate::nfqueue::Queued;
-use crate::observer::{Protection, Side};
+use crate::observer::{Observer, Protection, Side};
 use crate::record::{AtTls, Facts, RecordContext, RecordType};
 use crate::tls::Handshake;
 
@@ -77,7 +77,18 @@ pub struct MonitorSettings {
 pub struct Monitor {
     shared: Arc<Shared>,
     wrapped: mpsc::UnboundedSender<Report>,
+    heard: mpsc::Sender<Heard>,
 }
+
+/// What passed on a connection of the engine's.
+struct Heard {
+    number: u64,
+    from: Side,
+    bytes: Vec<u8>,
+}
+
+/// What waits of that; more is lost, and counted: who says more than can be read holds up nobody.
+const MOST_HEARD: usize = 1024;
 
 struct Shared {
     settings: MonitorSettings,
@@ -139,7 +150,6 @@ enum Report {
     Established(Box<Wrapped>),
     Failed(Box<Wrapped>),
     Ended { number: u64, bytes_in: u64, bytes_out: u64, reason: String },
-    Ftp { number: u64, from: Side, bytes: Vec<u8> },
     Observe { observe: bool, done: oneshot::Sender<std::io::Result<()>> },
     Older { done: oneshot::Sender<()> },
     Switch { on: bool, done: oneshot::Sender<()> },
@@ -171,6 +181,7 @@ impl Monitor {
             ftp: Arc::default(),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
+        let (heard, hears) = mpsc::channel(MOST_HEARD);
         let (resolver, resolved) = jobs::start(Arc::clone(&shared.ftp));
         let holding = Holding::new(shared.settings.hold);
         let associations = Associations::new();
@@ -181,6 +192,7 @@ impl Monitor {
             tracked: HashMap::new(),
             by_cookie: HashMap::new(),
             wrapped: HashMap::new(),
+            clear: HashMap::new(),
             jobs: Jobs::default(),
             resolver,
             intervals,
@@ -190,10 +202,10 @@ impl Monitor {
             transfers: Transfers::default(),
             waiting: HashSet::new(),
             recording: true,
-            missed: false,
+            missed: None,
         };
-        tokio::spawn(watch.run(ends, receiver, resolved));
-        Ok(Self { shared, wrapped: sender })
+        tokio::spawn(watch.run(ends, receiver, hears, resolved));
+        Ok(Self { shared, wrapped: sender, heard })
     }
 
     /// Begins to look at the packets of new connections, or ends it: one process at a time can.
@@ -308,9 +320,11 @@ impl Monitor {
         let _ = self.wrapped.send(Report::Established(Box::new(wrapped)));
     }
 
-    /// What passes on a connection of the engine's that is an FTP control connection, in clear text.
-    pub fn ftp(&self, number: u64, from: Side, bytes: Vec<u8>) {
-        let _ = self.wrapped.send(Report::Ftp { number, from, bytes });
+    /// What passes on a connection of the engine's: in clear text, or of an FTP control connection, inside of TLS.
+    pub fn heard(&self, number: u64, from: Side, bytes: Vec<u8>) {
+        if self.heard.try_send(Heard { number, from, bytes }).is_err() {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A connection of the engine's never came to be carried.
@@ -339,6 +353,8 @@ struct Watch {
     tracked: HashMap<FlowKey, Tracked>,
     by_cookie: HashMap<u64, FlowKey>,
     wrapped: HashMap<u64, (End, Protection)>,
+    /// Of them, those that are in clear text: as far as what is said tells what they are.
+    clear: HashMap<u64, Observer>,
     jobs: Jobs,
     resolver: mpsc::UnboundedSender<Ask>,
     intervals: Option<Intervals>,
@@ -349,8 +365,8 @@ struct Watch {
     /// Connections whose verdict waits for their owners.
     waiting: HashSet<Via>,
     recording: bool,
-    /// Ends of sockets were missed: those that are not there any more have ended.
-    missed: bool,
+    /// When ends of sockets were missed: those that are not there any more have ended.
+    missed: Option<Instant>,
 }
 
 impl Watch {
@@ -358,6 +374,7 @@ impl Watch {
         mut self,
         mut ends: Ends,
         mut reports: mpsc::UnboundedReceiver<Report>,
+        mut heard: mpsc::Receiver<Heard>,
         mut resolved: mpsc::UnboundedReceiver<Found>,
     ) {
         let mut tick = tokio::time::interval(TICK);
@@ -386,7 +403,6 @@ impl Watch {
                 }
                 report = reports.recv() => match report {
                     Some(Report::Established(wrapped)) => self.wrapped_established(*wrapped),
-                    Some(Report::Ftp { number, from, bytes }) => self.carried_ftp(number, from, &bytes),
                     Some(Report::Failed(wrapped)) => self.wrapped_failed(*wrapped),
                     Some(Report::Ended { number, bytes_in, bytes_out, reason }) => {
                         self.wrapped_ended(number, bytes_in, bytes_out, reason);
@@ -427,6 +443,7 @@ impl Watch {
                     }
                 },
                 () = self.associations.changed() => {}
+                Some(Heard { number, from, bytes }) = heard.recv() => self.wrapped_heard(number, from, &bytes),
                 Some(found) = resolved.recv() => {
                     self.jobs.extend(found);
                     self.judge_waiting();
@@ -439,7 +456,7 @@ impl Watch {
                     Ok(found) => found.iter().for_each(|socket| self.socket_ended(socket)),
                     Err(error) => {
                         self.count_loss("ends of connections", &error);
-                        self.missed = true;
+                        self.missed = Some(Instant::now());
                     }
                 },
             }

@@ -44,9 +44,8 @@ impl Protection {
         match self {
             Self::Undetermined => false,
             Self::None => true,
-            // Both banners have come.
-            Self::Ssh(ssh) => ssh.version != 0 || ssh.complete,
-            Self::Tls(handshake) => handshake.version != 0 || handshake.complete,
+            Self::Ssh(ssh) => ssh.is_determined(),
+            Self::Tls(handshake) => handshake.is_determined(),
         }
     }
 }
@@ -109,7 +108,7 @@ impl Observer {
         if bytes.is_empty() {
             return false;
         }
-        let before = self.protection().is_determined();
+        let before = self.is_determined();
         let kind = self.kind();
         let stage = std::mem::take(&mut self.stage);
         self.stage = advance(stage, from, bytes);
@@ -121,7 +120,17 @@ impl Observer {
         {
             self.stage = CLEAR;
         }
-        (!before || another) && self.protection().is_determined()
+        (!before || another) && self.is_determined()
+    }
+
+    /// As [`Protection::is_determined`].
+    fn is_determined(&self) -> bool {
+        match &self.stage {
+            Stage::Start { .. } | Stage::Dialogue(_) | Stage::Upgraded { clear: false, .. } => false,
+            Stage::Clear { .. } | Stage::Upgraded { clear: true, .. } => true,
+            Stage::Tls { reader, .. } | Stage::Watched { reader, .. } => reader.handshake.is_determined(),
+            Stage::Ssh(reader) => reader.ssh.is_determined(),
+        }
     }
 
     /// Sessions of this connection before the one that is told of.
@@ -163,7 +172,7 @@ impl Observer {
 
     /// Takes the connection for one without protection, unless more is known.
     pub(crate) fn give_up(&mut self) {
-        if !self.protection().is_determined() {
+        if !self.is_determined() {
             self.stage = CLEAR;
         }
     }

@@ -230,9 +230,9 @@ impl RecordContext {
         }
     }
 
-    pub(crate) fn record(&self, facts: Facts) -> ConnectionDetail {
+    pub(crate) fn record(&self, facts: &Facts) -> ConnectionDetail {
         let tls = match &facts.protection {
-            Protection::Tls(_) => tls(&facts),
+            Protection::Tls(_) => tls(facts),
             _ => None,
         };
         let ssh = match &facts.protection {
@@ -261,9 +261,9 @@ impl RecordContext {
                     Side::Client => LocalRole::Client,
                     Side::Server => LocalRole::Server,
                 },
-                jobname: facts.jobname,
+                jobname: facts.jobname.clone(),
                 jobid: String::new(),
-                userid: facts.userid,
+                userid: facts.userid.clone(),
                 started: facts.started,
                 ended: facts.ended.filter(|_| terminated),
                 remote: facts.remote,
@@ -283,7 +283,7 @@ impl RecordContext {
             ssh,
             ipsec: facts.ipsec.as_ref().map(Ipsec::section),
             names,
-            enforcement: facts.enforcement,
+            enforcement: facts.enforcement.clone(),
         }
     }
 }

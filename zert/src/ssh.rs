@@ -109,6 +109,13 @@ struct Stream {
     broken: bool,
 }
 
+impl Ssh {
+    /// Whether both banners have come.
+    pub(crate) fn is_determined(&self) -> bool {
+        self.version != 0 || self.complete
+    }
+}
+
 impl Reader {
     /// Takes bytes of one side.
     pub(crate) fn observe(&mut self, from: Side, bytes: &[u8]) {

@@ -63,7 +63,21 @@ impl Summaries {
     /// Counts what a detail record says: a connection with IPsec and TLS or SSH inside is one of two sessions. False: there are too
     /// many sessions, and it has one more.
     pub(crate) fn record(&mut self, record: &ConnectionDetail) -> bool {
-        if record.ipsec.is_none() || record.common.protocols == IPSEC {
+        let inside = record.common.protocols & !IPSEC != 0;
+        let connection = |outer: bool| (record.common.connection_id, record.common.local, record.common.remote, outer);
+        if record.ipsec.is_none() || !inside {
+            // What was of two sessions, or of the other one, leaves it.
+            let gone = connection(record.ipsec.is_none());
+            if !matches!(record.common.event, detail::Event::Initiation | detail::Event::ShortTermination) {
+                let own = connection(record.ipsec.is_some());
+                match self.up.remove(&gone) {
+                    Some(counted) if !self.up.contains_key(&own) => {
+                        self.up.insert(own, counted);
+                    }
+                    Some(counted) => self.leave(&counted.key),
+                    None => {}
+                }
+            }
             return self.count(record);
         }
         let mut inner = ConnectionDetail { ipsec: None, ..record.clone() };
@@ -72,6 +86,14 @@ impl Summaries {
         outer.common.protocols = IPSEC;
         let counted = self.count(&inner);
         self.count(&outer) && counted
+    }
+
+    /// A connection is of a session no more, and had it for a part of its life.
+    fn leave(&mut self, key: &Key) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.now.active = session.now.active.saturating_sub(1);
+            session.now.partial += 1;
+        }
     }
 
     fn count(&mut self, record: &ConnectionDetail) -> bool {
@@ -343,7 +365,7 @@ mod tests {
     }
 
     fn detail(event: detail::Event, id: u32, client_port: u16, bytes: u64, protection: Protection) -> ConnectionDetail {
-        context().record(Facts {
+        context().record(&Facts {
             event,
             local: "10.0.0.1:443".parse().expect("an address"),
             remote: SocketAddr::new("10.0.0.9".parse().expect("an address"), client_port),
@@ -406,6 +428,23 @@ mod tests {
         assert_eq!(told, [(IPSEC, [2, 0, 0, 0, 300, 600]), (0x80, [1, 0, 0, 0, 100, 200])]);
         assert!(records.iter().all(|record| record.tls.is_some() != record.ipsec.is_some()));
         assert!(records.first().is_some_and(|record| record.common.session.starts_with("I-")));
+        // The tunnel goes down, and comes up: nothing stays behind.
+        for id in 3..=5 {
+            let (clear, around) = (
+                detail(Initiation, id, 40_002, 10, Protection::None),
+                inside(detail(Initiation, id, 40_002, 10, tls(0x0304)), 7),
+            );
+            let end = |protection| detail(Termination, id, 40_002, 20, protection);
+            let (first, last) = match id {
+                3 => (clear, inside(end(Protection::None), 7)),
+                4 => (inside(detail(Initiation, id, 40_002, 10, Protection::None), 7), end(Protection::None)),
+                _ => (around, end(tls(0x0304))),
+            };
+            assert!(sessions.record(&first) && sessions.record(&last));
+        }
+        assert!(sessions.up.is_empty(), "{:?}", sessions.up);
+        let active: u32 = interval(&mut sessions, true).iter().map(|record| record.common.ended.active).sum();
+        assert_eq!(active, 0);
     }
 
     #[test]

@@ -83,6 +83,13 @@ pub struct Handshake {
     pub complete: bool,
 }
 
+impl Handshake {
+    /// Whether the server has chosen a version, or will not.
+    pub(crate) fn is_determined(&self) -> bool {
+        self.version != 0 || self.complete
+    }
+}
+
 /// How bytes begin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Opening {

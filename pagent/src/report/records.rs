@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use policies::cipher;
 use smf::attls::{Event as PolicyEventKind, PolicyEvent};
-use smf::detail::{CertificateName, Event, HandshakeType, LocalRole};
+use smf::detail::{CertificateName, Event, HandshakeType, Ipsec, LocalRole};
 use smf::ftp::Transfer;
 use smf::summary::{Event as SummaryEvent, SessionSummary};
 use smf::tcp::{Initiation, PolicyStatus, SecureStatus, Termination};
@@ -289,9 +289,17 @@ fn connection(record: &ConnectionDetail) -> String {
         (None, Some(ssh)) => {
             let _ = writeln!(text, "  protection  {}", ssh_protection(ssh));
         }
+        (None, None) if record.ipsec.is_some() => {}
         (None, None) if common.older => text.push_str("  protection  not known: older than zERT\n"),
         (None, None) if common.protocols == 0x40 => text.push_str("  protection  SSH\n"),
         (None, None) => text.push_str("  protection  none recognized\n"),
+    }
+    if let Some(ipsec) = &record.ipsec {
+        let _ = writeln!(text, "  around it   {}  {} to {}", self::ipsec(ipsec), ipsec.local, ipsec.remote);
+    }
+    if let Some(data_of) = common.data_of {
+        let mode = if data_of.active { "active" } else { "passive" };
+        let _ = writeln!(text, "  FTP data    of {:08X} port {}  {mode}", data_of.connection_id, data_of.port);
     }
     write_names(&mut text, &record.names);
     if let Some(enforcement) = &record.enforcement {
@@ -314,6 +322,7 @@ pub(crate) fn protection_kind(record: &ConnectionDetail) -> String {
         (Some(tls), _) if tls.handshake == HandshakeType::Failed => "TLS handshake failed".to_owned(),
         (Some(tls), _) => zert::judge::version_name(tls.version).to_owned(),
         (None, Some(ssh)) => format!("SSH {}", ssh.version),
+        (None, None) if record.ipsec.is_some() => "IPsec".to_owned(),
         (None, None) if record.common.older => "not known".to_owned(),
         (None, None) => "none recognized".to_owned(),
     }
@@ -368,10 +377,7 @@ fn session_summary(record: &SessionSummary) -> String {
     if common.event != SummaryEvent::Interval {
         return text;
     }
-    let ports = match common.ports {
-        (first, last) if first == last => first.to_string(),
-        (first, last) => format!("{first}-{last}"),
-    };
+    let ports = ports(common.ports);
     let _ = writeln!(text, "  session     {}", common.session);
     let _ = writeln!(
         text,
@@ -418,6 +424,21 @@ pub(crate) fn session_protection(record: &SessionSummary) -> String {
                 ssh.version
             )
         }
-        (None, None) => "none recognized".to_owned(),
+        (None, None) => record.ipsec.as_ref().map_or_else(|| "none recognized".to_owned(), ipsec),
+    }
+}
+
+/// IPsec in words, its algorithms by IBM's codes.
+fn ipsec(ipsec: &Ipsec) -> String {
+    let protocol = if ipsec.protocol == smf::detail::AH { "AH" } else { "ESP" };
+    let mode = if ipsec.mode == 1 { "tunnel" } else { "transport" };
+    format!("IPsec {protocol} {mode} {:04X} {:04X}", ipsec.encryption, ipsec.authentication)
+}
+
+/// A session's ports, one or a range.
+pub(crate) fn ports(ports: (u16, u16)) -> String {
+    match ports {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
     }
 }

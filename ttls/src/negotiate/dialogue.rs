@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::error::ConnectionError;
 use crate::network::Network;
-use crate::relay::{Traffic, shut};
+use crate::relay::{Listener, Traffic, shut};
 
 /// Bytes on their way to one side from which on nobody is listened to who makes them more.
 const ENOUGH: usize = 64 * 1024;
@@ -44,9 +44,6 @@ pub(crate) trait Dialogue: Send {
         false
     }
 }
-
-/// Whoever wants to know what passes between the program and here: whether the program said it, and what.
-pub(crate) type Listener<'a> = dyn Fn(bool, &[u8]) + Send + Sync + 'a;
 
 /// One side of a conversation.
 #[derive(Default)]

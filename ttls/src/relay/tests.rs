@@ -92,6 +92,7 @@ async fn keys_are_renewed_in_time() -> Result<(), Box<dyn std::error::Error>> {
             Some(Duration::from_millis(100)),
             &mut Ways::default(),
             None,
+            None,
         )
         .await
     });
@@ -159,7 +160,7 @@ async fn a_reset_behind_an_orderly_close_is_a_close() -> Result<(), Box<dyn std:
         drop(peer);
         let (mut program, mut ours) = pair().await?;
         let relaying = tokio::spawn(async move {
-            relay(&mut ours, &mut network, &Traffic::default(), None, &mut Ways::default(), None).await
+            relay(&mut ours, &mut network, &Traffic::default(), None, &mut Ways::default(), None, None).await
         });
         let mut heard = Vec::new();
         program.read_to_end(&mut heard).await?;
@@ -178,7 +179,9 @@ async fn a_reset_behind_an_answer_is_a_failure() -> Result<(), Box<dyn std::erro
     let traffic = Arc::new(Traffic::default());
     let counted = Arc::clone(&traffic);
     let relaying =
-        tokio::spawn(async move { relay(&mut ours, &mut network, &counted, None, &mut Ways::default(), None).await });
+        tokio::spawn(
+            async move { relay(&mut ours, &mut network, &counted, None, &mut Ways::default(), None, None).await },
+        );
     program.read_to_end(&mut Vec::new()).await?;
     program.write_all(b"answer").await?;
     while traffic.bytes_out.load(Ordering::Relaxed) == 0 {
@@ -199,7 +202,7 @@ async fn a_receiver_that_stops_stops_its_sender() -> Result<(), Box<dyn std::err
     let traffic = Arc::new(Traffic::default());
     let counted = Arc::clone(&traffic);
     let relaying = tokio::spawn(async move {
-        relay(&mut ours, &mut Network::unchanged(network), &counted, None, &mut Ways::default(), None).await
+        relay(&mut ours, &mut Network::unchanged(network), &counted, None, &mut Ways::default(), None, None).await
     });
     let sent = 64 << 20;
     let sending = tokio::spawn(async move {
@@ -245,7 +248,8 @@ async fn the_last_words_of_a_program_go_out() -> Result<(), Box<dyn std::error::
     peer.write_all(b"for nobody").await?;
     while ours.write(b"more").await.is_ok() {}
     let traffic = Traffic::default();
-    let result = relay(&mut ours, &mut Network::unchanged(network), &traffic, None, &mut Ways::default(), None).await;
+    let result =
+        relay(&mut ours, &mut Network::unchanged(network), &traffic, None, &mut Ways::default(), None, None).await;
     assert!(matches!(result, Err(ConnectionError::Aborted(_))), "{result:?}");
     let mut heard = [0; 10];
     peer.read_exact(&mut heard).await?;

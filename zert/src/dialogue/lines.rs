@@ -23,8 +23,8 @@ enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Lines {
     kind: Kind,
-    client: Vec<u8>,
-    server: Vec<u8>,
+    client: Said,
+    server: Said,
     /// Commands whose replies have not come.
     outstanding: u32,
     /// TLS was asked for; in IMAP with this tag.
@@ -43,7 +43,7 @@ pub(crate) fn greeted(bytes: &[u8]) -> Option<Lines> {
     } else {
         return None;
     };
-    Some(Lines { kind, client: Vec::new(), server: Vec::new(), outstanding: 0, asked: None })
+    Some(Lines { kind, client: Said::default(), server: Said::default(), outstanding: 0, asked: None })
 }
 
 impl Lines {
@@ -55,7 +55,7 @@ impl Lines {
             Upgrade::Pop3 => Kind::Pop3,
             _ => return None,
         };
-        Some(Self { kind, client: Vec::new(), server: Vec::new(), outstanding: 0, asked: None })
+        Some(Self { kind, client: Said::default(), server: Said::default(), outstanding: 0, asked: None })
     }
 
     /// The same dialogue, when a login has made it clear text: what has come behind that is looked at.
@@ -70,19 +70,15 @@ impl Lines {
     pub(crate) fn listen(&mut self, from: Side, bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         match from {
             Side::Client => {
-                self.client.extend_from_slice(bytes);
+                self.client.hear(bytes);
                 self.listen_to_client();
             }
             Side::Server => {
-                self.server.extend_from_slice(bytes);
-                while let Some(line) = take_line(&mut self.server) {
-                    if self.asked.is_none() {
-                        continue;
-                    }
-                    match self.answer(&line) {
-                        Some(true) => {
-                            return Some((std::mem::take(&mut self.client), std::mem::take(&mut self.server)));
-                        }
+                self.server.hear(bytes);
+                while let Some(line) = self.server.next_line() {
+                    let Some(asked) = &self.asked else { continue };
+                    match answer(self.kind, asked, line) {
+                        Some(true) => return Some((self.client.take_rest(), self.server.take_rest())),
                         Some(false) => {
                             self.asked = None;
                             self.listen_to_client();
@@ -92,9 +88,9 @@ impl Lines {
                 }
             }
         }
-        for buffer in [&mut self.client, &mut self.server] {
-            if buffer.len() > MAX_MESSAGE {
-                buffer.clear();
+        for said in [&mut self.client, &mut self.server] {
+            if said.rest().len() > MAX_MESSAGE {
+                *said = Said::default();
             }
         }
         None
@@ -103,45 +99,15 @@ impl Lines {
     fn listen_to_client(&mut self) {
         loop {
             // What was taken for a request is none when no hello follows it: it stood in a mail.
-            if self.asked.is_some() && early(&self.client) == Step::Clear {
+            if self.asked.is_some() && early(self.client.rest()) == Step::Clear {
                 self.asked = None;
             }
             if self.asked.is_some() {
                 return;
             }
-            let Some(line) = take_line(&mut self.client) else { return };
-            self.asked = self.request(&line);
+            let Some(line) = self.client.next_line() else { return };
+            self.asked = request(self.kind, line);
         }
-    }
-
-    /// Whether an answer to the request for TLS has come: replies to other commands may come before it.
-    fn answer(&self, line: &[u8]) -> Option<bool> {
-        match (self.kind, line) {
-            (Kind::Codes, [b'2', b'3', b'4', b' ', ..] | [b'2', b'2', b'0', b' ', ..]) => Some(true),
-            (Kind::Codes, [b'4' | b'5', _, _, b' ', ..]) => Some(false),
-            (Kind::Codes, _) => None,
-            (Kind::Pop3, line) => self.reply(line),
-            (Kind::Imap, line) => {
-                let tag = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-                let own = self.asked.as_ref().is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(tag));
-                if own { self.reply(line) } else { None }
-            }
-        }
-    }
-
-    /// The tag of a request for TLS, empty where the protocol has none; none for another line.
-    fn request(&self, line: &[u8]) -> Option<String> {
-        let line = String::from_utf8_lossy(line).trim_ascii().to_ascii_uppercase();
-        let mut words = line.split_ascii_whitespace();
-        let tag = if self.kind == Kind::Imap { words.next().unwrap_or_default() } else { "" };
-        let command = words.next().unwrap_or_default();
-        // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
-        let asks = match self.kind {
-            Kind::Codes => line.starts_with("AUTH TLS") || line.starts_with("AUTH SSL") || line == "STARTTLS",
-            Kind::Imap => command == "STARTTLS",
-            Kind::Pop3 => command == "STLS",
-        };
-        asks.then(|| tag.to_owned())
     }
 
     pub(crate) fn upgrade(&self) -> Upgrade {
@@ -153,22 +119,22 @@ impl Lines {
     }
 
     pub(crate) fn client(&mut self, bytes: &[u8]) -> Step {
-        self.client.extend_from_slice(bytes);
+        self.client.hear(bytes);
         if self.asked.is_some() {
-            return early(&self.client);
+            return early(self.client.rest());
         }
-        while let Some(line) = take_line(&mut self.client) {
+        while let Some(line) = self.client.next_line() {
             self.outstanding += 1;
-            let whole = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line);
+            let whole = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(line);
             if whole.contains(&b'\r') {
                 // Some servers end lines there.
                 return Step::Clear;
             }
-            if let Some(tag) = self.request(&line) {
+            if let Some(tag) = request(self.kind, line) {
                 self.asked = Some(tag);
-                return early(&self.client);
+                return early(self.client.rest());
             }
-            let line = String::from_utf8_lossy(&line).to_ascii_uppercase();
+            let line = String::from_utf8_lossy(line).to_ascii_uppercase();
             let command = line.split_ascii_whitespace().nth(usize::from(self.kind == Kind::Imap)).unwrap_or_default();
             if !self.harmless().contains(&command) {
                 return Step::Clear;
@@ -177,13 +143,13 @@ impl Lines {
         if !self.may_be_harmless() {
             return Step::Clear;
         }
-        if self.client.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+        if self.client.rest().len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
     }
 
     /// Whether something has come behind the request for TLS. A line is judged by its first word, which comes before what
     /// follows it.
     pub(crate) fn withholds(&self) -> bool {
-        self.asked.is_some() && !self.client.is_empty()
+        self.asked.is_some() && !self.client.rest().is_empty()
     }
 
     fn harmless(&self) -> &'static [&'static str] {
@@ -197,7 +163,7 @@ impl Lines {
     /// Whether a line that has not come whole may still be a request for TLS or a harmless one: its first word, or in AUTH
     /// its second, tells before anything else of it comes.
     fn may_be_harmless(&self) -> bool {
-        let line = String::from_utf8_lossy(&self.client).to_ascii_uppercase();
+        let line = String::from_utf8_lossy(self.client.rest()).to_ascii_uppercase();
         if line.trim_end_matches('\r').contains('\r') {
             return false;
         }
@@ -221,15 +187,14 @@ impl Lines {
     }
 
     pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
-        self.server.extend_from_slice(bytes);
-        while let Some(line) = take_line(&mut self.server) {
-            let Some(agreed) = self.reply(&line) else { continue };
+        self.server.hear(bytes);
+        while let Some(line) = self.server.next_line() {
+            let Some(agreed) = reply(self.kind, self.asked.as_deref(), line) else { continue };
             self.outstanding = self.outstanding.saturating_sub(1);
             // Replies come in the order of their commands; the request for TLS was the last.
             if self.asked.is_some() && self.outstanding == 0 {
                 if agreed {
-                    let (client, server) = (std::mem::take(&mut self.client), std::mem::take(&mut self.server));
-                    return Step::Upgraded { client, server };
+                    return Step::Upgraded { client: self.client.take_rest(), server: self.server.take_rest() };
                 }
                 self.asked = None;
                 let step = self.client(&[]);
@@ -238,36 +203,100 @@ impl Lines {
                 }
             }
         }
-        if self.server.len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
+        if self.server.rest().len() > MAX_MESSAGE { Step::Clear } else { Step::Wait }
     }
+}
 
-    /// Whether a line that ends a reply agrees; none when it ends none.
-    fn reply(&self, line: &[u8]) -> Option<bool> {
-        match self.kind {
-            // The last line of a reply has a blank after its code.
-            Kind::Codes => match line.first_chunk::<4>() {
-                Some(code @ [b'1'..=b'5', _, _, b' ']) => Some(matches!(code, b"234 " | b"220 ")),
-                _ => None,
-            },
-            Kind::Pop3 => match line {
-                [b'+', b'O', b'K', ..] => Some(true),
-                [b'-', ..] => Some(false),
-                _ => None,
-            },
-            // A reply ends with the command's tag; `*` and `+` are other lines.
-            Kind::Imap => {
-                let line = String::from_utf8_lossy(line).to_ascii_uppercase();
-                let mut words = line.split_ascii_whitespace();
-                let tag = words.next().filter(|tag| !tag.starts_with(['*', '+']))?;
-                Some(self.asked.as_deref() == Some(tag) && words.next() == Some("OK"))
-            }
+/// Whether an answer to the request for TLS, in IMAP with this tag, has come: replies to other commands may come before it.
+fn answer(kind: Kind, asked: &str, line: &[u8]) -> Option<bool> {
+    match (kind, line) {
+        (Kind::Codes, [b'2', b'3', b'4', b' ', ..] | [b'2', b'2', b'0', b' ', ..]) => Some(true),
+        (Kind::Codes, [b'4' | b'5', _, _, b' ', ..]) => Some(false),
+        (Kind::Codes, _) => None,
+        (Kind::Pop3, line) => reply(kind, Some(asked), line),
+        (Kind::Imap, line) => {
+            let tag = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            if asked.as_bytes().eq_ignore_ascii_case(tag) { reply(kind, Some(asked), line) } else { None }
         }
     }
 }
 
-/// Cuts the first whole line off.
-fn take_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let end = buffer.iter().position(|&byte| byte == b'\n')?;
-    let rest = buffer.split_off(end + 1);
-    Some(std::mem::replace(buffer, rest))
+/// The tag of a request for TLS, empty where the protocol has none; none for another line.
+fn request(kind: Kind, line: &[u8]) -> Option<String> {
+    let line = line.trim_ascii();
+    // Most lines are none: AUTH, STARTTLS, STLS.
+    let may_be = |line: &[u8]| matches!(line.first(), Some(b'A' | b'a' | b'S' | b's')) && line.len() < MAX_MESSAGE;
+    let (tag, rest) = match (kind, line.iter().position(u8::is_ascii_whitespace)) {
+        (Kind::Imap, Some(end)) => line.split_at(end),
+        (Kind::Imap, None) => return None,
+        _ => (&[][..], line),
+    };
+    let rest = rest.trim_ascii_start();
+    if !may_be(rest) {
+        return None;
+    }
+    let rest = String::from_utf8_lossy(rest).to_ascii_uppercase();
+    // AUTH with another word is a mechanism of FTP security (RFC 2228), or a login of SMTP.
+    let asks = match kind {
+        Kind::Codes => rest.starts_with("AUTH TLS") || rest.starts_with("AUTH SSL") || rest == "STARTTLS",
+        Kind::Imap => rest.split_ascii_whitespace().next() == Some("STARTTLS"),
+        Kind::Pop3 => rest.split_ascii_whitespace().next() == Some("STLS"),
+    };
+    asks.then(|| String::from_utf8_lossy(tag).to_ascii_uppercase())
+}
+
+/// Whether a line that ends a reply agrees to what was asked, in IMAP with this tag; none when it ends none.
+fn reply(kind: Kind, asked: Option<&str>, line: &[u8]) -> Option<bool> {
+    match kind {
+        // The last line of a reply has a blank after its code.
+        Kind::Codes => match line.first_chunk::<4>() {
+            Some(code @ [b'1'..=b'5', _, _, b' ']) => Some(matches!(code, b"234 " | b"220 ")),
+            _ => None,
+        },
+        Kind::Pop3 => match line {
+            [b'+', b'O', b'K', ..] => Some(true),
+            [b'-', ..] => Some(false),
+            _ => None,
+        },
+        // A reply ends with the command's tag; `*` and `+` are other lines.
+        Kind::Imap => {
+            let line = String::from_utf8_lossy(line).to_ascii_uppercase();
+            let mut words = line.split_ascii_whitespace();
+            let tag = words.next().filter(|tag| !tag.starts_with(['*', '+']))?;
+            Some(asked == Some(tag) && words.next() == Some("OK"))
+        }
+    }
+}
+
+/// What one side has said, read line by line; each byte is moved once.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Said {
+    fn hear(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.taken));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What has not been taken.
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    /// The next whole line, with its end.
+    fn next_line(&mut self) -> Option<&[u8]> {
+        let begin = self.taken;
+        let length = self.rest().iter().position(|&byte| byte == b'\n')? + 1;
+        self.taken += length;
+        self.bytes.get(begin..begin + length)
+    }
+
+    fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.rest().to_vec();
+        *self = Self::default();
+        rest
+    }
 }

@@ -1,6 +1,6 @@
 //! The connections that packets and sockets tell of, from their first packet to their record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::end::{End, Via, counters_of, endpoints, is_alive, missed_ends, settled};
 use super::jobs::ask_for;
-use super::records::{Carried, so_far};
+use super::records::{Carried, is_due, so_far};
 use super::{Tracked, Watch};
 use crate::flow::{Event, Flow, FlowKey};
 use crate::nfqueue::Verdict;
@@ -26,6 +26,8 @@ const UNANSWERED: Duration = Duration::from_secs(130);
 const UNANSWERED_IN_A_CROWD: Duration = Duration::from_secs(10);
 /// How long the end of a socket is waited for after its connection was seen to close.
 const END_WAIT: Duration = Duration::from_secs(1);
+/// How long after ends of sockets were missed it is looked which are gone.
+const MISSED: Duration = Duration::from_secs(3);
 /// The states of connections whose sockets have an end before them.
 const UP: [State; 7] = [
     State::Established,
@@ -133,9 +135,7 @@ impl Watch {
             tracked.ends.extend(missed.into_iter().filter(|end| !known.contains(&end.side)));
         }
         for end in &mut tracked.ends {
-            if session != end.session {
-                self.begin_session(end, session);
-            }
+            self.begin_session(end, session);
             self.enforce(Via::Wire(key), end, &protection);
             // What was told as none because nothing was known, and is none: no change.
             if end.told.as_ref().is_some_and(|told| *told != protection) {
@@ -149,6 +149,9 @@ impl Watch {
 
     /// Another session has begun on a connection: it is judged anew, and what was before it is on record first.
     fn begin_session(&mut self, end: &mut End, session: u32) {
+        if session == end.session {
+            return;
+        }
         end.session = session;
         end.judged = end.refused;
         if let Some(before) = end.known.take().filter(|_| end.told.is_none()) {
@@ -163,7 +166,7 @@ impl Watch {
         let Some(tracked) = self.tracked.get_mut(&key) else { return };
         let cookie = |end: &End| end.socket.map(|socket| socket.cookie);
         let Some(index) = tracked.ends.iter().position(|end| cookie(end) == Some(socket.cookie)) else { return };
-        let end = tracked.ends.remove(index);
+        let mut end = tracked.ends.remove(index);
         let finished = tracked.ends.is_empty();
         let flow = self.flows.get(&key);
         let peer = match end.side {
@@ -171,9 +174,11 @@ impl Watch {
             Side::Server => Side::Client,
         };
         // Nobody saw the FIN of an older connection: it counts as a byte then.
+        let session = flow.map_or(0, Flow::session);
         let closed = flow.is_some_and(|flow| flow.has_fin(peer));
         let counters = if closed { socket.counters.without_fin() } else { socket.counters };
         let protection = settled(flow.map_or(Protection::Undetermined, Flow::protection));
+        self.begin_session(&mut end, session);
         self.write_end(end, &protection, Source::Observed, Carried { counters, transport: socket.transport });
         if finished {
             // All of its ends are recorded.
@@ -195,7 +200,9 @@ impl Watch {
         if ends.is_empty() && tracked.closed.is_some() {
             ends = missed_ends(key, &tracked);
         }
-        for end in ends {
+        let session = flow.map_or(0, Flow::session);
+        for mut end in ends {
+            self.begin_session(&mut end, session);
             self.by_cookie.remove(&end.socket.map(|socket| socket.cookie).unwrap_or_default());
             let protection = settled(flow.map_or(Protection::Undetermined, Flow::protection));
             let counters = flow.map(|flow| counters_of(flow.bytes(), end.side)).unwrap_or_default();
@@ -214,16 +221,21 @@ impl Watch {
             }
         };
         let (started, opened) = (Utc::now(), Instant::now());
-        let mut listened = HashMap::new();
+        let listeners: HashSet<u16> = socket::list(&[State::Listen])
+            .unwrap_or_default()
+            .iter()
+            .map(|listener| listener.endpoints.local.port())
+            .collect();
         for socket in sockets {
             let Endpoints { local, remote } = socket.endpoints;
-            let accepted = *listened.entry(local).or_insert_with(|| socket::listener(local).ok().flatten().is_some());
+            // A client does not have a port on which somebody listens.
+            let accepted = listeners.contains(&local.port());
             let (side, key) = if accepted {
                 (Side::Server, FlowKey { client: remote, server: local })
             } else {
                 (Side::Client, FlowKey { client: local, server: remote })
             };
-            if self.flows.get(&key).is_some() {
+            if self.flows.get(&key).is_some() || self.by_cookie.contains_key(&socket.cookie) {
                 continue; // its SYN came since
             }
             ask_for(&mut self.jobs, &self.resolver, socket.inode, Some(socket.uid));
@@ -248,7 +260,6 @@ impl Watch {
     /// Ends the connections whose sockets have gone without a word.
     fn end_missed(&mut self) {
         let Ok(sockets) = socket::list(&UP) else { return };
-        self.missed = false;
         let living: HashSet<u64> = sockets.iter().map(|socket| socket.cookie).collect();
         let gone: Vec<u64> = self.by_cookie.keys().filter(|cookie| !living.contains(cookie)).copied().collect();
         for cookie in gone {
@@ -270,7 +281,8 @@ impl Watch {
     }
 
     pub(super) fn tick(&mut self) {
-        if self.missed {
+        // What was not dropped is read first.
+        if self.missed.take_if(|missed| missed.elapsed() > MISSED).is_some() {
             self.end_missed();
         }
         self.tick_transfers();
@@ -285,12 +297,17 @@ impl Watch {
             seen.chain(wrapped.values().map(|(end, _)| end)).map(|end| end.inode).collect()
         });
         let unanswered = if self.flows.is_crowded() { UNANSWERED_IN_A_CROWD } else { UNANSWERED };
-        let keys: Vec<FlowKey> = self.tracked.keys().copied().collect();
+        let waits = |end: &End| !end.announced || is_due(end);
+        let busy =
+            |tracked: &Tracked| tracked.closed.is_some() || tracked.ends.is_empty() || tracked.ends.iter().any(waits);
+        let keys: Vec<FlowKey> =
+            self.tracked.iter().filter(|(_, tracked)| busy(tracked)).map(|(key, _)| *key).collect();
         for key in keys {
+            let Some(mut tracked) = self.tracked.remove(&key) else { continue };
             let flow = self.flows.get(&key);
             let protection = flow.map_or(Protection::Undetermined, Flow::protection);
             let bytes = flow.map(Flow::bytes).unwrap_or_default();
-            let Some(mut tracked) = self.tracked.remove(&key) else { continue };
+            let session = flow.map_or(0, Flow::session);
             if tracked.ends.is_empty() && tracked.closed.is_none() && tracked.opened.elapsed() > unanswered {
                 self.flows.remove(&key);
                 continue;
@@ -299,13 +316,14 @@ impl Watch {
                 // Sockets that were gone before they could be looked up: what the wire showed must do.
                 let missed = if tracked.ends.is_empty() { missed_ends(key, &tracked) } else { Vec::new() };
                 let ends: Vec<End> = tracked.ends.drain(..).chain(missed).collect();
-                for end in ends {
+                for mut end in ends {
                     // An end whose socket lives on (half closed by its program) ends when the socket does.
                     if end.socket.is_some_and(|socket| is_alive(&socket)) {
                         tracked.ends.push(end);
                         continue;
                     }
                     let counters = counters_of(bytes, end.side);
+                    self.begin_session(&mut end, session);
                     self.write_end(end, &settled(protection.clone()), Source::Observed, counters.into());
                 }
                 if tracked.ends.is_empty() {
@@ -330,9 +348,13 @@ impl Watch {
             self.tracked.insert(key, tracked);
         }
         let mut wrapped = std::mem::take(&mut self.wrapped);
-        for (end, protection) in wrapped.values_mut() {
+        for (number, (end, protection)) in &mut wrapped {
             self.announce(end, protection);
-            self.initiate(end, &settled(protection.clone()), Source::Engine);
+            if !is_due(end) {
+                continue;
+            }
+            let source = if self.clear.contains_key(number) { Source::Observed } else { Source::Engine };
+            self.initiate(end, &settled(protection.clone()), source);
         }
         self.wrapped = wrapped;
         if self.flows.overflowed > 0 {

@@ -75,6 +75,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Whether a process was found.
+    pub(super) fn is_known(&self) -> bool {
+        self.pid != 0
+    }
+
     /// Whether one descends from the other, or they are the same.
     pub(super) fn is_related_to(&self, other: &Self) -> bool {
         self.pid == other.pid || self.lineage.contains(&other.pid) || other.lineage.contains(&self.pid)

@@ -46,6 +46,11 @@ pub(super) fn so_far(end: &End) -> Carried {
     end::now(end).map(Carried::from).unwrap_or_default()
 }
 
+/// Whether an end is to have its initiation record.
+pub(super) fn is_due(end: &End) -> bool {
+    end.told.is_none() && end.opened.elapsed() >= INITIATION
+}
+
 impl Watch {
     pub(super) fn switch(&mut self, on: bool) {
         if !on {
@@ -73,8 +78,9 @@ impl Watch {
         }
     }
 
+    /// Writes the initiation record of an end that is due.
     pub(super) fn initiate(&mut self, end: &mut End, protection: &Protection, source: Source) {
-        if end.told.is_some() || end.opened.elapsed() < INITIATION {
+        if !is_due(end) {
             return;
         }
         self.write(end, RecordEvent::Initiation, protection, source, so_far(end));
@@ -86,18 +92,10 @@ impl Watch {
         if end.announced || (self.jobs.get(end.inode).is_none() && end.opened.elapsed() < ANNOUNCEMENT) {
             return;
         }
-        self.announce_now(end, protection);
-    }
-
-    fn announce_now(&mut self, end: &mut End, protection: &Protection) {
-        if end.announced || !self.recording {
-            return;
-        }
         end.announced = true;
-        if self.writes(RecordType::TcpInit) {
+        if self.recording {
             let facts = self.facts(end, RecordEvent::Initiation, protection, Source::Observed, Carried::default());
-            let settings = &self.shared.settings;
-            (settings.sink)(settings.context.initiation(&facts).encode());
+            self.write_initiation(&facts);
         }
     }
 
@@ -161,20 +159,26 @@ impl Watch {
     }
 
     /// Writes the records of an end's last event.
-    pub(super) fn write_end(&mut self, mut end: End, protection: &Protection, source: Source, carried: Carried) {
+    pub(super) fn write_end(&mut self, end: End, protection: &Protection, source: Source, carried: Carried) {
         let event = if end.told.is_some() { RecordEvent::Termination } else { RecordEvent::ShortTermination };
-        self.announce_now(&mut end, protection);
-        self.write(&end, event, protection, source, carried);
+        if self.recording {
+            let facts = self.facts(&end, event, protection, source, carried);
+            if !end.announced {
+                self.write_initiation(&facts);
+            }
+            self.write_facts(&facts);
+            if self.writes(RecordType::TcpTerm) {
+                let attls = match &end.attls {
+                    Some(attls) => attls.clone(),
+                    None => AtTls { policy: self.policy_status(&end), ..AtTls::default() },
+                };
+                let settings = &self.shared.settings;
+                (settings.sink)(settings.context.termination(&facts, &attls).encode());
+            }
+        }
         self.ftp_data_ended(&end, protection, carried);
         if end.attls.is_none() {
-            self.ftp_control_ended(Via::Wire(end.key()));
-        }
-        if self.recording && self.writes(RecordType::TcpTerm) {
-            let attls =
-                end.attls.clone().unwrap_or_else(|| AtTls { policy: self.policy_status(&end), ..AtTls::default() });
-            let facts = self.facts(&end, event, protection, source, carried);
-            let settings = &self.shared.settings;
-            (settings.sink)(settings.context.termination(&facts, &attls).encode());
+            self.ftp_control_ended(Via::Wire(end.key()), end.endpoints);
         }
     }
 
@@ -186,13 +190,13 @@ impl Watch {
         protection: &Protection,
         carried: Carried,
     ) {
-        let Some(attls) = end.attls.as_ref().filter(|_| self.recording && self.writes(RecordType::Ttls)) else {
+        if !self.recording || !self.writes(RecordType::Ttls) {
             return;
-        };
-        let attls = attls.clone();
+        }
         let facts = self.facts(end, RecordEvent::Change, protection, Source::Engine, carried);
+        let Some(attls) = &end.attls else { return };
         let settings = &self.shared.settings;
-        (settings.sink)(settings.context.policy_event(event, &facts, &attls).encode());
+        (settings.sink)(settings.context.policy_event(event, &facts, attls).encode());
     }
 
     pub(super) fn write(
@@ -203,23 +207,33 @@ impl Watch {
         source: Source,
         carried: Carried,
     ) {
-        if !self.recording {
-            return;
+        if self.recording {
+            let facts = self.facts(end, event, protection, source, carried);
+            self.write_facts(&facts);
         }
-        let facts = self.facts(end, event, protection, source, carried);
+    }
+
+    fn write_initiation(&self, facts: &Facts) {
+        if self.writes(RecordType::TcpInit) {
+            let settings = &self.shared.settings;
+            (settings.sink)(settings.context.initiation(facts).encode());
+        }
+    }
+
+    fn write_facts(&mut self, facts: &Facts) {
         let settings = &self.shared.settings;
         // What is older is no part of what was observed.
         if let Some(history) = settings.history.as_ref().filter(|_| !facts.older) {
-            history(&facts);
+            history(facts);
         }
         let record = settings.context.record(facts);
-        if !end.older
+        if !facts.older
             && let Some(intervals) = &mut self.intervals
             && !intervals.record(&record)
         {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
-        let kind = match event {
+        let kind = match facts.event {
             RecordEvent::Enforcement => RecordType::ZertDetailByPolicy,
             _ => RecordType::ZertDetail,
         };

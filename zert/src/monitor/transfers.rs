@@ -22,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(10);
 /// Data connections of a control connection whose transfer is not known (yet).
 const MOST: usize = 32;
+/// Control connections between two hosts to which data connections are tied; those of more are not.
+const CONTROLS: usize = 64;
+/// How long an announced data connection may be on its way.
+const ANNOUNCED: Duration = Duration::from_secs(60);
 /// The first of the ports that systems choose themselves.
 const EPHEMERAL: u16 = 32_768;
 
@@ -31,6 +35,9 @@ pub(super) struct Announced {
     via: Via,
     listener: SocketAddr,
     waits: Side,
+    /// The port of the control connection's server.
+    port: u16,
+    since: Instant,
 }
 
 /// A local end of a control connection.
@@ -67,7 +74,8 @@ struct Heard {
     /// Of the engine's connections.
     control: Option<Box<Control>>,
     listener: Option<SocketAddr>,
-    started: Option<DateTime<Utc>>,
+    /// When the transfer under way began, and where its data goes.
+    begun: Option<(DateTime<Utc>, Option<SocketAddr>)>,
     data: HashMap<(SocketAddr, Side), Data>,
     done: Vec<Done>,
     /// It has ended.
@@ -99,13 +107,17 @@ impl Transfers {
             Side::Client => endpoints.remote,
             Side::Server => endpoints.local,
         };
-        self.announced.get(&listener).copied()
+        self.announced.get(&listener).copied().filter(|announced| announced.since.elapsed() < ANNOUNCED)
     }
 }
 
 impl Watch {
     /// What was heard on a control connection.
     pub(super) fn ftp_heard(&mut self, via: Via, events: Vec<Event>) {
+        let port = match via {
+            Via::Wire(key) => key.server.port(),
+            Via::Engine(number) => self.wrapped.get(&number).map_or(0, |(end, _)| end.key().server.port()),
+        };
         for event in events {
             let parties = if matches!(event, Event::Ended(_)) { self.parties(via) } else { Vec::new() };
             let heard = self.transfers.heard_on.entry(via).or_default();
@@ -113,16 +125,19 @@ impl Watch {
                 Event::Expected { listener, waits } => {
                     let wanted: Vec<SocketAddr> = heard.done.iter().filter_map(|done| done.listener).collect();
                     heard.data.retain(|(known, _), _| wanted.contains(known));
-                    if let Some(before) = heard.listener.replace(listener) {
-                        self.transfers.announced.remove(&before);
+                    let announced = &mut self.transfers.announced;
+                    if let Some(before) = heard.listener.replace(listener)
+                        && announced.get(&before).is_some_and(|announced| announced.via == via)
+                    {
+                        announced.remove(&before);
                     }
-                    self.transfers.announced.insert(listener, Announced { via, listener, waits });
+                    announced.insert(listener, Announced { via, listener, waits, port, since: Instant::now() });
                 }
-                Event::Began => heard.started = Some(Utc::now()),
+                Event::Began => heard.begun = Some((Utc::now(), heard.listener)),
                 Event::Ended(operation) => {
                     let ended = Utc::now();
-                    let listener = heard.listener.filter(|_| operation.has_data);
-                    let started = heard.started.take().unwrap_or(ended);
+                    let (started, listener) = heard.begun.take().unwrap_or((ended, None));
+                    let listener = listener.filter(|_| operation.has_data);
                     heard.done.push(Done { operation, listener, started, ended, since: Instant::now(), parties });
                     self.finish_transfers(via);
                 }
@@ -134,10 +149,16 @@ impl Watch {
     pub(super) fn carried_ftp(&mut self, number: u64, from: Side, bytes: &[u8]) {
         let Some((end, _)) = self.wrapped.get(&number) else { return };
         let FlowKey { client, server } = end.key();
-        let heard = self.transfers.heard_on.entry(Via::Engine(number)).or_default();
+        let via = Via::Engine(number);
+        let heard = self.transfers.heard_on.entry(via).or_default();
         let control = heard.control.get_or_insert_with(|| Box::new(Control::new(client, server)));
         let events = control.hear(from, bytes);
-        self.ftp_heard(Via::Engine(number), events);
+        self.ftp_heard(via, events);
+    }
+
+    /// Whether it is heard as a control connection.
+    pub(super) fn is_heard(&self, via: Via) -> bool {
+        self.transfers.heard_on.contains_key(&via)
     }
 
     fn parties(&self, via: Via) -> Vec<Party> {
@@ -166,7 +187,9 @@ impl Watch {
         for end in &tracked.ends {
             let Endpoints { local, remote } = end.endpoints;
             let known = self.transfers.known.entry((local.ip(), remote.ip())).or_default();
-            if !known.iter().any(|known| known.key == key && known.side == end.side && known.ended.is_none()) {
+            let is_known =
+                known.iter().any(|known| known.key == key && known.side == end.side && known.ended.is_none());
+            if !is_known && known.len() < CONTROLS {
                 self.shared.ftp.store(true, Ordering::Relaxed);
                 known.push(Known { key, side: end.side, id: end.id, inode: end.inode, ended: None });
             }
@@ -175,30 +198,23 @@ impl Watch {
 
     /// The control connection of a data connection.
     pub(super) fn control_of(&self, end: &End) -> Option<DataOf> {
-        if let Some(Announced { via, waits, .. }) = end.announced_data {
+        let Endpoints { local, remote } = end.endpoints;
+        let known = self.transfers.known.get(&(local.ip(), remote.ip()));
+        if let Some(Announced { via, waits, port, .. }) = end.announced_data {
             let active = waits == Side::Client;
             let side = control_side(end.side, active);
-            return match via {
-                Via::Wire(key) => {
-                    let Endpoints { local, remote } = end.endpoints;
-                    let known = self.transfers.known.get(&(local.ip(), remote.ip()));
-                    let found = known.into_iter().flatten().find(|known| known.key == key && known.side == side);
-                    let id = found.map_or(ConnectionId(0), |found| found.id);
-                    Some(DataOf { id, port: key.server.port(), active })
-                }
-                Via::Engine(number) => self.wrapped.get(&number).map(|(control, _)| DataOf {
-                    id: control.id,
-                    port: match control.side {
-                        Side::Client => control.endpoints.remote.port(),
-                        Side::Server => control.endpoints.local.port(),
-                    },
-                    active,
-                }),
+            let id = match via {
+                Via::Wire(key) => known
+                    .into_iter()
+                    .flatten()
+                    .find(|known| known.key == key && known.side == side)
+                    .map(|known| known.id),
+                Via::Engine(number) => self.wrapped.get(&number).map(|(control, _)| control.id),
             };
+            return Some(DataOf { id: id.unwrap_or(ConnectionId(0)), port, active });
         }
-        let Endpoints { local, remote } = end.endpoints;
-        let known = self.transfers.known.get(&(local.ip(), remote.ip()))?;
-        let found = known.iter().find(|known| self.may_be_data_of(end, known))?;
+        let mut listened = None;
+        let found = known?.iter().find(|known| self.may_be_data_of(end, known, &mut listened))?;
         Some(DataOf { id: found.id, port: found.key.server.port(), active: found.side != end.side })
     }
 
@@ -212,7 +228,7 @@ impl Watch {
 
     /// Whether a connection between the hosts of a control connection is a data connection of it: its program's, on ports that FTP
     /// uses, where nobody else listens.
-    fn may_be_data_of(&self, end: &End, control: &Known) -> bool {
+    fn may_be_data_of(&self, end: &End, control: &Known, listened: &mut Option<bool>) -> bool {
         let key = end.key();
         let FlowKey { client, server } = key;
         let active = control.side != end.side;
@@ -223,19 +239,20 @@ impl Watch {
         if key == control.key || !fits || late {
             return false;
         }
-        match (self.jobs.owner(end.inode), self.jobs.owner(control.inode)) {
+        let owner = |inode: u32| self.jobs.owner(inode).filter(|job| job.is_known());
+        let related = match (owner(end.inode), owner(control.inode)) {
             (Some(data), Some(control)) => data.is_related_to(control),
             // It was over before its process was found.
-            _ => {
-                let listened = || end.side == Side::Server && socket::listener(server).ok().flatten().is_some();
-                server.port() >= EPHEMERAL && !listened()
-            }
-        }
+            _ => server.port() >= EPHEMERAL,
+        };
+        // Who waits for data waits for one connection.
+        let is_listened = || end.side == Side::Server && socket::listener(server).ok().flatten().is_some();
+        related && !*listened.get_or_insert_with(is_listened)
     }
 
     /// A data connection has ended.
     pub(super) fn ftp_data_ended(&mut self, end: &End, protection: &Protection, carried: Carried) {
-        let Some(Announced { via, listener, waits }) = end.announced_data else { return };
+        let Some(Announced { via, listener, waits, .. }) = end.announced_data else { return };
         let side = control_side(end.side, waits == Side::Client);
         let Some(heard) = self.transfers.heard_on.get_mut(&via) else { return };
         if heard.data.len() >= MOST {
@@ -252,12 +269,13 @@ impl Watch {
     }
 
     /// A connection has ended; it may have been a control connection.
-    pub(super) fn ftp_control_ended(&mut self, via: Via) {
+    pub(super) fn ftp_control_ended(&mut self, via: Via, ends: Endpoints) {
         if let Some(heard) = self.transfers.heard_on.get_mut(&via) {
             heard.over = true;
         }
         if let Via::Wire(key) = via {
-            for known in self.transfers.known.values_mut().flatten().filter(|known| known.key == key) {
+            let known = self.transfers.known.get_mut(&(ends.local.ip(), ends.remote.ip()));
+            for known in known.into_iter().flatten().filter(|known| known.key == key) {
                 known.ended.get_or_insert_with(Instant::now);
             }
         }
@@ -321,7 +339,7 @@ impl Watch {
         }
         let Transfers { heard_on, announced, known } = &mut self.transfers;
         heard_on.retain(|_, heard| !heard.over || !heard.done.is_empty());
-        announced.retain(|_, announced| heard_on.contains_key(&announced.via));
+        announced.retain(|_, announced| announced.since.elapsed() < ANNOUNCED);
         let late = |known: &Known| known.ended.is_some_and(|ended| ended.elapsed() > LINGER);
         known.retain(|_, controls| {
             controls.retain(|known| !late(known));

@@ -11,7 +11,7 @@ use stack::{ConnectionId, Counters};
 use super::end::{End, Via, settled};
 use super::jobs::ask_for;
 use super::{Watch, Wrapped};
-use crate::observer::{Protection, Side};
+use crate::observer::{Observer, Protection, Side};
 use crate::record::Source;
 
 impl Watch {
@@ -23,6 +23,13 @@ impl Watch {
         };
         end.attls = Some(wrapped.attls);
         let protection = wrapped.handshake.map_or(Protection::Undetermined, Protection::Tls);
+        if protection.is_determined() {
+            self.clear.remove(&number);
+            // What was judged before was another session.
+            end.judged = end.refused;
+        } else {
+            self.clear.insert(number, Observer::default());
+        }
         if protection.is_determined() {
             self.enforce(Via::Engine(number), &mut end, &protection);
             self.write_policy_event(&end, PolicyEvent::Secured, &protection, Counters::default().into());
@@ -52,9 +59,32 @@ impl Watch {
         }
     }
 
+    /// What a program and its peer say through the engine.
+    pub(super) fn wrapped_heard(&mut self, number: u64, from: Side, bytes: &[u8]) {
+        let Some(observer) = self.clear.get_mut(&number) else {
+            return self.carried_ftp(number, from, bytes);
+        };
+        let told = observer.observe(from, bytes);
+        // TLS that the program does itself is its own business, and is seen as that.
+        let protection = observer.protection();
+        if told && let Some((mut end, _)) = self.wrapped.remove(&number) {
+            self.enforce(Via::Engine(number), &mut end, &protection);
+            self.wrapped.insert(number, (end, protection));
+        }
+        // A server of FTP greets first.
+        if self.is_heard(Via::Engine(number)) || (from == Side::Server && bytes.starts_with(b"2")) {
+            self.carried_ftp(number, from, bytes);
+        }
+    }
+
     /// A handshake that failed, or never began.
     pub(super) fn wrapped_failed(&mut self, wrapped: Wrapped) {
-        let mut end = self.wrapped_end(&wrapped);
+        self.clear.remove(&wrapped.number);
+        let mut end = match self.wrapped.remove(&wrapped.number) {
+            // Its program began it in clear text.
+            Some((end, _)) => end,
+            None => self.wrapped_end(&wrapped),
+        };
         end.attls = Some(wrapped.attls);
         let protection = settled(Protection::Tls(wrapped.handshake.unwrap_or_default()));
         self.write_policy_event(&end, PolicyEvent::Failed, &protection, Counters::default().into());
@@ -63,13 +93,17 @@ impl Watch {
 
     pub(super) fn wrapped_ended(&mut self, number: u64, bytes_in: u64, bytes_out: u64, reason: String) {
         let Some((mut end, protection)) = self.wrapped.remove(&number) else { return };
+        let endpoints = end.endpoints;
+        let observer = self.clear.remove(&number);
+        let source = if observer.is_some() { Source::Observed } else { Source::Engine };
+        let protection = observer.map_or(protection, |observer| observer.protection());
         let carried = Counters { bytes_in, bytes_out, ..Counters::default() }.into();
         let protection = settled(protection);
         if let Some(attls) = &mut end.attls {
             attls.reason = reason;
         }
         self.write_policy_event(&end, PolicyEvent::Ended, &protection, carried);
-        self.write_end(end, &protection, Source::Engine, carried);
-        self.ftp_control_ended(Via::Engine(number));
+        self.write_end(end, &protection, source, carried);
+        self.ftp_control_ended(Via::Engine(number), endpoints);
     }
 }

@@ -2,7 +2,7 @@
 
 use ::smf::detail::{LocalRole, Tls};
 use ::smf::ftp::Transfer;
-use ::smf::{ConnectionDetail, Header, PolicyEvent, Record, SessionSummary, Termination};
+use ::smf::{ConnectionDetail, Header, Identification, PolicyEvent, Record, SessionSummary, Termination};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
@@ -155,8 +155,12 @@ impl Rows {
             (Of::Connections, Record::Connection(record)) => self.connection(record),
             (Of::Sessions, Record::Session(record)) => self.session(record),
             (Of::Terminations, Record::Termination(record)) => self.termination(record),
-            (Of::Transfers, Record::ClientTransfer(record)) => self.transfer(&record.header, &record.transfer),
-            (Of::Transfers, Record::ServerTransfer(record)) => self.transfer(&record.header, &record.transfer),
+            (Of::Transfers, Record::ClientTransfer(record)) => {
+                self.transfer(&record.header, &record.identification, &record.transfer)
+            }
+            (Of::Transfers, Record::ServerTransfer(record)) => {
+                self.transfer(&record.header, &record.identification, &record.transfer)
+            }
             (Of::Attls, Record::PolicyEvent(record)) => self.event(record),
             _ => Ok(()),
         }
@@ -186,12 +190,17 @@ impl Rows {
         Ok(self.rows.write_record(row)?)
     }
 
-    fn transfer(&mut self, header: &Header, transfer: &Transfer) -> anyhow::Result<()> {
+    fn transfer(
+        &mut self,
+        header: &Header,
+        identification: &Identification,
+        transfer: &Transfer,
+    ) -> anyhow::Result<()> {
         let end = |end: Option<std::net::SocketAddr>| end.map(|end| end.to_string()).unwrap_or_default();
         let security = &transfer.security;
         let row: [String; TRANSFERS.len()] = [
             written(header),
-            header.system.clone(),
+            identification.system.clone(),
             if header.subtype == ::smf::ftp::SERVER { "server" } else { "client" }.to_owned(),
             transfer.command.clone(),
             transfer.file.clone(),
@@ -285,7 +294,7 @@ impl Rows {
             common.userid.clone(),
             role(common.role).to_owned(),
             common.server.to_string(),
-            common.ports.0.to_string(),
+            records::ports(common.ports),
             common.client.to_string(),
             common.duration.num_seconds().to_string(),
             count(begun.connections, ended.connections),
