@@ -76,7 +76,7 @@ impl Lines {
             Side::Server => {
                 self.server.hear(bytes);
                 while let Some(line) = self.server.next_line() {
-                    let Some(asked) = &self.asked else { continue };
+                    let Some(asked) = self.asked.as_ref().filter(|_| line.len() <= MAX_MESSAGE) else { continue };
                     match answer(self.kind, asked, line) {
                         Some(true) => return Some((self.client.take_rest(), self.server.take_rest())),
                         Some(false) => {
@@ -88,11 +88,8 @@ impl Lines {
                 }
             }
         }
-        for said in [&mut self.client, &mut self.server] {
-            if said.rest().len() > MAX_MESSAGE {
-                *said = Said::default();
-            }
-        }
+        self.client.pass_over_long();
+        self.server.pass_over_long();
         None
     }
 
@@ -106,7 +103,9 @@ impl Lines {
                 return;
             }
             let Some(line) = self.client.next_line() else { return };
-            self.asked = request(self.kind, line);
+            if line.len() <= MAX_MESSAGE {
+                self.asked = request(self.kind, line);
+            }
         }
     }
 
@@ -125,6 +124,9 @@ impl Lines {
         }
         while let Some(line) = self.client.next_line() {
             self.outstanding += 1;
+            if line.len() > MAX_MESSAGE {
+                return Step::Clear;
+            }
             let whole = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(line);
             if whole.contains(&b'\r') {
                 // Some servers end lines there.
@@ -189,6 +191,9 @@ impl Lines {
     pub(crate) fn server(&mut self, bytes: &[u8]) -> Step {
         self.server.hear(bytes);
         while let Some(line) = self.server.next_line() {
+            if line.len() > MAX_MESSAGE {
+                return Step::Clear;
+            }
             let Some(agreed) = reply(self.kind, self.asked.as_deref(), line) else { continue };
             self.outstanding = self.outstanding.saturating_sub(1);
             // Replies come in the order of their commands; the request for TLS was the last.
@@ -225,7 +230,7 @@ fn answer(kind: Kind, asked: &str, line: &[u8]) -> Option<bool> {
 fn request(kind: Kind, line: &[u8]) -> Option<String> {
     let line = line.trim_ascii();
     // Most lines are none: AUTH, STARTTLS, STLS.
-    let may_be = |line: &[u8]| matches!(line.first(), Some(b'A' | b'a' | b'S' | b's')) && line.len() < MAX_MESSAGE;
+    let may_be = |line: &[u8]| matches!(line.first(), Some(b'A' | b'a' | b'S' | b's'));
     let (tag, rest) = match (kind, line.iter().position(u8::is_ascii_whitespace)) {
         (Kind::Imap, Some(end)) => line.split_at(end),
         (Kind::Imap, None) => return None,
@@ -273,6 +278,8 @@ fn reply(kind: Kind, asked: Option<&str>, line: &[u8]) -> Option<bool> {
 struct Said {
     bytes: Vec<u8>,
     taken: usize,
+    /// What comes up to the next end of a line is the rest of one that was too long.
+    long: bool,
 }
 
 impl Said {
@@ -288,10 +295,21 @@ impl Said {
 
     /// The next whole line, with its end.
     fn next_line(&mut self) -> Option<&[u8]> {
-        let begin = self.taken;
-        let length = self.rest().iter().position(|&byte| byte == b'\n')? + 1;
-        self.taken += length;
-        self.bytes.get(begin..begin + length)
+        loop {
+            let begin = self.taken;
+            let length = self.rest().iter().position(|&byte| byte == b'\n')? + 1;
+            self.taken += length;
+            if !std::mem::take(&mut self.long) {
+                return self.bytes.get(begin..begin + length);
+            }
+        }
+    }
+
+    /// Forgets the beginning of a line that is too long.
+    fn pass_over_long(&mut self) {
+        if self.rest().len() > MAX_MESSAGE {
+            *self = Self { long: true, ..Self::default() };
+        }
     }
 
     fn take_rest(&mut self) -> Vec<u8> {

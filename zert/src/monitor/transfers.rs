@@ -241,13 +241,17 @@ impl Watch {
         }
         let owner = |inode: u32| self.jobs.owner(inode).filter(|job| job.is_known());
         let related = match (owner(end.inode), owner(control.inode)) {
-            (Some(data), Some(control)) => data.is_related_to(control),
+            (Some(data), Some(control)) => Some(data.is_related_to(control)),
             // It was over before its process was found.
-            _ => server.port() >= EPHEMERAL,
+            _ => None,
         };
-        // Who waits for data waits for one connection.
+        // Who waits for data waits for one connection; some go on listening until it has ended.
         let is_listened = || end.side == Side::Server && socket::listener(server).ok().flatten().is_some();
-        related && !*listened.get_or_insert_with(is_listened)
+        let mut nobody_listens = || !*listened.get_or_insert_with(is_listened);
+        match related {
+            Some(related) => related && (server.port() >= EPHEMERAL || nobody_listens()),
+            None => server.port() >= EPHEMERAL && nobody_listens(),
+        }
     }
 
     /// A data connection has ended.
