@@ -59,7 +59,12 @@ pub(crate) enum Part {
     /// Agrees on TLS 1.1
     Old,
     /// Asks for TLS 1.1, and says how many microseconds each connection lived after the server's hello, or after its own
-    Asks { to: SocketAddr, count: u32, held: bool },
+    Asks {
+        to: SocketAddr,
+        count: u32,
+        #[arg(long)]
+        held: bool,
+    },
 }
 
 /// How long connections lived.
@@ -270,12 +275,12 @@ fn copied(options: &Options, place: &Place, bytes: u64) -> anyhow::Result<()> {
         .iter()
         .map(|hook| {
             format!(
-                "chain {hook} {{ type filter hook {hook} priority 11; meta l4proto != tcp accept; ct packets < 64 ct bytes < 131072 counter accept; \
-                 tcp flags & (fin | rst) != 0 counter }} "
+                "chain {hook} {{\ntype filter hook {hook} priority 11;\nmeta l4proto != tcp accept\n\
+                 ct packets < 64 ct bytes < 131072 counter accept\ntcp flags & (fin | rst) != 0 counter\n}}\n"
             )
         })
         .collect();
-    place.host.succeed("nft", &[&format!("table inet bench {{ {rules}}}")])?;
+    place.host.succeed("nft", &[&format!("table inet bench {{\n{rules}}}")])?;
     place.ask("source", &[bytes.to_string()])?;
     let listed = place.host.succeed("nft", &["list", "table", "inet", "bench"])?;
     let counts = listed.split("counter packets ").skip(1);
@@ -305,6 +310,17 @@ fn passive_opens(host: &Host) -> anyhow::Result<u64> {
 
 fn connections(options: &Options) -> anyhow::Result<()> {
     let place = Place::new()?;
+    // Ports are used again after a second, and conntrack forgets what has ended soon: its table holds fewer than a minute brings.
+    let settings = [
+        "net.ipv4.ip_local_port_range=1024 65535",
+        "net.ipv4.tcp_tw_reuse=1",
+        "net.netfilter.nf_conntrack_tcp_timeout_time_wait=5",
+    ];
+    for host in [&place.host, &place.peer] {
+        for setting in settings {
+            host.succeed("sysctl", &["-qw", setting])?;
+        }
+    }
     let _sink = place.serve("sink")?;
     let mut agent = place.agent("", "")?;
     let count = |agent: &Agent| -> anyhow::Result<(u64, u64)> {
@@ -425,7 +441,9 @@ fn resets(options: &Options, held: bool) -> anyhow::Result<()> {
          zERTPolicyAction A\n{{\nAction Reset\n{hold}Protocol TLS\nMinimumVersion TLSv1.2\n}}\n"
     );
     let mut agent = place.agent("", &policy)?;
-    let said = place.ask("asks", &[options.resets.to_string(), held.to_string()])?;
+    let mut words = vec![options.resets.to_string()];
+    words.extend(held.then(|| "--held".to_owned()));
+    let said = place.ask("asks", &words)?;
     agent.stop()?;
     let Lives(mut lives) = serde_json::from_str(&said)?;
     lives.sort_unstable();

@@ -164,13 +164,8 @@ impl Flows {
             }
         }
         let backward = FlowKey { client: segment.to, server: segment.from };
-        let (key, side) = if self.flows.contains_key(&forward) {
-            (forward, Side::Client)
-        } else if self.flows.contains_key(&backward) {
-            (backward, Side::Server)
-        } else {
-            return events;
-        };
+        let (key, side) =
+            if self.flows.contains_key(&forward) { (forward, Side::Client) } else { (backward, Side::Server) };
         let Some(flow) = self.flows.get_mut(&key) else { return events };
         let stream = match side {
             Side::Client => &mut flow.client,
@@ -204,11 +199,13 @@ impl Flows {
 
     /// The connection whose ends a SYN uses again: it is over, whatever was missed of its end.
     pub(crate) fn reused(&mut self, segment: &Segment<'_>) -> Option<(FlowKey, Flow)> {
+        if !segment.syn || segment.ack {
+            return None;
+        }
         let key = FlowKey { client: segment.from, server: segment.to };
         let start = Some(segment.sequence.wrapping_add(1));
         let other = self.flows.get(&key).is_some_and(|flow| flow.client.start != start);
-        let reused = segment.syn && !segment.ack && other && !self.is_living(&key);
-        if reused { self.flows.remove(&key).map(|flow| (key, flow)) } else { None }
+        if other && !self.is_living(&key) { self.flows.remove(&key).map(|flow| (key, flow)) } else { None }
     }
 
     /// The connection and side that a segment is of.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ::zert::Protection;
 use ::zert::judge::version_name;
-use ::zert::replay::Replay;
+use ::zert::replay::{Replay, Replayed};
 use ::zert::ssh::{Cipher, Ssh};
 use ::zert::tls::Handshake;
 use anyhow::Context as _;
@@ -33,16 +33,18 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         let context = || format!("{} cannot be replayed", file.display());
         replay.read(File::open(file).with_context(context)?).with_context(context)?;
     }
-    for connection in &replay.finish() {
-        if *json {
-            print_lines(&[serde_json::to_string(connection)?])?;
-            continue;
-        }
-        let sessions: Vec<String> = connection.earlier.iter().chain([&connection.protection]).map(line).collect();
-        let ends = format!("{} -> {}", connection.key.client, connection.key.server);
-        print_lines(&[format!("{ends}  {}", sessions.join(", then "))])?;
-    }
+    let lines: Vec<String> =
+        replay.finish().iter().map(|connection| shown(connection, *json)).collect::<Result<_, _>>()?;
+    print_lines(&lines)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(connection: &Replayed, json: bool) -> anyhow::Result<String> {
+    if json {
+        return Ok(serde_json::to_string(connection)?);
+    }
+    let sessions: Vec<String> = connection.earlier.iter().chain([&connection.protection]).map(line).collect();
+    Ok(format!("{} -> {}  {}", connection.key.client, connection.key.server, sessions.join(", then ")))
 }
 
 fn line(protection: &Protection) -> String {
