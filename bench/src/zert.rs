@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 60)]
     seconds: u32,
     /// Handshakes of the capture
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 40_000)]
     handshakes: u32,
     /// Connections that are reset
     #[arg(long, default_value_t = 300)]

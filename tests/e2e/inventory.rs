@@ -201,7 +201,9 @@ fn every_program_s_connections_have_the_record_that_tshark_and_they_agree_with()
         if record.pointer("/common/event").and_then(Value::as_str) != Some("Interval") {
             continue;
         }
-        let port = number(record, "/common/ports/0");
+        // FTP's data connections are of one session, with all ports that they may have.
+        let ports = (number(record, "/common/ports/0"), number(record, "/common/ports/1"));
+        let port = ours.keys().copied().find(|port| ports == (1024, 65_535) && *port >= 49_152).unwrap_or(ports.0);
         *counted.entry(port).or_default() += number(record, "/common/ended/connections");
         if let Some(tls) = record.get("tls").filter(|tls| !tls.is_null()) {
             let suite = tls.get("cipher").and_then(Value::as_str).unwrap_or_default();

@@ -60,7 +60,7 @@ enum Task {
     Reference,
     /// Fuzzes a target of fuzz/targets for some seconds
     Fuzz {
-        /// policy, format, assist, capture, connection or records
+        /// policy, format, assist, capture, connection, records or xfrm
         target: String,
         /// How long
         seconds: u32,
@@ -212,7 +212,7 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
         "capture" => {
             command.arg("zert/tests/captures");
         }
-        "connection" | "records" => {}
+        "connection" | "records" | "xfrm" => {}
         _ => {
             command.args(["policies/tests/samples/good", "policies/tests/samples/bad", "policies/tests/samples/lint"]);
             command.arg("-dict=fuzz/policy.dict");
