@@ -37,7 +37,7 @@ pub enum Event {
     Determined(FlowKey),
     /// Nothing more will be learned of this session.
     Completed(FlowKey),
-    /// FTP was heard; [`Flows::heard`] has what.
+    /// FTP was heard; the observer of the connection has what.
     Heard(FlowKey),
     /// Both FINs, or a RST.
     Closed(FlowKey),
