@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use dump::Dump;
-pub(crate) use dump::{DumpSettings, earlier};
+pub(crate) use dump::{DumpSettings, earlier, read};
 
 /// Records waiting for the disk; more are lost, and counted. The queue is no bounded channel: that one would take its
 /// whole room at once, and touch it bit by bit.

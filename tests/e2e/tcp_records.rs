@@ -292,3 +292,69 @@ fn a_second_daemon_is_refused_before_it_touches_the_dump() -> anyhow::Result<()>
     agent.records_when("the second has ended", |records| ended(records, 8080, 2))?;
     Ok(())
 }
+
+/// Takes connections, reads what comes first, and closes.
+const TAKES: &str = "
+import socket
+listener = socket.create_server(('::', 7200), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(16)
+    connection.close()
+";
+
+/// Makes one short connection after another until its input ends, and says how many there were.
+const SHORT: &str = "
+import select, socket, sys
+made = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    with socket.create_connection((sys.argv[1], 7200), 5) as connection:
+        connection.sendall(b'x')
+        connection.recv(1)
+    made += 1
+print(made, flush=True)
+";
+
+#[test]
+fn a_kill_under_load_leaves_the_records_readable_and_the_next_start_goes_on() -> anyhow::Result<()> {
+    let network = Network::new()?;
+    let _taker = network.host.serve(7200, "/usr/bin/python3", &["-u", "-c", TAKES])?;
+    let mut agent = network.agent(&network.host)?;
+    agent.policy("")?;
+    agent.start()?;
+    let mut load = network.peer.command("/usr/bin/python3");
+    load.args(["-u", "-c", SHORT, HOST[0]]);
+    let mut load = load.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn()?;
+    agent.records_when("many have ended", |records| of(records, 2).len() >= 300)?;
+    agent.kill()?;
+    // At most the last one is not whole, which is said.
+    let output = agent.command("smf", &["json"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || said.lines().count() == 1 && said.contains("the file was cut"), "{said}");
+    let lines = String::from_utf8(output.stdout)?;
+    let before = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    assert!(of(&before, 2).len() >= 300);
+    agent.start()?;
+    agent.records_when("many more have ended", |records| of(records, 2).len() >= of(&before, 2).len() + 300)?;
+    drop(load.stdin.take());
+    let made = load.wait_with_output()?;
+    assert!(made.status.success());
+    let made: usize = String::from_utf8(made.stdout)?.trim().parse()?;
+    agent.stop()?;
+    let after = agent.records()?;
+    // Nothing of before is lost or written over, and nothing is there twice.
+    assert_eq!(after.get(..before.len()), Some(&before[..]));
+    let ends = |record: &&Value| {
+        let connection = &record["connection"];
+        format!("{} {} {}", connection["local"], connection["remote"], connection["started"])
+    };
+    let ports: Vec<_> = of(&after, 2).iter().map(ends).collect();
+    let once: std::collections::HashSet<_> = ports.iter().collect();
+    assert!(ports.len() <= made + 1, "{} of {made}", ports.len());
+    assert_eq!(once.len(), ports.len(), "a connection ended twice");
+    let history: Value = serde_json::from_str(&agent.succeed("zert", &["report", "--json", "--port", "7200"])?)?;
+    let rows = history["rows"].as_array().into_iter().flatten();
+    let counted = rows.filter_map(|row| row["connections"].as_u64()).sum::<u64>();
+    assert!(counted >= 300 && counted <= made as u64 + 1, "{counted} of {made}");
+    Ok(())
+}

@@ -104,7 +104,7 @@ fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
 fn each(paths: &[PathBuf], mut take: impl FnMut(Record, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for path in paths {
-        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let bytes = smf_file::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         for frame in Frames::new(&bytes) {
             match frame.and_then(|frame| Ok(Record::decode(frame)?.map(|record| (record, frame)))) {
                 Ok(Some((record, frame))) => take(record, frame)?,

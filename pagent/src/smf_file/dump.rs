@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::Utc;
+use smf::{Frames, RecordError};
 use tracing::{error, info, warn};
 
 /// Shortest record there is: an SMF header without subtype.
 const SHORTEST: u64 = 18;
 /// How often files that are too old are looked for.
 const LOOK: Duration = Duration::from_secs(3600);
+/// How often a dump that looks cut is read again, and after which time: a write takes microseconds.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// What is done with the dump.
 #[derive(Clone, Debug)]
@@ -181,6 +185,25 @@ pub(crate) fn earlier(path: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// A dump's bytes. What looks cut at its end may be what a daemon is writing at that moment: it is looked at again.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = fs::read(path)?;
+    for _ in 0..LOOKS {
+        let cut = Frames::new(&bytes).any(|frame| matches!(frame, Err(RecordError::Truncated { .. })));
+        // What comes by a pipe comes once.
+        if !cut || !fs::metadata(path)?.is_file() {
+            break;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+        bytes = fs::read(path)?;
+    }
+    Ok(bytes)
+}
+
 /// Where the last whole record of a dump ends.
 fn whole_records(dump: &mut (impl io::Read + io::Seek), length: u64) -> io::Result<u64> {
     let mut at = 0;
@@ -238,6 +261,27 @@ mod tests {
         fs::write(&path, &whole[..100]).expect("a dump");
         drop(Dump::open(settings(path.clone()), false).expect("a dump"));
         assert_eq!(fs::read(&path).expect("a dump").len(), 100);
+    }
+
+    #[test]
+    fn a_record_that_is_being_written_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("smf119.dump");
+        let whole = [record(30), record(500)].concat();
+        fs::write(&path, &whole[..100]).expect("a dump");
+        let rest = whole.clone();
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                std::thread::sleep(BETWEEN_LOOKS);
+                append(&path).and_then(|mut file| file.write_all(&rest[100..]))
+            }
+        });
+        assert_eq!(read(&path).expect("a dump"), whole);
+        writer.join().expect("the writer").expect("room");
+        // What stays cut is read as it is.
+        fs::write(&path, &whole[..100]).expect("a dump");
+        assert_eq!(read(&path).expect("a dump"), whole[..100]);
     }
 
     #[test]

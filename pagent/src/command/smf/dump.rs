@@ -11,6 +11,7 @@ use ::smf::{Dump, Frames};
 use anyhow::Context as _;
 
 use super::super::{print_lines, print_stderr};
+use crate::smf_file;
 
 #[derive(clap::Args)]
 pub(super) struct Flags {
@@ -68,7 +69,7 @@ pub(super) fn run(flags: &Flags, default: &[PathBuf]) -> anyhow::Result<ExitCode
     }
     let (mut written, mut code) = (0_u64, ExitCode::SUCCESS);
     for input in inputs {
-        let bytes = fs::read(input).with_context(|| format!("{} cannot be read", input.display()))?;
+        let bytes = smf_file::read(input).with_context(|| format!("{} cannot be read", input.display()))?;
         let mut tell = |problem: &dyn std::fmt::Display| {
             print_stderr(format_args!("{}: {problem}\n", input.display()));
             code = ExitCode::from(4);
