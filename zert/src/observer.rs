@@ -23,6 +23,16 @@ pub enum Side {
     Server,
 }
 
+impl Side {
+    /// The other end.
+    pub(crate) fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
 /// What protects a connection.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "protection", rename_all = "snake_case")]

@@ -162,26 +162,29 @@ impl Watch {
 
     /// A socket was freed: its final counters are known.
     pub(super) fn socket_ended(&mut self, socket: &Socket) {
-        let Some(key) = self.by_cookie.remove(&socket.cookie) else { return };
+        self.end_of_socket(socket.cookie, |flow, end| {
+            // Nobody saw the FIN of an older connection: it counts as a byte then.
+            let closed = flow.is_some_and(|flow| flow.has_fin(end.side.peer()));
+            let counters = if closed { socket.counters.without_fin() } else { socket.counters };
+            Carried { counters, transport: socket.transport }
+        });
+    }
+
+    /// Records the end whose socket is gone; once all ends of its connection are recorded it is forgotten.
+    fn end_of_socket(&mut self, cookie: u64, carried: impl FnOnce(Option<&Flow>, &End) -> Carried) {
+        let Some(key) = self.by_cookie.remove(&cookie) else { return };
         let Some(tracked) = self.tracked.get_mut(&key) else { return };
-        let cookie = |end: &End| end.socket.map(|socket| socket.cookie);
-        let Some(index) = tracked.ends.iter().position(|end| cookie(end) == Some(socket.cookie)) else { return };
+        let is_its = |end: &End| end.socket.is_some_and(|socket| socket.cookie == cookie);
+        let Some(index) = tracked.ends.iter().position(is_its) else { return };
         let mut end = tracked.ends.remove(index);
         let finished = tracked.ends.is_empty();
         let flow = self.flows.get(&key);
-        let peer = match end.side {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        };
-        // Nobody saw the FIN of an older connection: it counts as a byte then.
         let session = flow.map_or(0, Flow::session);
-        let closed = flow.is_some_and(|flow| flow.has_fin(peer));
-        let counters = if closed { socket.counters.without_fin() } else { socket.counters };
         let protection = settled(flow.map_or(Protection::Undetermined, Flow::protection));
+        let carried = carried(flow, &end);
         self.begin_session(&mut end, session);
-        self.write_end(end, &protection, Source::Observed, Carried { counters, transport: socket.transport });
+        self.write_end(end, &protection, Source::Observed, carried);
         if finished {
-            // All of its ends are recorded.
             self.tracked.remove(&key);
             self.forget(key);
         }
@@ -263,20 +266,9 @@ impl Watch {
         let living: HashSet<u64> = sockets.iter().map(|socket| socket.cookie).collect();
         let gone: Vec<u64> = self.by_cookie.keys().filter(|cookie| !living.contains(cookie)).copied().collect();
         for cookie in gone {
-            let Some(key) = self.by_cookie.remove(&cookie) else { continue };
-            let Some(tracked) = self.tracked.get_mut(&key) else { continue };
-            let of = |end: &End| end.socket.is_some_and(|socket| socket.cookie == cookie);
-            let Some(index) = tracked.ends.iter().position(of) else { continue };
-            let end = tracked.ends.remove(index);
-            let finished = tracked.ends.is_empty();
-            let flow = self.flows.get(&key);
-            let protection = settled(flow.map_or(Protection::Undetermined, Flow::protection));
-            let counters = flow.map(|flow| counters_of(flow.bytes(), end.side)).unwrap_or_default();
-            self.write_end(end, &protection, Source::Observed, counters.into());
-            if finished {
-                self.tracked.remove(&key);
-                self.forget(key);
-            }
+            self.end_of_socket(cookie, |flow, end| {
+                flow.map(|flow| counters_of(flow.bytes(), end.side)).unwrap_or_default().into()
+            });
         }
     }
 

@@ -354,9 +354,5 @@ impl Watch {
 
 /// The end of the control connection that a data connection's end belongs to: in active mode the server opens it.
 fn control_side(side: Side, active: bool) -> Side {
-    match (side, active) {
-        (side, false) => side,
-        (Side::Client, true) => Side::Server,
-        (Side::Server, true) => Side::Client,
-    }
+    if active { side.peer() } else { side }
 }

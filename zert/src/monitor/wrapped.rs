@@ -27,10 +27,6 @@ impl Watch {
             self.clear.remove(&number);
             // What was judged before was another session.
             end.judged = end.refused;
-        } else {
-            self.clear.insert(number, Observer::default());
-        }
-        if protection.is_determined() {
             self.enforce(Via::Engine(number), &mut end, &protection);
             self.write_policy_event(&end, PolicyEvent::Secured, &protection, Counters::default().into());
             // It began in clear text, and that is on record.
@@ -38,6 +34,8 @@ impl Watch {
                 self.write(&end, RecordEvent::Change, &protection, Source::Engine, Counters::default().into());
                 end.told = Some(protection.clone());
             }
+        } else {
+            self.clear.insert(number, Observer::default());
         }
         self.wrapped.insert(number, (end, protection));
     }
