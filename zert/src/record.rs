@@ -6,7 +6,7 @@ mod transfer;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Local, SubsecRound as _, Utc};
 use serde::Deserialize;
 use smf::detail::{
     self, AttributeSource, Certificate, CertificateName, Common, ConnectionDetail, Enforcement, Event, HandshakeType,
@@ -174,7 +174,8 @@ pub struct Facts {
 impl RecordContext {
     pub(crate) fn header(&self, subtype: u16) -> Header {
         Header {
-            written: hundredths(Local::now().naive_local()),
+            // SMF counts hundredths of a second; a record read back must equal the one written.
+            written: Local::now().naive_local().trunc_subsecs(2),
             system: self.system.chars().take(4).collect(),
             subsystem: "TCP".to_owned(),
             subtype,
@@ -286,12 +287,6 @@ impl RecordContext {
             enforcement: facts.enforcement.clone(),
         }
     }
-}
-
-/// SMF counts hundredths of a second; a record read back must equal the one written.
-pub(crate) fn hundredths(time: chrono::NaiveDateTime) -> chrono::NaiveDateTime {
-    use chrono::Timelike as _;
-    time.with_nanosecond(time.nanosecond() / 10_000_000 * 10_000_000).unwrap_or(time)
 }
 
 fn tls(facts: &Facts) -> Option<Tls> {

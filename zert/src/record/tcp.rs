@@ -1,6 +1,6 @@
 //! SMF 119-1, 119-2 and 119-100: a connection begins, ends, and what AT-TLS does for it.
 
-use chrono::{DateTime, Timelike as _, Utc};
+use chrono::SubsecRound as _;
 use smf::attls::{self, Event, PolicyEvent};
 use smf::tcp::{self, Ended, Initiation, PolicyStatus, SecureStatus, Termination};
 
@@ -18,7 +18,7 @@ impl RecordContext {
             connection_id: facts.id.0,
             remote: facts.remote,
             local: facts.local,
-            started: microseconds(facts.started),
+            started: facts.started.trunc_subsecs(6),
         }
     }
 
@@ -34,8 +34,8 @@ impl RecordContext {
                 connection_id: facts.id.0,
                 secure: secure(attls, &facts.protection),
                 policy: attls.policy,
-                started: microseconds(facts.started),
-                ended: microseconds(facts.ended.unwrap_or_default()),
+                started: facts.started.trunc_subsecs(6),
+                ended: facts.ended.unwrap_or_default().trunc_subsecs(6),
                 remote: facts.remote,
                 local: facts.local,
                 bytes_in: facts.counters.bytes_in,
@@ -79,8 +79,8 @@ impl RecordContext {
             jobname: facts.jobname.clone(),
             userid: facts.userid.clone(),
             partner: attls.partner.clone(),
-            started: hundredths(facts.started),
-            happened: hundredths(facts.ended.unwrap_or_default()),
+            started: facts.started.trunc_subsecs(2),
+            happened: facts.ended.unwrap_or_default().trunc_subsecs(2),
             remote: facts.remote,
             local: facts.local,
             connection_id: facts.id.0,
@@ -114,13 +114,4 @@ impl AtTls {
     fn is_ours(&self) -> bool {
         matches!(self.policy, PolicyStatus::Enabled | PolicyStatus::ApplicationControlled)
     }
-}
-
-/// A record read back must equal the one written.
-fn microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.with_nanosecond(time.nanosecond() / 1000 * 1000).unwrap_or(time)
-}
-
-fn hundredths(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.with_nanosecond(time.nanosecond() / 10_000_000 * 10_000_000).unwrap_or(time)
 }

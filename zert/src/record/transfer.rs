@@ -1,6 +1,6 @@
 //! SMF 119-3 and 119-70: a transfer of FTP.
 
-use chrono::{DateTime, Timelike as _, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use policies::cipher;
 use smf::ftp::{self, ClientTransfer, Security, ServerTransfer, Transfer};
 use stack::{ConnectionId, Endpoints};
@@ -45,8 +45,8 @@ impl RecordContext {
             data_type: operation.data_type,
             mode: operation.mode,
             structure: operation.structure,
-            started: hundredths(transferred.started),
-            ended: hundredths(transferred.ended),
+            started: transferred.started.trunc_subsecs(2),
+            ended: transferred.ended.trunc_subsecs(2),
             bytes: transferred.bytes,
             reply: operation.reply.clone(),
             control_id: control_id.0,
@@ -103,8 +103,4 @@ fn version(version: u16) -> String {
         0x0304 => "TLSV1.3".to_owned(),
         other => format!("{other:04X}"),
     }
-}
-
-fn hundredths(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.with_nanosecond(time.nanosecond() / 10_000_000 * 10_000_000).unwrap_or(time)
 }
